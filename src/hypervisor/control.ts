@@ -1,0 +1,211 @@
+/**
+ * The control interface: what domain 0's services and the toolstack see of the hypervisor. Verbs follow the names of
+ * xen/include/public/domctl.h and sysctl.h. Types only, and the one error; src/hypervisor/hypervisor.ts is behind it.
+ */
+import type { Errno } from '../abi/errno.ts';
+import { errnoName } from '../abi/errno.ts';
+
+/** A control operation was refused; `errno` is the negative number that Xen returns. */
+export class HypercallError extends Error {
+  override readonly name = 'HypercallError';
+  readonly errno: Errno;
+
+  constructor(errno: Errno, what: string) {
+    super(`${what}: ${errnoName(errno)}`);
+    this.errno = errno;
+  }
+}
+
+export interface HypervisorControl {
+  readonly version: XenVersion;
+  /** sysctl physinfo */
+  physInfo(): PhysInfo;
+  /** domctl createdomain. The new domain is paused (pause count 1). Throws HypercallError. */
+  createDomain(config: CreateDomain): DomainControl;
+  domain(domid: number): DomainControl | undefined;
+  /** Ascending by domid; dom0 is the first. A dying domain stays until its memory is dropped. */
+  domains(): readonly DomainControl[];
+  /** sysctl readconsole: the hypervisor's log ring, 16 KiB. */
+  readConsole(options?: { readonly clear?: boolean }): string;
+  /** Adds a line to the hypervisor's log, as Xen's own printk does. The prefix `(XEN) ` is added here. */
+  log(level: LogLevel, line: string): void;
+  /** VIRQ_DOM_EXC: a domain shut down, crashed or is gone; look at `domain(domid)?.info()`. Returns the unsubscriber. */
+  onDomainException(callback: (domid: number) => void): () => void;
+  /**
+   * Binds a port of domain 0 to one that `remoteDomid` has allocated for it. `onEvent` runs on the main thread, once
+   * for any number of events that came together, and runs once soon after the binding, since Xen marks the new port
+   * pending (event_channel.h, EVTCHNOP_bind_interdomain). Throws HypercallError.
+   */
+  bindInterdomain(remoteDomid: number, remotePort: number, onEvent: () => void): LocalPort;
+}
+
+/** One end of an event channel in domain 0. */
+export interface LocalPort {
+  readonly port: number;
+  notify(): void;
+  /** The remote port becomes unbound again. Closing twice, or after the remote domain is gone, does nothing. */
+  close(): void;
+}
+
+export const logLevels = { error: 0, warning: 1, info: 2, debug: 3, guestError: 4, guestWarning: 5, guestInfo: 6, guestDebug: 7 } as const;
+export type LogLevel = keyof typeof logLevels;
+
+export interface XenVersion {
+  readonly major: number;
+  readonly minor: number;
+  readonly extraVersion: string;
+  readonly compiler: string;
+  readonly compileBy: string;
+  readonly compileDomain: string;
+  readonly compileDate: string;
+  /** `xen-3.0-x86_64 ` and so on, each followed by a space. */
+  readonly capabilities: string;
+  readonly changeset: string;
+  readonly commandLine: string;
+  readonly buildId: string;
+  readonly pageSize: number;
+  /** XENVER_platform_parameters, as `0x…`. */
+  readonly virtStart: string;
+  /** `credit2`: what sysctl sched_id names. */
+  readonly scheduler: string;
+}
+
+export interface PhysInfo {
+  readonly nrCpus: number;
+  readonly maxCpuId: number;
+  readonly nrNodes: number;
+  readonly coresPerSocket: number;
+  readonly threadsPerCore: number;
+  readonly cpuKhz: number;
+  readonly hwCap: readonly number[];
+  readonly capabilities: {
+    readonly hvm: boolean;
+    readonly pv: boolean;
+    readonly directIo: boolean;
+    readonly hap: boolean;
+    readonly shadow: boolean;
+    readonly grantV1: boolean;
+    readonly grantV2: boolean;
+  };
+  readonly totalPages: number;
+  readonly freePages: number;
+  readonly scrubPages: number;
+  readonly outstandingPages: number;
+  readonly maxMfn: number;
+}
+
+export interface CreateDomain {
+  /** The UUID, 16 bytes. */
+  readonly handle: Uint8Array;
+  readonly maxVcpus: number;
+  /** What the domain may ever hold: xl's maxmem. Address space is set aside for all of it. */
+  readonly maxMemKiB: number;
+  /** Default 1023, as libxl. */
+  readonly maxEvtchnPort?: number;
+  /** Default 64, as libxl. */
+  readonly maxGrantFrames?: number;
+  /** Highest grant table version the guest may ask for; default 2. */
+  readonly maxGrantVersion?: 1 | 2;
+}
+
+/** SHUTDOWN_* of xen/include/public/sched.h. */
+export const shutdownReasons = { poweroff: 0, reboot: 1, suspend: 2, crash: 3, watchdog: 4, soft_reset: 5 } as const;
+export type ShutdownReason = keyof typeof shutdownReasons;
+
+/** domctl getdomaininfo */
+export interface DomainInfo {
+  readonly domid: number;
+  readonly handle: Uint8Array;
+  readonly dying: boolean;
+  readonly shutdown: boolean;
+  readonly paused: boolean;
+  readonly blocked: boolean;
+  readonly running: boolean;
+  /** Present when `shutdown`: the number the guest gave, SHUTDOWN_*. */
+  readonly shutdownReason?: number;
+  readonly totPages: number;
+  readonly maxPages: number;
+  readonly sharedInfoMfn: number;
+  readonly cpuTimeNs: number;
+  readonly nrOnlineVcpus: number;
+  readonly maxVcpuId: number;
+}
+
+/** domctl getvcpuinfo */
+export interface VcpuInfo {
+  readonly vcpu: number;
+  readonly online: boolean;
+  readonly blocked: boolean;
+  readonly running: boolean;
+  readonly cpuTimeNs: number;
+  readonly cpu: number;
+}
+
+/** domctl setvcpucontext. Absent members have the values of a fresh PV vCPU (selectors 0xe033/0xe02b, flags 0x202 …). */
+export interface VcpuContext {
+  /** Addresses are signed numbers: 0xffffffff81000000 is -0x7f000000. */
+  readonly rip: number;
+  readonly rsp: number;
+  readonly rsi: number;
+  /** The pinned L4 table. */
+  readonly cr3Mfn: number;
+  readonly rflags?: number;
+  readonly cs?: number;
+  readonly ss?: number;
+}
+
+/** Guest memory as the builder and the backends see it: the same bytes, no copies. */
+export interface GuestFrames {
+  /** Throws RangeError for a frame number the domain does not have, so backends check numbers from rings with `has`. */
+  view(mfn: number): Uint8Array;
+  has(mfn: number): boolean;
+  /** By machine address; may span frames. Throws RangeError outside the domain's frames. */
+  bytes(address: number, length: number): Uint8Array;
+  /** Over the whole memory of the domain; frame `mfn` begins at `base + mfn * 4096`. */
+  readonly dataView: DataView;
+  readonly base: number;
+  readonly count: number;
+  /** To be called after writing a frame that may hold code; ring pages and data buffers are exempt while nobody executes them. */
+  wrote(mfn: number, offset: number, length: number): void;
+}
+
+export interface GrantMapping {
+  readonly mfn: number;
+  unmap(): void;
+}
+
+/** Names for addresses in crash dumps, e.g. from the guest kernel's own symbol table. */
+export type Symbolizer = (va: number) => { readonly name: string; readonly offset: number; readonly size: number } | undefined;
+
+export interface DomainControl {
+  readonly domid: number;
+  readonly frames: GuestFrames;
+  readonly sharedInfoMfn: number;
+  info(): DomainInfo;
+  vcpuInfo(vcpu: number): VcpuInfo | undefined;
+  /** memory_op populate_physmap by the builder: RAM frames 0 … nrPages-1, zeroed. Once per domain. Throws HypercallError. */
+  populate(nrPages: number): void;
+  /** domctl max_mem */
+  setMaxMem(kib: number): void;
+  /** domctl setdomainhandle */
+  setHandle(handle: Uint8Array): void;
+  /** domctl hypercall_init: fills the page with the PV hypercall stubs. */
+  hypercallInit(mfn: number): void;
+  /** EVTCHNOP_alloc_unbound on behalf of the domain; the first is port 1. Throws HypercallError. */
+  allocUnbound(remoteDomid: number): number;
+  /** Seeds a grant entry (refs 0 console, 1 xenstore) so that domain 0 may map the frame. */
+  seedGrant(ref: number, mfn: number): void;
+  /** Domain 0 maps a grant of the domain; a negative GNTST_* status number when it may not. */
+  grantMap(ref: number, options: { readonly readonly: boolean }): GrantMapping | number;
+  /** mmuext_op PIN_L4_TABLE with the domain's frames. Throws HypercallError when validation fails. */
+  pinL4(mfn: number): void;
+  /** Throws HypercallError. */
+  setVcpuContext(vcpu: number, context: VcpuContext): void;
+  setSymbols(symbolize: Symbolizer): void;
+  pause(): void;
+  unpause(): void;
+  /** The toolstack's verdict on a running domain, as XEN_DOMCTL shutdown by `xl`; normal is asking through xenstore. */
+  shutdown(reason: ShutdownReason): void;
+  /** domctl destroydomain: resolves when the vCPUs have ended and the memory is dropped. */
+  destroy(): Promise<void>;
+}
