@@ -1,0 +1,133 @@
+/**
+ * npm test: the stages below, one after the other; all of them run even when one fails.
+ *
+ *   npm test                            everything
+ *   npm test -- --quick                 without the comparison with the real processor and without booting guests
+ *   npm test -- --only unit,boot        these stages
+ *   npm test -- --only unit src/abi     of the tests, those whose path contains one of the words
+ */
+import { globSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { checkRooms } from './room-imports.ts';
+import { runTests, type TestCounts } from './run-tests.ts';
+import { runTool } from './run-tool.ts';
+
+const root = join(import.meta.dirname, '..');
+
+interface Outcome {
+  readonly ok: boolean;
+  /** What a person reads beside the stage's name at the end. */
+  readonly note: string;
+  readonly counts?: TestCounts;
+}
+
+interface Stage {
+  readonly about: string;
+  /** Left out by --quick. */
+  readonly slow?: true;
+  run(words: readonly string[]): Promise<Outcome>;
+}
+
+const stages: Readonly<Record<string, Stage>> = {
+  rooms: { about: 'imports between the rooms', run: () => Promise.resolve(rooms()) },
+  types: { about: 'TypeScript, once as a whole and once for each room that knows no host', run: types },
+  lint: { about: 'ESLint', run: () => tool('eslint', ['.', '--max-warnings', '0']) },
+  format: { about: 'Prettier', run: () => tool('prettier', ['--check', '--log-level', 'warn', '.']) },
+  unit: {
+    about: 'unit tests',
+    run: (words) => tests(['{src,scripts,bench}/**/*.test.ts'], words, { concurrency: 2, minutes: 6 }),
+  },
+  oracle: {
+    about: 'comparison with the real processor',
+    slow: true,
+    run: (words) => tests(['src/**/*.oracle-test.ts'], words, { concurrency: 2, minutes: 10 }),
+  },
+  boot: {
+    about: 'whole guests',
+    slow: true,
+    run: (words) => tests(['src/**/*.boot-test.ts'], words, { concurrency: 1, minutes: 15 }),
+  },
+};
+
+function rooms(): Outcome {
+  const { files, wrong } = checkRooms(root);
+  for (const line of wrong) console.log(line);
+  return { ok: wrong.length === 0, note: `${files} files` };
+}
+
+async function types(): Promise<Outcome> {
+  const projects = ['tsconfig.json', ...globSync('src/*/tsconfig.json', { cwd: root }).sort()];
+  let ok = true;
+  // Two at a time: as many as the smallest machine has cores.
+  const queue = [...projects];
+  const work = async () => {
+    for (let project = queue.shift(); project !== undefined; project = queue.shift()) {
+      const cache = join('node_modules/.cache/xenolith', project.replaceAll('/', '_'));
+      const args = ['-p', project, '--incremental', '--tsBuildInfoFile', `${cache}.tsbuildinfo`];
+      if ((await runTool(root, 'tsc', args)) !== 0) ok = false;
+    }
+  };
+  await Promise.all([work(), work()]);
+  return { ok, note: `${projects.length} projects` };
+}
+
+async function tool(name: string, args: readonly string[]): Promise<Outcome> {
+  return { ok: (await runTool(root, name, args)) === 0, note: '' };
+}
+
+async function tests(
+  patterns: readonly string[],
+  words: readonly string[],
+  limits: { concurrency: number; minutes: number },
+): Promise<Outcome> {
+  const files = globSync([...patterns], { cwd: root })
+    .filter((file) => words.length === 0 || words.some((word) => file.includes(word)))
+    .sort();
+  if (files.length === 0) return { ok: true, note: 'no test files', counts: { passed: 0, failed: 0, skipped: 0 } };
+  const result = await runTests(root, files, limits);
+  const { passed, failed, skipped } = result.counts;
+  return { ...result, note: `${passed} passed, ${failed} failed${skipped ? `, ${skipped} skipped` : ''}` };
+}
+
+function chosenStages(): { names: string[]; words: string[] } {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: { quick: { type: 'boolean' }, only: { type: 'string' } },
+  });
+  const names = values.only?.split(',') ?? Object.keys(stages).filter((name) => !(values.quick && stages[name]?.slow));
+  const unknown = names.filter((name) => !stages[name]);
+  if (unknown.length) throw new Error(`no stage "${unknown.join(', ')}"; there are: ${Object.keys(stages).join(', ')}`);
+  return { names, words: positionals };
+}
+
+async function main(): Promise<number> {
+  const { names, words } = chosenStages();
+  const total = { passed: 0, failed: 0, skipped: 0 };
+  const summary: string[] = [];
+  let ok = true;
+  for (const name of names) {
+    const stage = stages[name];
+    if (!stage) continue;
+    console.log(`\n▸ ${name}: ${stage.about}`);
+    const begin = performance.now();
+    const outcome = await stage.run(words);
+    const seconds = ((performance.now() - begin) / 1000).toFixed(1);
+    ok &&= outcome.ok;
+    total.passed += outcome.counts?.passed ?? Number(outcome.ok);
+    total.failed += outcome.counts?.failed ?? Number(!outcome.ok);
+    total.skipped += outcome.counts?.skipped ?? 0;
+    summary.push(`${outcome.ok ? '✔' : '✖'} ${name.padEnd(8)}${seconds.padStart(7)} s  ${outcome.note}`);
+  }
+  console.log(`\n${summary.join('\n')}`);
+  // Checks count as one each. This plain form is what scripts that run us look for.
+  console.log(`\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
+  return ok ? 0 : 1;
+}
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  console.error(`npm test: ${error instanceof Error ? error.message : String(error)}`);
+  process.exitCode = 64;
+}
