@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { checkRooms } from './room-imports.ts';
 import { runTests, type TestCounts } from './run-tests.ts';
-import { runTool } from './run-tool.ts';
+import { runTool, type Tool } from './run-tool.ts';
 
 const root = join(import.meta.dirname, '..');
 
@@ -72,7 +72,7 @@ async function types(): Promise<Outcome> {
   return { ok, note: `${projects.length} projects` };
 }
 
-async function tool(name: string, args: readonly string[]): Promise<Outcome> {
+async function tool(name: Tool, args: readonly string[]): Promise<Outcome> {
   return { ok: (await runTool(root, name, args)) === 0, note: '' };
 }
 
