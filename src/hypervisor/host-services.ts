@@ -1,0 +1,25 @@
+/**
+ * What the hypervisor asks of the place it runs in. Every thread that runs hypervisor code has one of these; the
+ * host with workers, the steppable host and the tests each bring their own.
+ */
+import type { SystemTime } from '../abi/numbers.ts';
+import type { LogLevel } from './control.ts';
+import type { CrashDump } from './crash-dump.ts';
+
+/** Time is handed in, so that a test can step it. */
+export interface Clock {
+  /** Nanoseconds since Xen started; also the guests' TSC, whose frequency is 1 GHz by definition. */
+  now(): SystemTime;
+  /** Unix time at system time 0, in nanoseconds split at the second. */
+  readonly bootTime: { readonly seconds: number; readonly nanoseconds: number };
+}
+
+/** The few things that leave a domain's memory. */
+export interface Glue {
+  log(level: LogLevel, line: string): void;
+  /** An event for a port of domain 0. */
+  notifyDom0(port: number): void;
+  /** The domain's shutdown code was set: VIRQ_DOM_EXC for domain 0. */
+  domainException(): void;
+  crashed(dump: CrashDump): void;
+}

@@ -1,0 +1,46 @@
+/**
+ * What a vCPU's loop leaves to the kind of guest. src/hypervisor/pv implements it for PV guests.
+ *
+ * Contract of the hooks: the processor is where its exit left it (src/cpu, Exit); a hook puts it where the guest goes
+ * on. A guest that cannot go on is ended with `vcpu.crash(reason)`. None of them throws because of what a guest did.
+ */
+import type { HostAddress, Mfn, Vaddr } from '../abi/numbers.ts';
+import type { Domain } from './domain.ts';
+import type { HypercallRow } from './hypercall.ts';
+import type { Vcpu } from './vcpu.ts';
+
+/** One vCPU's platform; lives in the vCPU's thread. */
+export interface Platform {
+  /** Rows this platform adds to the common table of hypercalls; a number may appear once in both together. */
+  readonly hypercalls: readonly HypercallRow[];
+  /** Loads the vcpu_guest_context at host address `at` (a copy, `vcpu.contextAt`): the vCPU's first instruction is next. */
+  loadContext(at: HostAddress): void;
+  onException(): void;
+  /** User mode: bounces to the syscall callback. Kernel mode never comes here: the loop dispatches the hypercall. */
+  onUserSyscall(): void;
+  onSysenter(): void;
+  onSoftwareInterrupt(): void;
+  onPrivileged(): void;
+  onCpuid(): void;
+  /** `vcpu.eventsDeliverable` holds: bounce to the event callback, mask := 1. */
+  deliverUpcall(): void;
+  /** Another vCPU changed page tables (`tlbFlush` word was set), or a frame was replaced. */
+  flushTlb(): void;
+  /** VCPUOP_send_nmi */
+  raiseNmi(): void;
+  controlRegisters(): { readonly cr0: number; readonly cr2: Vaddr; readonly cr3: number; readonly cr4: number; readonly gsShadow: Vaddr };
+}
+
+/** One domain's platform, in whatever thread asks. */
+export interface PlatformKind {
+  readonly name: 'pv';
+  /** Main thread, after the RAM was populated: M2P, tables of Xen's own slots. */
+  populated(domain: Domain): void;
+  /** mmuext_op PIN_L4_TABLE on behalf of the builder; 0 or a negative errno. */
+  pinL4(domain: Domain, mfn: Mfn): number;
+  /** Checks a vcpu_guest_context at `at` (VCPUOP_initialise, setvcpucontext) and takes what references it needs; 0 or errno. */
+  checkContext(domain: Domain, at: HostAddress): number;
+  /** memory_op gives away (or back) a RAM frame: set or clear M2P. */
+  setM2p(domain: Domain, mfn: Mfn, pfn: number): void;
+  createVcpu(vcpu: Vcpu): Platform;
+}

@@ -1,0 +1,75 @@
+/**
+ * What the hypervisor needs of a processor. src/cpu satisfies it; tests hand in a processor that follows a script.
+ */
+import type { HostAddress, Mfn, Vaddr } from '../abi/numbers.ts';
+
+export type Access = 'read' | 'write' | 'execute';
+
+export interface Processor {
+  readonly state: CpuState;
+  /** Runs about `budget` instructions; returns an `Exit`. */
+  run(budget: number): number;
+  step(): number;
+  stepWithWritableFrame(mfn: Mfn): number;
+  /** 0: kernel view, U/S ignored. 1: user view, U/S enforced. Each has its own root and TLB set. */
+  setSpace(index: 0 | 1): void;
+  setRoot(index: 0 | 1, mfn: Mfn): void;
+  flushTlb(): void;
+  flushPage(va: Vaddr): void;
+  /** Host address of a guest byte in the kernel view, 0 when the access would fault (details in `state`). */
+  translate(va: Vaddr, access: Access): HostAddress;
+  copyFromGuest(va: Vaddr, length: number): Uint8Array | undefined;
+  copyToGuest(va: Vaddr, bytes: Uint8Array): boolean;
+  /** To be called after any write into a frame that may hold code. */
+  frameWritten(mfn: Mfn, offset: number, length: number): void;
+}
+
+export interface CpuState {
+  /** Register halves by x86 number: rax 0, rcx 1, rdx 2, rbx 3, rsp 4, rbp 5, rsi 6, rdi 7, r8 … r15. */
+  lo(gpr: number): number;
+  hi(gpr: number): number;
+  num(gpr: number): number;
+  set(gpr: number, value: number): void;
+  setLoHi(gpr: number, lo: number, hi: number): void;
+  rip: Vaddr;
+  rflags: number;
+  selector(segment: number): number;
+  setSelector(segment: number, value: number): void;
+  fsBase: Vaddr;
+  gsBase: Vaddr;
+  long64: boolean;
+  readonly vector: number;
+  readonly errorCode: number;
+  readonly hasErrorCode: boolean;
+  faultAddress: Vaddr;
+  readonly instructionsRetired: number;
+  saveFpu(view: DataView, at: number): void;
+  loadFpu(view: DataView, at: number): void;
+}
+
+/** How the memory of a processor fits into a vCPU's block. */
+export interface ProcessorShape {
+  /** Bytes of the CPU region of a domain with so many frames, a multiple of 4 KiB. */
+  readonly regionSize: (frameCount: number) => number;
+  /** Offset in the region of the word that makes `run` return soon once it is not zero. */
+  readonly exitRequest: number;
+}
+
+export const Gpr = {
+  rax: 0,
+  rcx: 1,
+  rdx: 2,
+  rbx: 3,
+  rsp: 4,
+  rbp: 5,
+  rsi: 6,
+  rdi: 7,
+  r8: 8,
+  r9: 9,
+  r10: 10,
+  r11: 11,
+  r12: 12,
+  r13: 13,
+  r14: 14,
+  r15: 15,
+} as const;

@@ -1,0 +1,58 @@
+/** Runstates: what a vCPU was doing, and since when. After xen/include/public/vcpu.h (vcpu_runstate_info). */
+import { array, s32, struct, u64 } from '../abi/struct.ts';
+import { hiOf, loOf } from '../abi/numbers.ts';
+import { VcpuState } from './state.ts';
+import type { Vcpu } from './vcpu.ts';
+
+export const Runstate = { running: 0, runnable: 1, blocked: 2, offline: 3 } as const;
+export type Runstate = (typeof Runstate)[keyof typeof Runstate];
+
+export const VcpuRunstateInfo = struct('vcpu_runstate_info', { state: s32, state_entry_time: u64, time: array(u64, 4) }, 48);
+
+/** High half of XEN_RUNSTATE_UPDATE (bit 63 of state_entry_time). */
+const UPDATE_HI = 0x8000_0000;
+const VMASST_TYPE_runstate_update_flag = 5;
+
+/** Accounts the time since the last change; a no-op when the state is the same. */
+export function enterRunstate(vcpu: Vcpu, next: Runstate): void {
+  const previous = vcpu.get('runstate');
+  if (previous === next) return;
+  const now = vcpu.now();
+  const { f64 } = vcpu.domain;
+  const slot = (vcpu.at + VcpuState.at.runstateTime + previous * 8) >>> 3;
+  f64[slot] = (f64[slot] ?? 0) + Math.max(0, now - vcpu.getDouble('runstateSince'));
+  vcpu.setDouble('runstateSince', now);
+  vcpu.set('runstate', next);
+  if (next === Runstate.running) updateRunstateArea(vcpu);
+}
+
+export interface RunstateTimes {
+  readonly state: number;
+  readonly since: number;
+  /** Nanoseconds in each state, the current one counted to now. */
+  readonly times: readonly number[];
+}
+
+/** From any thread: what the vCPU at `vcpuAt` has done so far. */
+export function runstateOf(words: Uint32Array, doubles: Float64Array, vcpuAt: number, now: number): RunstateTimes {
+  const state = words[(vcpuAt + VcpuState.at.runstate) >>> 2] ?? 0;
+  const since = doubles[(vcpuAt + VcpuState.at.runstateSince) >>> 3] ?? 0;
+  const times = Array.from({ length: 4 }, (_, i) => {
+    const time = doubles[(vcpuAt + VcpuState.at.runstateTime + i * 8) >>> 3] ?? 0;
+    return i === state ? time + Math.max(0, now - since) : time;
+  });
+  return { state, since, times };
+}
+
+/** Writes the guest's copy, with the update flag around it when the guest asked for that. */
+export function updateRunstateArea(vcpu: Vcpu): void {
+  const va = vcpu.getDouble('runstateVa');
+  if (va === 0) return;
+  const { domain } = vcpu;
+  const { state, since, times } = runstateOf(domain.u32, domain.f64, vcpu.at, vcpu.now());
+  const flagged = (domain.get('vmAssist') & (1 << VMASST_TYPE_runstate_update_flag)) !== 0;
+  const entryAt = va + VcpuRunstateInfo.at.state_entry_time;
+  if (flagged && !vcpu.guest.writeU64(entryAt, loOf(since), (hiOf(since) | UPDATE_HI) >>> 0)) return;
+  vcpu.guest.write(VcpuRunstateInfo, va, { state, time: [...times], ...(flagged ? {} : { state_entry_time: since }) });
+  if (flagged) vcpu.guest.writeU64(entryAt, loOf(since), hiOf(since));
+}

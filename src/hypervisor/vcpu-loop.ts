@@ -1,0 +1,112 @@
+/**
+ * The life of a vCPU: deliver what is pending, run the guest, act on its exit. One `turn` is a slice of that; the host
+ * with workers calls it from a thread per vCPU and sleeps in between, the steppable host picks the next vCPU itself.
+ */
+import { Exit } from '../cpu/exits.ts';
+import { EVENT_CHECK_EXITS, nextDeadline, runTimers } from './timers.ts';
+import { enterRunstate, Runstate } from './runstate.ts';
+import type { HypercallTable } from './hypercall.ts';
+import type { Vcpu } from './vcpu.ts';
+
+/** Instructions between two looks at the clock: well below a millisecond. */
+const BUDGET = 50_000;
+
+/**
+ * How a turn ended. `ran`: there is more to do. `blocked`: nothing to do before `deadline` or a kick. `paused`, `down`:
+ * nothing before a kick. `ended`: the domain is shutting down or dying; it may come back only from a suspend.
+ */
+export type Turn = 'ran' | 'blocked' | 'paused' | 'down' | 'ended';
+
+export class VcpuLoop {
+  readonly #vcpu: Vcpu;
+  readonly #hypercalls: HypercallTable;
+
+  constructor(vcpu: Vcpu, hypercalls: HypercallTable) {
+    this.#vcpu = vcpu;
+    this.#hypercalls = hypercalls;
+  }
+
+  get vcpu(): Vcpu {
+    return this.#vcpu;
+  }
+
+  /** System time at which a blocked vCPU has to look again; Infinity: only when kicked. */
+  get deadline(): number {
+    return nextDeadline(this.#vcpu);
+  }
+
+  /**
+   * Runs at most `slices` budgets of instructions. The caller reads the wake word before it calls, and sleeps on that
+   * value afterwards, so that a kick in between is not lost.
+   */
+  turn(slices = 1): Turn {
+    const vcpu = this.#vcpu;
+    const { domain } = vcpu;
+    vcpu.takeExitRequest();
+    if (domain.dying || domain.shutdownCode !== undefined) return this.#rest('ended');
+    runTimers(vcpu);
+    if (domain.pauseCount > 0) return this.#rest('paused');
+    if (vcpu.load('online') === 0) return this.#rest('down');
+    if (vcpu.load('blocked') !== 0) return this.#rest('blocked');
+    if (vcpu.load('contextPending') !== 0) {
+      vcpu.store('contextPending', 0);
+      vcpu.platform.loadContext(vcpu.contextAt);
+    }
+    vcpu.store('running', 1);
+    enterRunstate(vcpu, Runstate.running);
+    vcpu.yielding = false;
+    for (let i = 0; i < slices && this.#slice(); i++) runTimers(vcpu);
+    vcpu.store('running', 0);
+    return 'ran';
+  }
+
+  #rest(turn: Turn): Turn {
+    const vcpu = this.#vcpu;
+    vcpu.store('running', 0);
+    enterRunstate(vcpu, turn === 'blocked' ? Runstate.blocked : turn === 'down' ? Runstate.offline : Runstate.runnable);
+    return turn;
+  }
+
+  /** Until the budget is used up or some exits have passed; false when the vCPU has to look at its state again. */
+  #slice(): boolean {
+    const vcpu = this.#vcpu;
+    const { processor, platform } = vcpu;
+    for (let exits = 0; exits < EVENT_CHECK_EXITS; exits++) {
+      if (vcpu.load('tlbFlush') !== 0) {
+        vcpu.store('tlbFlush', 0);
+        platform.flushTlb();
+      }
+      if (vcpu.eventsDeliverable) platform.deliverUpcall();
+      const exit = processor.run(BUDGET);
+      switch (exit) {
+        case Exit.Syscall:
+          if (vcpu.kernelMode) this.#hypercalls.fromSyscall(vcpu);
+          else platform.onUserSyscall();
+          break;
+        case Exit.Exception:
+          platform.onException();
+          break;
+        case Exit.Privileged:
+          platform.onPrivileged();
+          break;
+        case Exit.Cpuid:
+          platform.onCpuid();
+          break;
+        case Exit.SoftwareInterrupt:
+          platform.onSoftwareInterrupt();
+          break;
+        case Exit.Sysenter:
+          platform.onSysenter();
+          break;
+        case Exit.Budget:
+          return true;
+        case Exit.Interrupt:
+          return false;
+        default:
+          throw new Error(`vcpu loop: the processor returned ${exit}`);
+      }
+      if (vcpu.mustStop) return false;
+    }
+    return true;
+  }
+}
