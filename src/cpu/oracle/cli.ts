@@ -1,0 +1,82 @@
+import { parseArgs } from 'node:util';
+import type { Case } from './case-codec.ts';
+import { CODE, GPR_NAMES, imageOffset, Mode } from './layout.ts';
+import { MachineState } from './machine-state.ts';
+import { buildHarness, NativeProcessor } from './native.ts';
+import { describeCase, describeOutcome } from './report.ts';
+
+const USAGE = `Runs instructions on the real processor.
+
+  node src/cpu/oracle/cli.ts --bytes '48 01 d8' [NAME=VALUE...]
+
+NAME is a general register, rflags, fsbase, gsbase, mxcsr, fcw, fsw, tags (1 bit for each full Rn), xmm0...xmm15 and st0...st7 (hexadecimal,
+highest byte first), or a memory address such as 0x20000000 (hexadecimal bytes in memory order). Mapped: 20000000-20001fff and 20003000-20003fff
+read-write, 20004000-20004fff read-only, 30000000-30001fff stack, 90000000-90000fff, 500020000000-500020000fff.
+
+  --compat   run in compatibility mode`;
+
+function littleEndian(text: string, length: number): Uint8Array {
+  const digits = text
+    .replace(/[_:\s]/g, '')
+    .replace(/^0x/, '')
+    .padStart(2 * length, '0');
+  return Uint8Array.from({ length }, (_, i) => Number.parseInt(digits.slice(-2 * i - 2, digits.length - 2 * i), 16));
+}
+
+function parseBytes(text: string): Uint8Array {
+  const digits = text.replace(/[\s,]|0x/g, '');
+  if (digits.length % 2 !== 0 || /[^0-9a-fA-F]/.test(digits)) throw new Error(`no bytes: ${text}`);
+  return Uint8Array.from({ length: digits.length / 2 }, (_, i) => Number.parseInt(digits.slice(2 * i, 2 * i + 2), 16));
+}
+
+/** The case of one line of command arguments. */
+export function caseOf(bytes: string, settings: readonly string[], mode: Mode): Case {
+  const before = MachineState.fresh(mode);
+  before.rip = BigInt(CODE.start);
+  const patches: { at: number; bytes: Uint8Array }[] = [];
+  for (const setting of settings) {
+    const [name = '', value = ''] = setting.split('=');
+    const gpr = GPR_NAMES.findIndex((n) => n === name);
+    const number = (): bigint => BigInt.asUintN(64, value.startsWith('-') ? -BigInt(value.slice(1)) : BigInt(value));
+    const numbered = /^(xmm|st)(\d+)$/.exec(name);
+    if (gpr >= 0) before.setGpr(gpr, number());
+    else if (name === 'rflags') before.rflags = Number(number());
+    else if (name === 'fsbase') before.fsBase = number();
+    else if (name === 'gsbase') before.gsBase = number();
+    else if (name === 'mxcsr') before.mxcsr = Number(number());
+    else if (name === 'fcw') before.fcw = Number(number());
+    else if (name === 'fsw') before.fsw = Number(number());
+    else if (name === 'tags') before.tags = Number(number());
+    else if (numbered?.[1] === 'xmm') before.xmm(Number(numbered[2])).set(littleEndian(value, 16));
+    else if (numbered?.[1] === 'st') before.st(Number(numbered[2])).set(littleEndian(value, 10));
+    else if (name.startsWith('0x')) {
+      const at = imageOffset(Number(name));
+      if (at === undefined) throw new Error(`no data region at ${name}`);
+      patches.push({ at, bytes: parseBytes(value) });
+    } else throw new Error(`unknown name: ${name}`);
+  }
+  return { mode, code: parseBytes(bytes), before, patches };
+}
+
+function main(): number {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: { bytes: { type: 'string' }, compat: { type: 'boolean' }, help: { type: 'boolean' } },
+  });
+  if (values.help || !values.bytes) {
+    console.log(USAGE);
+    return values.help ? 0 : 2;
+  }
+  const binary = buildHarness();
+  if (!binary) {
+    console.error('The oracle needs an x86-64 Linux machine with a C compiler (cc).');
+    return 2;
+  }
+  const c = caseOf(values.bytes, positionals, values.compat ? Mode.compat32 : Mode.long64);
+  const [native] = new NativeProcessor(binary).run([c]);
+  console.log(describeCase(c));
+  if (native) console.log(`processor: ${describeOutcome(c, native)}`);
+  return 0;
+}
+
+process.exitCode = main();
