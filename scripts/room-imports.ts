@@ -2,7 +2,7 @@
 import { globSync, readFileSync } from 'node:fs';
 import { join, posix } from 'node:path';
 import ts from 'typescript';
-import { type Room, rooms } from './rooms.ts';
+import { type Room, rooms, testFolders } from './rooms.ts';
 
 const source = /^src\/(?<room>[^/]+)\//;
 const test = /\.(test|oracle-test|boot-test)\.ts$/;
@@ -21,16 +21,21 @@ export function wrongImports(path: string, text: string): string[] {
 }
 
 function refusal(name: string, room: Room, path: string, target: string): string | undefined {
+  const forTests = test.test(path) || inTestFolder(path);
   if (!target.startsWith('.')) {
-    return room.outside || test.test(path) ? undefined : `"${name}" may import nothing from outside, "${target}" is`;
+    return room.outside || forTests ? undefined : `"${name}" may import nothing from outside, "${target}" is`;
   }
   const resolved = posix.join(posix.dirname(path), target);
   const other = source.exec(resolved)?.groups?.['room'];
   if (other === undefined) return `"${target}" is outside src/`;
   const inside = resolved.slice('src/'.length);
   const allowed = [name, ...room.imports].some((one) => inside === `${one}.ts` || inside.startsWith(`${one}/`));
-  if (allowed) return undefined;
-  return `"${name}" may not import "${inside}"; it may import: ${room.imports.join(', ') || 'nothing'}`;
+  if (!allowed) return `"${name}" may not import "${inside}"; it may import: ${room.imports.join(', ') || 'nothing'}`;
+  return !forTests && inTestFolder(resolved) ? `"${inside}" is for tests` : undefined;
+}
+
+function inTestFolder(path: string): boolean {
+  return testFolders.some((folder) => path.startsWith(`src/${folder}/`));
 }
 
 /** Every wrong import of the repository at `root`, and how many files were read. */

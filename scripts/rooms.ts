@@ -18,3 +18,12 @@ export const rooms: Readonly<Record<string, Room>> = {
   host: { imports: ['abi', 'cpu', 'hypervisor', 'dom0', 'toolstack'], outside: true }, // the only one that knows where it runs
   ambient: { imports: [], outside: false },
 };
+
+/** Folders that only tests use. They may import from outside like a test, and only a test or one of their own may import them. */
+export const testFolders: readonly string[] = [
+  'cpu/oracle',
+  'hypervisor/testing',
+  'dom0/testing',
+  'toolstack/testing',
+  'host/testing',
+];
