@@ -23,16 +23,16 @@ export function runTests(
       env: { ...process.env, ...color },
       detached: true, // a process group of its own, so that the limit ends the test files' processes too
     });
+    const stop = () => child.pid !== undefined && process.kill(-child.pid, 'SIGKILL');
     const timer = setTimeout(() => {
       console.log(`✖ not done after ${limits.minutes} minutes, stopped`);
-      if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
+      stop();
     }, limits.minutes * 60_000);
-    const stop = () => child.pid !== undefined && process.kill(-child.pid, 'SIGKILL');
-    const interrupt = () => {
+    const interrupted = () => {
       stop();
       process.exit(130);
     };
-    process.once('SIGINT', interrupt);
+    process.once('SIGINT', interrupted).once('SIGTERM', interrupted);
 
     let tail = '';
     child.stdout.setEncoding('utf8');
@@ -43,7 +43,7 @@ export function runTests(
     child.on('error', reject);
     child.on('close', (code) => {
       clearTimeout(timer);
-      process.off('SIGINT', interrupt);
+      process.off('SIGINT', interrupted).off('SIGTERM', interrupted);
       resolve({ ok: code === 0, counts: countsIn(stripVTControlCharacters(tail)) });
     });
   });
