@@ -1,0 +1,138 @@
+import { blockHashOf } from './dispatch.ts';
+import { BlockTable, Op, Region } from './state-layout.ts';
+
+interface Block {
+  readonly op: number;
+  readonly end: number;
+  /** Host addresses of the bytes it was decoded from: first and last. */
+  readonly firstByte: number;
+  readonly lastByte: number;
+  readonly key: number;
+}
+
+const MAX_BLOCKS = BlockTable.entries / 2;
+
+/** Which operations came from which bytes: the block table, the pieces of frames that hold code, and their invalidation. */
+export class CodeCache {
+  readonly #memory: DataView;
+  readonly #bytes: Uint8Array;
+  readonly #vcpu: number;
+  readonly #framesAt: number;
+  readonly #staleHandler: number;
+  #next: number;
+  #count = 0;
+  #pages = new Map<number, Block[]>();
+
+  constructor(memory: ArrayBufferLike, vcpu: number, framesAt: number, staleHandler: number) {
+    this.#memory = new DataView(memory);
+    this.#bytes = new Uint8Array(memory);
+    this.#vcpu = vcpu;
+    this.#framesAt = framesAt;
+    this.#staleHandler = staleHandler;
+    this.#next = vcpu + Region.opsAt;
+  }
+
+  /** Where the next block's operations go. Empties the cache when less than `room` bytes are left. */
+  reserve(room: number): number {
+    if (this.#next + room > this.#vcpu + Region.opsEnd || this.#count >= MAX_BLOCKS) this.clear();
+    return this.#next;
+  }
+
+  clear(): void {
+    const tables = this.#vcpu + Region.jumpCacheAt;
+    this.#bytes.fill(0xff, tables, this.#vcpu + Region.blockTableAt);
+    this.#bytes.fill(0, this.#vcpu + Region.blockTableAt, this.#vcpu + Region.opsAt);
+    for (const page of this.#pages.keys()) this.#setMask(page, 0, 0);
+    this.#pages = new Map();
+    this.#next = this.#vcpu + Region.opsAt;
+    this.#count = 0;
+  }
+
+  /**
+   * Registers a block. `pieces` are the host address ranges of its bytes: one, or two when it lies in two pages.
+   * @returns the host pages that hold code only from now on
+   */
+  add(host: number, mode: number, op: number, end: number, pieces: readonly (readonly [first: number, last: number])[]): number[] {
+    this.#next = end;
+    this.#count++;
+    const entry = this.#entry(host, mode);
+    const before = this.#memory.getUint32(entry + BlockTable.op, true);
+    // A block for this address is replaced (its second page moved): whoever still points at the old one looks again.
+    if (before !== 0) this.#memory.setUint32(before + Op.handler, this.#staleHandler, true);
+    this.#memory.setUint32(entry + BlockTable.key, host, true);
+    this.#memory.setUint32(entry + BlockTable.key + 4, mode, true);
+    this.#memory.setUint32(entry + BlockTable.op, op, true);
+    const fresh: number[] = [];
+    for (const [firstByte, lastByte] of pieces) {
+      const page = firstByte - ((firstByte - this.#framesAt) & 4095);
+      let blocks = this.#pages.get(page);
+      if (!blocks) {
+        blocks = [];
+        this.#pages.set(page, blocks);
+        fresh.push(page);
+      }
+      blocks.push({ op, end, firstByte, lastByte, key: entry });
+      this.#mark(page, firstByte, lastByte);
+    }
+    return fresh;
+  }
+
+  /** Bytes are about to be written: every operation that came from them becomes stale. */
+  written(host: number, length: number): void {
+    const page = host - ((host - this.#framesAt) & 4095);
+    const blocks = this.#pages.get(page);
+    if (!blocks) return;
+    const last = host + length - 1;
+    const kept: Block[] = [];
+    for (const block of blocks) {
+      if (block.firstByte > last || block.lastByte < host) {
+        kept.push(block);
+        continue;
+      }
+      for (let op = block.op; op < block.end; op += Op.size) this.#memory.setUint32(op + Op.handler, this.#staleHandler, true);
+      if (this.#memory.getUint32(block.key + BlockTable.op, true) === block.op) this.#memory.setUint32(block.key + BlockTable.op, 0, true);
+    }
+    this.#setMask(page, 0, 0);
+    if (kept.length === 0) this.#pages.delete(page);
+    else {
+      this.#pages.set(page, kept);
+      for (const block of kept) this.#mark(page, block.firstByte, block.lastByte);
+    }
+  }
+
+  /** Whether a frame holds code that operations came from. */
+  holds(page: number): boolean {
+    return this.#pages.has(page);
+  }
+
+  #entry(host: number, mode: number): number {
+    const table = this.#vcpu + Region.blockTableAt;
+    for (let at = blockHashOf(host); ; at = (at + 1) & (BlockTable.entries - 1)) {
+      const entry = table + at * BlockTable.entrySize;
+      const lo = this.#memory.getUint32(entry + BlockTable.key, true);
+      const hi = this.#memory.getUint32(entry + BlockTable.key + 4, true);
+      if ((lo === 0 && hi === 0) || (lo === host && hi === mode)) return entry;
+    }
+  }
+
+  #maskAt(page: number): number {
+    return this.#vcpu + Region.codeMaskAt + ((page - this.#framesAt) >>> 12) * 8;
+  }
+
+  #setMask(page: number, lo: number, hi: number): void {
+    this.#memory.setUint32(this.#maskAt(page), lo, true);
+    this.#memory.setUint32(this.#maskAt(page) + 4, hi, true);
+  }
+
+  /** Bit n of the frame's mask stands for its bytes 64n … 64n+63. */
+  #mark(page: number, firstByte: number, lastByte: number): void {
+    const at = this.#maskAt(page);
+    let lo = this.#memory.getUint32(at, true);
+    let hi = this.#memory.getUint32(at + 4, true);
+    for (let piece = (firstByte - page) >> 6; piece <= (lastByte - page) >> 6; piece++) {
+      if (piece < 32) lo |= 1 << piece;
+      else hi |= 1 << (piece - 32);
+    }
+    this.#setMask(page, lo >>> 0, hi >>> 0);
+  }
+}

@@ -1,0 +1,144 @@
+import type { Code, Fn } from './wasm/code.ts';
+import type { ModuleBuilder } from './wasm/module.ts';
+import { I32, I64, ValType } from './wasm/value.ts';
+import { Exit } from './exits.ts';
+import { Access, type Paging } from './paging.ts';
+import { BlockTable, JumpCache, Op, Region, S } from './state-layout.ts';
+
+const { i32, i64 } = ValType;
+
+/** How one operation leads to the next. Every handler has the type (vcpu, op) → exit and ends in a tail call. */
+export interface Dispatch {
+  readonly handlerType: number;
+  /** (vcpu, op) → Exit.Exception, with RIP at the operation. */
+  readonly raise: Fn<typeof i32>;
+  /** (vcpu, va, instructions since block entry) → exit: continues at a linear address. */
+  readonly jump: Fn<typeof i32>;
+  /** (vcpu, va) → exit: the same without checkpoint and jump cache. */
+  readonly jumpSlow: Fn<typeof i32>;
+  /** (vcpu, op): a direct branch within the page is taken for the first time. */
+  readonly linkBranch: Fn<typeof i32>;
+  /** (vcpu) → exit: starts at RIP. */
+  readonly run: Fn<typeof i32>;
+  /** (vcpu, op) → exit: starts at an operation. */
+  readonly runOp: Fn<typeof i32>;
+}
+
+/** Executes the operation `op`. */
+export function dispatchTo(c: Code, handlerType: number, vcpu: I32, op: I32): void {
+  c.returnCallIndirect(handlerType, op.load32(Op.handler), vcpu, op);
+}
+
+/** The instruction's linear address. */
+export const ripOf = (vcpu: I32, op: I32): I64 => vcpu.load64(S.pageVa).add(op.load64From16U(Op.off));
+
+export function defineDispatch(m: ModuleBuilder, paging: Paging): Dispatch {
+  const handlerType = m.type([i32, i32], i32);
+
+  const raise = m.function('raise', [i32, i32], i32, (c) => {
+    const vcpu = c.param(i32, 0);
+    const op = c.param(i32, 1);
+    c.store64(vcpu, ripOf(vcpu, op), S.rip);
+    c.store32(vcpu, op, S.op);
+    c.return(I32.of(Exit.Exception));
+    c.unreachable();
+  });
+
+  /** (host, mode, vcpu) → operation or 0. */
+  const findBlock = m.function('findBlock', [i32, i32], i32, (c) => {
+    const vcpu = c.param(i32, 0);
+    const host = c.param(i32, 1);
+    const key = c.let(host.extendU().or(vcpu.load32(S.mode).extendU().shl(32)));
+    const at = c.variable(i32, blockHash(host));
+    const table = c.let(vcpu.add(Region.blockTableAt));
+    c.loop((again) => {
+      const entry = c.let(table.add(at.get.shl(4)));
+      const found = c.let(entry.load64(BlockTable.key));
+      c.if(found.eq(key), () => c.return(entry.load32(BlockTable.op)));
+      c.if(found.eqz(), () => c.return(I32.of(0)));
+      at.set(at.get.add(1).and(BlockTable.entries - 1));
+      again();
+    });
+    c.unreachable();
+  });
+
+  /** (vcpu, va) → exit: continues at `va` without the jump cache. */
+  const jumpSlow = m.function('jumpSlow', [i32, i64], i32, (c) => {
+    const vcpu = c.param(i32, 0);
+    const va = c.param(i64, 1);
+    c.store64(vcpu, va, S.rip);
+    const host = c.let(c.call(paging.translate, vcpu, va, I32.of(Access.execute)));
+    c.if(host.eqz(), () => c.return(I32.of(Exit.Exception)));
+    const op = c.let(c.call(findBlock, vcpu, host));
+    c.if(op.eqz(), () => c.return(I32.of(Exit.Decode)));
+    const entry = c.let(jumpEntry(vcpu, va));
+    c.store64(entry, va, JumpCache.va);
+    c.store32(entry, op, JumpCache.op);
+    c.store64(vcpu, va.and(~0xfffn), S.pageVa);
+    dispatchTo(c, handlerType, vcpu, op);
+    c.unreachable();
+  });
+
+  const jump = m.function('jump', [i32, i64, i32], i32, (c) => {
+    const vcpu = c.param(i32, 0);
+    const va = c.param(i64, 1);
+    checkpoint(c, vcpu, c.param(i32, 2), va);
+    const entry = c.let(jumpEntry(vcpu, va));
+    c.if(entry.load64(JumpCache.va).ne(va), () => c.returnCall(jumpSlow, vcpu, va));
+    c.store64(vcpu, va.and(~0xfffn), S.pageVa);
+    dispatchTo(c, handlerType, vcpu, entry.load32(JumpCache.op));
+    c.unreachable();
+  });
+
+  const linkBranch = m.function('linkBranch', [i32, i32], i32, (c) => {
+    const vcpu = c.param(i32, 0);
+    const op = c.param(i32, 1);
+    const va = c.let(vcpu.load64(S.pageVa).add(op.load64(Op.imm)));
+    c.store64(vcpu, va, S.rip);
+    const host = c.let(c.call(paging.translate, vcpu, va, I32.of(Access.execute)));
+    c.if(host.eqz(), () => c.return(I32.of(Exit.Exception)));
+    const target = c.let(c.call(findBlock, vcpu, host));
+    c.if(target.eqz(), () => c.return(I32.of(Exit.Decode)));
+    c.store32(op, target, Op.disp);
+    dispatchTo(c, handlerType, vcpu, target);
+    c.unreachable();
+  });
+
+  const run = m.function('run', [i32], i32, (c) => {
+    const vcpu = c.param(i32, 0);
+    c.returnCall(jump, vcpu, vcpu.load64(S.rip), I32.of(0));
+    c.unreachable();
+  });
+
+  const runOp = m.function('runOp', [i32, i32], i32, (c) => {
+    const vcpu = c.param(i32, 0);
+    dispatchTo(c, handlerType, vcpu, c.param(i32, 1));
+    c.unreachable();
+  });
+
+  return { handlerType, raise, jump, jumpSlow, linkBranch, run, runOp };
+}
+
+/** Leaves `run` with RIP at `va` when the budget is used up or somebody asked for an exit. */
+export function checkpoint(c: Code, vcpu: I32, instructions: I32, va: I64): void {
+  const left = c.let(vcpu.load32(S.budget).sub(instructions));
+  c.store32(vcpu, left, S.budget);
+  c.if(left.leS(0).or(vcpu.load32(S.exitRequest)), () => {
+    c.store64(vcpu, va, S.rip);
+    c.return(left.leS(0).select(I32.of(Exit.Budget), I32.of(Exit.Interrupt)));
+  });
+}
+
+const jumpEntry = (vcpu: I32, va: I64): I32 =>
+  vcpu.load32(S.jumpCache).add(
+    va
+      .wrap()
+      .xor(va.shrU(10).wrap())
+      .and(JumpCache.entries - 1)
+      .shl(4),
+  );
+
+/** Knuth's multiplicative hash; `blockHashOf` is the same for JavaScript. */
+const blockHash = (host: I32): I32 => host.mul(0x9e3779b1 | 0).shrU(32 - Math.log2(BlockTable.entries));
+export const blockHashOf = (host: number): number =>
+  Math.imul(host, 0x9e3779b1) >>> (32 - Math.log2(BlockTable.entries));

@@ -1,0 +1,34 @@
+import { buildInstructionSet, type InstructionSet } from './instruction-set.ts';
+import { groups } from './isa/index.ts';
+import { internal } from './isa/internal.ts';
+import { Processor as ProcessorOf, type ProcessorOptions } from './processor.ts';
+
+export { Exit, Privileged, Vector } from './exits.ts';
+export { Flag } from './flags.ts';
+export { Access } from './paging.ts';
+export { Gpr, Segment } from './semantics.ts';
+export { cpuRegionSize, Mode, S } from './state-layout.ts';
+export type { CpuState } from './cpu-state.ts';
+export type { Vaddr } from './processor.ts';
+
+let set: InstructionSet | undefined;
+let compiled: WebAssembly.Module | undefined;
+
+/** The instruction set, built from its definitions on first use. */
+export function instructionSet(): InstructionSet {
+  set ??= buildInstructionSet(groups, internal);
+  return set;
+}
+
+/** The interpreter, compiled once in a process; it can be posted to other threads. */
+export function processorModule(): WebAssembly.Module {
+  compiled ??= new WebAssembly.Module(instructionSet().module);
+  return compiled;
+}
+
+/** A virtual processor with the full instruction set. */
+export class Processor extends ProcessorOf {
+  constructor(options: Omit<ProcessorOptions, 'set'>) {
+    super({ ...options, set: instructionSet() });
+  }
+}

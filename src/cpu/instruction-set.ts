@@ -1,0 +1,191 @@
+import type { Fn } from './wasm/code.ts';
+import { ModuleBuilder } from './wasm/module.ts';
+import { ValType } from './wasm/value.ts';
+import { defineDispatch, type Dispatch } from './dispatch.ts';
+import { dependsOnWidth, type Form, modKinds, opcodesOf, operandOf, parseForm, sizeOf } from './form.ts';
+import { definePaging, type Paging } from './paging.ts';
+import { type Operand, Semantics, type Variant } from './semantics.ts';
+
+/** An instruction: its encodings, and its meaning written once. */
+export interface Instruction {
+  readonly name: string;
+  /** Encoding rows, see `parseForm`. */
+  readonly forms: readonly string[];
+  /** LOCK is allowed on memory destinations. */
+  readonly lock?: boolean;
+  /** The meaning depends on 64-bit or compatibility mode (stack and RIP width): `u.mode`. */
+  readonly perMode?: boolean;
+  /** Implicit memory operands: the meaning depends on the address size: `u.addressSize`. */
+  readonly perAddress?: boolean;
+  /** REP and REPNE prefixes mean something: `u.rep`. */
+  readonly rep?: boolean;
+  /** Ends a block: a branch or an exit. */
+  readonly ends?: boolean;
+  /** Emits the meaning. Either falls through (the next instruction follows) or ends every path itself and calls `u.end()`. */
+  readonly build: (u: Semantics, ...operands: [Operand, Operand, Operand, Operand]) => void;
+}
+
+/** A WebAssembly function that definitions share, by name. Registered before the instructions are built. */
+export interface Helper {
+  readonly name: string;
+  define(m: ModuleBuilder, services: HelperServices): Fn;
+}
+export interface HelperServices {
+  readonly paging: Paging;
+  readonly dispatch: Dispatch;
+  readonly helper: (name: string) => Fn;
+}
+
+export interface InstructionGroup {
+  readonly instructions: readonly Instruction[];
+  readonly helpers?: readonly Helper[];
+}
+
+/** Variant numbers of a form: which handler for which prefixes. */
+export const variantNumber = (width: number, mod: 'r' | 'm', lock: boolean, rep: number, mode: 64 | 32, address: 64 | 32): number =>
+  (((((width === 64 ? 2 : width === 32 ? 1 : 0) * 2 + (mod === 'm' ? 1 : 0)) * 2 + (lock ? 1 : 0)) * 3 + rep) * 2 + (mode === 32 ? 1 : 0)) * 2 +
+  (address === 32 ? 1 : 0);
+
+const REPS = ['none', 'rep', 'repne'] as const;
+const WIDTHS = [16, 32, 64] as const;
+const MODES = [64, 32] as const;
+
+/** One encoding row with its handlers. */
+export interface Encoding {
+  readonly form: Form;
+  readonly instruction: Instruction;
+  /** By `variantNumber`: table index of the handler; absent where the variant does not exist. */
+  readonly handlers: readonly (number | undefined)[];
+}
+
+export interface InstructionSet {
+  readonly module: Uint8Array<ArrayBuffer>;
+  /** [map][opcode] → rows, the first that matches counts. */
+  readonly encodings: readonly (readonly (readonly Encoding[])[])[];
+  readonly instructions: readonly Instruction[];
+  /** Handler by table index, as instruction/width:operands. */
+  readonly handlerNames: readonly string[];
+  readonly functionNames: readonly string[];
+  handler(name: string): number;
+}
+
+/** Builds the interpreter's module and the decoder's tables from the definitions. */
+export function buildInstructionSet(groups: readonly InstructionGroup[], internal: InstructionGroup): InstructionSet {
+  const m = new ModuleBuilder();
+  const codeWritten = m.import('codeWritten', [ValType.i32, ValType.i32], undefined);
+  const now = m.import('now', [], ValType.f64);
+  const paging = definePaging(m, codeWritten);
+  const dispatch = defineDispatch(m, paging);
+  const helpers = new Map<string, Fn>([['now', now]]);
+  const helper = (name: string): Fn => {
+    const fn = helpers.get(name);
+    if (!fn) throw new Error(`no helper ${name}`);
+    return fn;
+  };
+  const everything = [internal, ...groups];
+  for (const group of everything) for (const h of group.helpers ?? []) helpers.set(h.name, h.define(m, { paging, dispatch, helper }));
+
+  const handlerIndex = new Map<string, number>();
+  const handlerNames: string[] = [];
+  const handlerFor = (instruction: Instruction, variant: Variant, operands: readonly Operand[]): number => {
+    const key = handlerKey(instruction, variant, operands);
+    const known = handlerIndex.get(key);
+    if (known !== undefined) return known;
+    const fn = m.function(key, [ValType.i32, ValType.i32], ValType.i32, (code) => {
+      const u = new Semantics(code, variant, operands, { paging, dispatch, helpers });
+      const [a, b, c, d] = operands;
+      // A definition takes as many operands as its forms give; the missing ones are never looked at.
+      instruction.build(u, a ?? NONE, b ?? NONE, c ?? NONE, d ?? NONE);
+      u.finish();
+    });
+    const index = m.tabulate(fn);
+    handlerIndex.set(key, index);
+    handlerNames.push(key);
+    return index;
+  };
+
+  for (const instruction of internal.instructions) handlerFor(instruction, PLAIN, []);
+  const encodings: Encoding[][][] = Array.from({ length: 4 }, () => Array.from({ length: 256 }, () => []));
+  const instructions = groups.flatMap((g) => g.instructions);
+  for (const instruction of instructions) {
+    for (const text of instruction.forms) {
+      const encoding = encode(instruction, parseForm(text), handlerFor);
+      for (const opcode of opcodesOf(encoding.form)) encodings[encoding.form.map]?.[opcode]?.push(encoding);
+    }
+  }
+  for (const map of encodings) for (const rows of map) rows.sort((x, y) => specificity(y.form) - specificity(x.form));
+  const internals = { ...paging, ...dispatch };
+  for (const name of ['translateNumber', 'flushSpace', 'flushPage', 'protectFrame', 'run', 'runOp'] as const)
+    m.export(name, internals[name]);
+  for (const name of EXPORTED_HELPERS) if (helpers.has(name)) m.export(name, helper(name));
+  return {
+    module: m.encode(),
+    encodings,
+    instructions,
+    handlerNames,
+    functionNames: m.names(),
+    handler: (name) => {
+      const index = handlerIndex.get(handlerKey({ name }, PLAIN, []));
+      if (index === undefined) throw new Error(`no handler ${name}`);
+      return index;
+    },
+  };
+}
+
+/** Helpers that JavaScript calls too. */
+const EXPORTED_HELPERS = ['readFlags', 'writeFlags'] as const;
+
+const NONE: Operand = { kind: 'i', bits: 0, position: 3 };
+const PLAIN: Variant = { width: 64, mode: 64, address: 64, lock: false, rep: 'none' };
+
+/** More specific rows are tried first: exact ModRM before /digit before /r, a mandatory prefix before none. */
+const specificity = (form: Form): number =>
+  (form.exact >= 0 ? 16 + (form.exactCount === 1 ? 1 : 0) : form.digit >= 0 ? 8 : 0) +
+  (form.prefix === 'any' ? 0 : form.prefix === 'NFx' ? 2 : 4) +
+  (form.w === undefined ? 0 : 1);
+
+function handlerKey(instruction: Pick<Instruction, 'name'>, v: Variant, operands: readonly Operand[]): string {
+  const marks = [v.mode === 32 ? '@32' : '', v.address === 32 ? '@a32' : '', v.lock ? '+lock' : '', v.rep === 'none' ? '' : `+${v.rep}`];
+  return `${instruction.name}/${v.width}:${operands.map((o) => o.kind + o.bits).join()}${marks.join('')}`;
+}
+
+function encode(
+  instruction: Instruction,
+  form: Form,
+  handlerFor: (i: Instruction, v: Variant, o: readonly Operand[]) => number,
+): Encoding {
+  const handlers: (number | undefined)[] = [];
+  for (const mode of MODES) {
+    if (form.modes !== 'both' && form.modes !== String(mode)) continue;
+    for (const width of WIDTHS) {
+      if (width === 64 && mode === 32) continue;
+      if (form.w === 1 && width !== 64) continue;
+      for (const mod of modKinds(form)) {
+        const operands = form.operands.map((spec, i) => operandOf(spec, i, width, mod));
+        const first = operands[0];
+        const firstSpec = form.operands[0];
+        const effective = !dependsOnWidth(form) && first && firstSpec ? normalWidth(first, sizeOf(firstSpec, width)) : width;
+        for (const lock of [false, true]) {
+          if (lock && (!instruction.lock || first?.kind !== 'm')) continue;
+          for (const [repNumber, rep] of REPS.entries()) {
+            if (rep !== 'none' && !instruction.rep) continue;
+            for (const address of MODES) {
+              const variant: Variant = {
+                width: effective,
+                mode: instruction.perMode ? mode : 64,
+                address: instruction.perAddress ? address : 64,
+                lock,
+                rep,
+              };
+              handlers[variantNumber(width, mod, lock, repNumber, mode, address)] = handlerFor(instruction, variant, operands);
+            }
+          }
+        }
+      }
+    }
+  }
+  return { form, instruction, handlers };
+}
+
+/** Forms whose operands have fixed sizes do not multiply by operand size. */
+const normalWidth = (first: Operand, bits: number): number => (first.kind === 'r' || first.kind === 'm' ? bits : 32);

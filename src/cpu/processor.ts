@@ -1,0 +1,274 @@
+import { CodeCache } from './code-cache.ts';
+import { Decoder, MAX_LENGTH } from './decoder.ts';
+import { Exit, Vector } from './exits.ts';
+import type { InstructionSet } from './instruction-set.ts';
+import { Access } from './paging.ts';
+import { CpuState } from './cpu-state.ts';
+import { loadSegmentation } from './segmentation.ts';
+import { Mode, Op, Region, S } from './state-layout.ts';
+
+/** Signed linear address; canonical addresses are exact in a double. */
+export type Vaddr = number;
+
+/** What the generated module exports. */
+interface Exports {
+  run(vcpu: number): number;
+  runOp(vcpu: number, op: number): number;
+  translateNumber(vcpu: number, va: number, access: number): number;
+  flushSpace(vcpu: number, space: number): void;
+  flushPage(vcpu: number, space: number, va: number): void;
+  protectFrame(vcpu: number, page: number): void;
+  readFlags(vcpu: number): number;
+  writeFlags(vcpu: number, image: number): void;
+}
+
+export interface ProcessorOptions {
+  readonly memory: WebAssembly.Memory;
+  readonly module: WebAssembly.Module;
+  readonly set: InstructionSet;
+  /** Byte address of the CPU region of this vCPU, 4 KiB aligned; `cpuRegionSize` bytes. */
+  readonly regionAt: number;
+  readonly framesAt: number;
+  readonly frameCount: number;
+  /** Nanoseconds of guest time: what RDTSC counts. The TSC runs at 1 GHz on every host. */
+  readonly now: () => number;
+}
+
+/** Operations in a block at most; a longer run of instructions continues in another block. */
+const BLOCK_LIMIT = 64;
+const BLOCK_ROOM = (2 * BLOCK_LIMIT + 4) * Op.size;
+
+/**
+ * One virtual processor. `run` executes guest code until something needs the hypervisor. JavaScript decodes blocks that are met for the first time
+ * and does the rare work at exits; guest code itself executes in WebAssembly only.
+ */
+export class Processor {
+  readonly state: CpuState;
+  readonly #exports: Exports;
+  readonly #decoder: Decoder;
+  readonly #cache: CodeCache;
+  readonly #memory: DataView;
+  readonly #bytes: Uint8Array;
+  readonly #vcpu: number;
+  readonly #framesAt: number;
+  readonly #frameCount: number;
+  readonly #handlers: { next: number; cross: number; stop: number };
+  readonly #segmentation: (processor: Processor) => number;
+  readonly #window = new Uint8Array(32);
+
+  constructor(o: ProcessorOptions) {
+    const { buffer } = o.memory;
+    this.#memory = new DataView(buffer);
+    this.#bytes = new Uint8Array(buffer);
+    this.#vcpu = o.regionAt;
+    this.#framesAt = o.framesAt;
+    this.#frameCount = o.frameCount;
+    this.#handlers = { next: o.set.handler('(next)'), cross: o.set.handler('(cross)'), stop: o.set.handler('(stop)') };
+    this.#cache = new CodeCache(buffer, o.regionAt, o.framesAt, o.set.handler('(stale)'));
+    this.#decoder = new Decoder(o.set);
+    const instance = new WebAssembly.Instance(o.module, {
+      env: {
+        memory: o.memory,
+        codeWritten: (host: number, length: number) => this.#cache.written(host >>> 0, length >>> 0),
+        now: o.now,
+      },
+    });
+    this.#exports = instance.exports as unknown as Exports;
+    this.state = new CpuState(buffer, o.regionAt, this.#exports);
+    this.#segmentation = loadSegmentation;
+    this.#memory.setUint32(this.#vcpu + S.framesAt, o.framesAt, true);
+    this.#memory.setUint32(this.#vcpu + S.frameCount, o.frameCount, true);
+    this.#memory.setUint32(this.#vcpu + S.codeMaskAt, o.regionAt + Region.codeMaskAt, true);
+    this.#memory.setInt32(this.#vcpu + S.writableFrame, -1, true);
+    this.#cache.clear();
+    this.setSpace(0);
+    this.flushTlb();
+    this.state.reset();
+  }
+
+  /** Executes at most about `budget` instructions. */
+  run(budget: number): Exit {
+    this.#memory.setInt32(this.#vcpu + S.budget, budget, true);
+    const exit = this.#run(() => this.#exports.run(this.#vcpu));
+    this.state.instructionsRetired += budget - this.#memory.getInt32(this.#vcpu + S.budget, true);
+    return exit;
+  }
+
+  /** Executes exactly one instruction (a repeated string instruction counts as one). `Exit.Budget` means that it completed. */
+  step(): Exit {
+    this.#memory.setInt32(this.#vcpu + S.budget, 1, true);
+    const host = this.#fetch(this.state.rip);
+    if (host === 0) return Exit.Exception;
+    const off = this.state.ripLow & 4095;
+    const decoded = this.#decodeAt(host, off, this.state.rip);
+    if (!decoded) return Exit.Exception;
+    const at = this.#vcpu + S.scratchOps;
+    const end = at + this.#decoder.writeOps(this.#memory, at, off, 1);
+    this.#memory.setUint32(end + Op.handler, this.#handlers.stop, true);
+    // Offset 4096 and more is right: it is relative to the page the instruction began in.
+    this.#memory.setUint16(end + Op.off, off + decoded.length, true);
+    this.state.copyPageOfRip();
+    this.state.instructionsRetired += 1;
+    let exit = this.#exports.runOp(this.#vcpu, at);
+    if (exit === Exit.Segment) exit = this.#segmentation(this);
+    // A jump that finds nothing decoded at its target has completed all the same.
+    return (exit === Exit.Decode || exit === Exit.Interrupt ? Exit.Budget : exit) as Exit;
+  }
+
+  /** One instruction that may write frame `mfn` although its mapping is read-only. */
+  stepWithWritableFrame(mfn: number): Exit {
+    this.#memory.setInt32(this.#vcpu + S.writableFrame, mfn, true);
+    const exit = this.step();
+    this.#memory.setInt32(this.#vcpu + S.writableFrame, -1, true);
+    return exit;
+  }
+
+  setSpace(index: 0 | 1): void {
+    const vcpu = this.#vcpu;
+    this.#memory.setUint32(vcpu + S.space, index, true);
+    this.#memory.setUint32(vcpu + S.tlb, vcpu + Region.tlbAt + index * Region.tlbSet, true);
+    this.#memory.setUint32(vcpu + S.jumpCache, vcpu + Region.jumpCacheAt + index * Region.jumpCacheSet, true);
+  }
+
+  get space(): 0 | 1 {
+    return this.#memory.getUint32(this.#vcpu + S.space, true) === 0 ? 0 : 1;
+  }
+
+  /** Sets the top page table of a view; frame -1 for none. */
+  setRoot(index: 0 | 1, mfn: number): void {
+    const host = mfn < 0 || mfn >= this.#frameCount ? 0 : this.#framesAt + mfn * 4096;
+    this.#memory.setUint32(this.#vcpu + S.root + index * 4, host, true);
+    this.#exports.flushSpace(this.#vcpu, index);
+  }
+
+  flushTlb(): void {
+    this.#exports.flushSpace(this.#vcpu, 0);
+    this.#exports.flushSpace(this.#vcpu, 1);
+  }
+
+  flushPage(va: Vaddr): void {
+    this.#exports.flushPage(this.#vcpu, 0, va);
+    this.#exports.flushPage(this.#vcpu, 1, va);
+  }
+
+  /** Host byte address of `va` in the active view, or 0: then vector, errorCode and faultAddress tell why. */
+  translate(va: Vaddr, access: keyof typeof Access): number {
+    return this.#exports.translateNumber(this.#vcpu, va, Access[access]) >>> 0;
+  }
+
+  copyFromGuest(va: Vaddr, length: number): Uint8Array | undefined {
+    const out = new Uint8Array(length);
+    for (let done = 0; done < length; ) {
+      const host = this.translate(va + done, 'read');
+      if (host === 0) return undefined;
+      const piece = Math.min(length - done, 4096 - ((host - this.#framesAt) & 4095));
+      out.set(this.#bytes.subarray(host, host + piece), done);
+      done += piece;
+    }
+    return out;
+  }
+
+  copyToGuest(va: Vaddr, bytes: Uint8Array): boolean {
+    for (let done = 0; done < bytes.length; ) {
+      const host = this.translate(va + done, 'write');
+      if (host === 0) return false;
+      const piece = Math.min(bytes.length - done, 4096 - ((host - this.#framesAt) & 4095));
+      this.#cache.written(host, piece);
+      this.#bytes.set(bytes.subarray(done, done + piece), host);
+      done += piece;
+    }
+    return true;
+  }
+
+  /** To be called when anything but guest code wrote into a frame that may hold code. */
+  frameWritten(mfn: number, offset: number, length: number): void {
+    this.#cache.written(this.#framesAt + mfn * 4096 + offset, length);
+  }
+
+  #run(start: () => number): Exit {
+    let exit = start();
+    for (;;) {
+      if (exit === Exit.Decode) {
+        if (!this.#decodeBlock()) return Exit.Exception;
+      } else if (exit === Exit.Segment) {
+        const after = this.#segmentation(this);
+        if (after !== Exit.Segment) return after as Exit;
+      } else return exit as Exit;
+      exit = this.#exports.run(this.#vcpu);
+    }
+  }
+
+  #fetch(va: Vaddr): number {
+    return this.translate(va, 'execute');
+  }
+
+  /** Decodes the instruction at host address `host` (offset `off` of its page), fetching from the next page when needed; undefined on a fault. */
+  #decodeAt(host: number, off: number, rip: Vaddr): { length: number; second: number } | undefined {
+    const { mode } = this.state;
+    const pageEnd = host - off + 4096;
+    const d = this.#decoder.decode(this.#bytes, host, pageEnd, mode);
+    if (!d.truncated) return { length: d.length, second: 0 };
+    const inFirst = pageEnd - host;
+    const second = this.#fetch(rip + inFirst);
+    if (second === 0) return undefined;
+    this.#window.set(this.#bytes.subarray(host, pageEnd));
+    this.#window.set(this.#bytes.subarray(second, second + MAX_LENGTH), inFirst);
+    this.#decoder.decode(this.#window, 0, this.#window.length, mode);
+    return { length: this.#decoder.decoded.length, second };
+  }
+
+  #decodeBlock(): boolean {
+    const rip = this.state.rip;
+    const host = this.#fetch(rip);
+    if (host === 0) return false;
+    const { mode } = this.state;
+    const start = this.#cache.reserve(BLOCK_ROOM);
+    const pageEnd = host - ((host - this.#framesAt) & 4095) + 4096;
+    const firstOff = 4096 - (pageEnd - host);
+    let off = firstOff;
+    let to = start;
+    let count = 0;
+    let second = 0;
+    let lastByte = host;
+    for (;;) {
+      if (off >= 4096 || count >= BLOCK_LIMIT || second !== 0) {
+        to += this.#writeNext(to, off, count);
+        break;
+      }
+      const d = this.#decoder.decode(this.#bytes, pageEnd - 4096 + off, pageEnd, mode);
+      if (d.truncated) {
+        if (count > 0) {
+          to += this.#writeNext(to, off, count);
+          break;
+        }
+        const whole = this.#decodeAt(host, off, rip);
+        if (!whole) return false;
+        second = whole.second;
+        this.#memory.setUint32(to + Op.handler, this.#handlers.cross, true);
+        this.#memory.setUint16(to + Op.off, off, true);
+        this.#memory.setUint32(to + Op.imm, second, true);
+        to += Op.size;
+      }
+      count++;
+      to += this.#decoder.writeOps(this.#memory, to, off, count);
+      off += d.length;
+      lastByte = pageEnd - 4096 + off - 1;
+      if (d.ends) break;
+    }
+    const pieces: [number, number][] = second === 0 ? [[host, lastByte]] : [[host, pageEnd - 1], [second, second + off - 4097]];
+    for (const page of this.#cache.add(host, mode, start, to, pieces)) this.#exports.protectFrame(this.#vcpu, page);
+    return true;
+  }
+
+  #writeNext(at: number, off: number, count: number): number {
+    this.#memory.setUint32(at + Op.handler, this.#handlers.next, true);
+    this.#memory.setUint16(at + Op.off, off, true);
+    this.#memory.setUint16(at + Op.c, count, true);
+    this.#memory.setInt32(at + Op.disp, 0, true);
+    this.#memory.setInt32(at + Op.imm, off, true);
+    this.#memory.setInt32(at + Op.imm + 4, 0, true);
+    return Op.size;
+  }
+}
+void Mode;
+void Vector;

@@ -1,0 +1,435 @@
+import type { Code, Fn } from './wasm/code.ts';
+import { I32, I64, V128, ValType } from './wasm/value.ts';
+import { checkpoint, type Dispatch, dispatchTo } from './dispatch.ts';
+import { Exit, type Privileged, Vector } from './exits.ts';
+import { Flags, signExtend, truncate } from './flags.ts';
+import type { Paging } from './paging.ts';
+import { Op, S, Tlb } from './state-layout.ts';
+
+/** An operand as an instruction's meaning sees it: what it is and how wide, not which register. */
+export interface Operand {
+  /** r general register, m memory, i immediate, x XMM register, q MMX register, s segment register, t ST(i) */
+  readonly kind: 'r' | 'm' | 'i' | 'x' | 'q' | 's' | 't';
+  /** Width in bits; 0 when the instruction decides (memory of odd sizes). */
+  readonly bits: number;
+  /** Position in the form: 0, 1, 2 name the fields a, b, c of the operation. */
+  readonly position: number;
+}
+
+/** What a form fixes besides its operands. */
+export interface Variant {
+  /** Effective operand size in bits. */
+  readonly width: number;
+  /** Code mode: 64, or 32 for compatibility mode. It is also the width of RIP and of the stack pointer. */
+  readonly mode: 64 | 32;
+  /** Address size in bits, for instructions with implicit memory operands. */
+  readonly address: 64 | 32;
+  readonly lock: boolean;
+  readonly rep: 'none' | 'rep' | 'repne';
+}
+
+export const Gpr = { rax: 0, rcx: 1, rdx: 2, rbx: 3, rsp: 4, rbp: 5, rsi: 6, rdi: 7 } as const;
+export const Segment = { es: 0, cs: 1, ss: 2, ds: 3, fs: 4, gs: 5 } as const;
+
+const FIELDS = [Op.a, Op.b, Op.c] as const;
+
+/**
+ * Builds the code of one instruction form. Definitions in `isa/` speak only to this class, so the same definition serves whoever supplies the
+ * primitives: here the interpreter, where operands are fields of the operation that is executed.
+ *
+ * Order is the author's duty: everything that can fault comes before the first change of architectural state.
+ */
+export class Semantics {
+  readonly code: Code;
+  readonly vcpu: I32;
+  readonly op: I32;
+  readonly flags: Flags;
+  readonly width: number;
+  readonly mode: 64 | 32;
+  readonly addressSize: 64 | 32;
+  readonly lock: boolean;
+  readonly rep: 'none' | 'rep' | 'repne';
+  readonly paging: Paging;
+  readonly dispatch: Dispatch;
+  readonly #helpers: ReadonlyMap<string, Fn>;
+  readonly #ea: I64 | undefined;
+  #ended = false;
+
+  constructor(
+    code: Code,
+    variant: Variant,
+    operands: readonly Operand[],
+    services: { paging: Paging; dispatch: Dispatch; helpers: ReadonlyMap<string, Fn> },
+  ) {
+    this.code = code;
+    this.vcpu = code.param(ValType.i32, 0);
+    this.op = code.param(ValType.i32, 1);
+    this.flags = new Flags(code, this.vcpu);
+    this.width = variant.width;
+    this.mode = variant.mode;
+    this.addressSize = variant.address;
+    this.lock = variant.lock;
+    this.rep = variant.rep;
+    this.paging = services.paging;
+    this.dispatch = services.dispatch;
+    this.#helpers = services.helpers;
+    if (operands.some((o) => o.kind === 'm')) this.#ea = code.let(this.#effectiveAddress());
+  }
+
+  // ---- operands ----
+
+  /** A general register, memory or immediate operand, zero-extended from its width (or `bits`). Fix it with `let` before using it twice. */
+  read(o: Operand, bits: number = o.bits): I64 {
+    switch (o.kind) {
+      case 'r':
+        return readSlot(this.slot(o), bits);
+      case 'm':
+        return this.load(bits, this.address(o));
+      case 'i':
+        return this.op.load64(Op.imm);
+      default:
+        throw new Error(`read: ${o.kind} is no integer operand`);
+    }
+  }
+
+  readSigned(o: Operand, bits: number = o.bits): I64 {
+    return signExtend(bits, this.read(o, bits));
+  }
+
+  /** Writes a general register (32-bit writes clear the upper half) or memory. Bits of `value` above the width are ignored. */
+  write(o: Operand, value: I64, bits: number = o.bits): void {
+    if (o.kind === 'r') writeSlot(this.code, this.slot(o), bits, value);
+    else if (o.kind === 'm') this.store(bits, this.address(o), value);
+    else throw new Error(`write: ${o.kind} is no integer destination`);
+  }
+
+  /**
+   * Read-modify-write: `change` gets the old value (a local) and gives the new one; memory is checked for writing first, and with LOCK the exchange is
+   * atomic. Flags are to be set after it, from the returned values. `change` must have no side effects: with LOCK it may run more than once.
+   */
+  modify(o: Operand, change: (old: I64) => I64): { old: I64; result: I64 } {
+    if (o.kind === 'r') {
+      const slot = this.code.let(this.slot(o));
+      const old = this.let(readSlot(slot, o.bits));
+      const result = this.let(truncate(o.bits, change(old)));
+      writeSlot(this.code, slot, o.bits, result);
+      return { old, result };
+    }
+    const old = this.code.variable(ValType.i64);
+    const result = this.code.variable(ValType.i64);
+    const bytes = (o.bits / 8) as 1 | 2 | 4 | 8;
+    this.writePointer(this.address(o), bytes, (host) => {
+      const plain = (): void => {
+        old.set(loadBits(host, o.bits));
+        result.set(truncate(o.bits, change(old.get)));
+        storeBits(this.code, host, o.bits, result.get);
+      };
+      if (!this.lock) return plain();
+      // An access that is not aligned cannot be one WebAssembly atomic; it is done plainly.
+      this.code.if(host.and(bytes - 1).eqz(), () => {
+        this.code.loop((_again, againIf) => {
+          old.set(loadBits(host, o.bits));
+          result.set(truncate(o.bits, change(old.get)));
+          againIf(host.atomicCompareExchange(bytes, old.get, result.get).ne(old.get));
+        });
+      }, plain);
+    });
+    return { old: old.get, result: result.get };
+  }
+
+  /** Host address of a register operand's slot. */
+  slot(o: Operand): I32 {
+    const field = FIELDS[o.position];
+    if (field === undefined) throw new Error('no field for this operand');
+    return this.vcpu.add(this.op.load16U(field));
+  }
+
+  /** Linear address of the memory operand. */
+  address(o: Operand): I64 {
+    if (o.kind !== 'm' || !this.#ea) throw new Error('not a memory operand');
+    return this.#ea;
+  }
+
+  /** The immediate, truncated to the first operand's width by the decoder. */
+  immediate(): I64 {
+    return this.op.load64(Op.imm);
+  }
+
+  /** The second immediate of the few instructions with two (ENTER). */
+  immediate2(): I32 {
+    return this.op.load32(Op.disp);
+  }
+
+  /** An implicit register. */
+  gpr(n: number, bits = 64): I64 {
+    return loadBits(this.vcpu, bits, S.gpr + n * 8);
+  }
+
+  setGpr(n: number, value: I64, bits = 64): void {
+    if (bits === 32) this.code.store64(this.vcpu, truncate(32, value), S.gpr + n * 8);
+    else storeBits(this.code, this.vcpu, bits, value, S.gpr + n * 8);
+  }
+
+  /** Host address of XMM, MMX or x87 slots and other state by its offset. */
+  state(offset: number): I32 {
+    return this.vcpu.add(offset);
+  }
+
+  /** An XMM register operand or 128-bit memory operand (`aligned`: #GP unless 16-byte aligned, as for legacy SSE memory operands). */
+  readV(o: Operand, aligned = false): V128 {
+    if (o.kind === 'x') return this.slot(o).loadV128();
+    return this.loadV(this.address(o), aligned);
+  }
+
+  writeV(o: Operand, value: V128, aligned = false): void {
+    if (o.kind === 'x') this.code.storeV128(this.slot(o), value);
+    else this.storeV(this.address(o), value, aligned);
+  }
+
+  let<T extends I64 | I32 | V128>(value: T): T {
+    return this.code.let(value);
+  }
+
+  /** A helper function that a definition file registered by name. */
+  helper(name: string): Fn {
+    const fn = this.#helpers.get(name);
+    if (!fn) throw new Error(`no helper ${name}`);
+    return fn;
+  }
+
+  // ---- memory ----
+
+  /** Loads `bits` (8…64), zero-extended; the result is a local. */
+  load(bits: number, va: I64): I64 {
+    return this.let(loadBits(this.readPointer(va, bits / 8), bits));
+  }
+
+  store(bits: number, va: I64, value: I64): void {
+    const v = this.let(value);
+    this.writePointer(va, bits / 8, (host) => storeBits(this.code, host, bits, v));
+  }
+
+  loadV(va: I64, aligned = false): V128 {
+    if (aligned) this.requireAligned(va, 16);
+    return this.let(this.readPointer(va, 16).loadV128());
+  }
+
+  storeV(va: I64, value: V128, aligned = false): void {
+    if (aligned) this.requireAligned(va, 16);
+    const v = this.let(value);
+    this.writePointer(va, 16, (host) => this.code.storeV128(host, v));
+  }
+
+  requireAligned(va: I64, bytes: number): void {
+    this.raiseIf(va.wrap().and(bytes - 1).ne(0), Vector.GP, 0);
+  }
+
+  /** Host address from which `bytes` (at most 512) at `va` can be read in one piece. Faults as the guest sees it. */
+  readPointer(va: I64, bytes: number): I32 {
+    const { code } = this;
+    const at = this.let(va);
+    const host = code.variable(ValType.i32);
+    const entry = this.let(this.#tlbEntry(at));
+    code.if(
+      lastByte(at, bytes).and(~0xfffn).eq(entry.load64(Tlb.read)),
+      () => host.set(entry.load32(Tlb.host).or(at.wrap().and(0xfff))),
+      () => {
+        host.set(code.call(this.paging.readSlow, this.vcpu, at, I32.of(bytes)));
+        code.if(host.get.eqz(), () => this.#raise());
+      },
+    );
+    return host.get;
+  }
+
+  /** `write` stores (and may load) through a host address that stands for `bytes` (at most 512) at `va`; nothing is stored when a fault is due. */
+  writePointer(va: I64, bytes: number, write: (host: I32) => void): void {
+    const { code } = this;
+    const at = this.let(va);
+    const host = code.variable(ValType.i32);
+    const entry = this.let(this.#tlbEntry(at));
+    code.if(
+      lastByte(at, bytes).and(~0xfffn).eq(entry.load64(Tlb.write)),
+      () => host.set(entry.load32(Tlb.host).or(at.wrap().and(0xfff))),
+      () => {
+        host.set(code.call(this.paging.writeSlow, this.vcpu, at, I32.of(bytes)));
+        code.if(host.get.eqz(), () => this.#raise());
+      },
+    );
+    write(host.get);
+    if (bytes > 1) code.if(host.get.eq(this.vcpu.add(S.bounce)), () => code.do(this.paging.finishWrite, this.vcpu));
+  }
+
+  /** Checks that `bytes` at `va` can be written, for instructions that change state before they store. */
+  probeWrite(va: I64, bytes: number): void {
+    const host = this.let(this.code.call(this.paging.writeSlow, this.vcpu, va, I32.of(bytes)));
+    this.code.if(host.eqz(), () => this.#raise());
+  }
+
+  // ---- the stack ----
+
+  /** The stack pointer in the mode's width. */
+  stackPointer(): I64 {
+    return this.gpr(Gpr.rsp, this.mode);
+  }
+
+  /** Stores below the stack pointer, then moves it: a fault leaves it as it was. */
+  push(bits: number, value: I64): void {
+    const v = this.let(value);
+    const sp = this.let(truncate(this.mode, this.stackPointer().sub(bits / 8)));
+    this.store(bits, this.stackAddress(sp), v);
+    this.setGpr(Gpr.rsp, sp, this.mode);
+  }
+
+  /** The value on top of the stack; `moveStack` then removes it. */
+  top(bits: number, offset = 0): I64 {
+    return this.load(bits, this.stackAddress(truncate(this.mode, this.stackPointer().add(offset))));
+  }
+
+  moveStack(bytes: number | I64): void {
+    this.setGpr(Gpr.rsp, this.stackPointer().add(bytes), this.mode);
+  }
+
+  stackAddress(sp: I64): I64 {
+    return this.mode === 64 ? sp : truncate(32, sp.add(this.vcpu.load64(S.segmentBase + Segment.ss * 8)));
+  }
+
+  // ---- control ----
+
+  rip(): I64 {
+    return this.vcpu.load64(S.pageVa).add(this.op.load64From16U(Op.off));
+  }
+
+  nextRip(): I64 {
+    return truncate(this.mode, this.rip().add(this.op.load64From8U(Op.len)));
+  }
+
+  /** Target of a direct branch. */
+  branchTarget(): I64 {
+    return truncate(this.mode, this.vcpu.load64(S.pageVa).add(this.op.load64(Op.imm)));
+  }
+
+  /** Continues at a linear address; the end of the instruction. */
+  jump(va: I64): void {
+    this.code.returnCall(this.dispatch.jump, this.vcpu, va, this.op.load16U(Op.c));
+  }
+
+  /** Takes the direct branch: through its link when the target lies in the same page. */
+  branch(): void {
+    const { code } = this;
+    const target = this.let(this.op.load64(Op.imm));
+    code.if(target.geU(4096), () => this.jump(this.branchTarget()));
+    checkpoint(code, this.vcpu, this.op.load16U(Op.c), this.vcpu.load64(S.pageVa).add(target));
+    const linked = this.let(this.op.load32(Op.disp));
+    code.if(linked.ne(0), () => dispatchTo(code, this.dispatch.handlerType, this.vcpu, linked));
+    code.returnCall(this.dispatch.linkBranch, this.vcpu, this.op);
+  }
+
+  /** Goes on with the next operation of the block; the end of the instruction. */
+  next(): void {
+    const { code } = this;
+    // The next operation follows in memory.
+    code.returnCallIndirect(
+      this.dispatch.handlerType,
+      this.op.load32(Op.size + Op.handler),
+      this.vcpu,
+      this.op.add(Op.size),
+    );
+  }
+
+  /** Raises an exception at this instruction. */
+  raise(vector: number, errorCode?: number | I32): void {
+    this.code.store32(this.vcpu, I32.of(vector), S.vector);
+    this.code.store32(this.vcpu, I32.of(errorCode === undefined ? 0 : 1), S.hasErrorCode);
+    this.code.store32(this.vcpu, I32.from(errorCode ?? 0), S.errorCode);
+    this.#raise();
+  }
+
+  raiseIf(condition: I32, vector: number, errorCode?: number | I32): void {
+    this.code.if(condition, () => this.raise(vector, errorCode));
+  }
+
+  /** #NM when the task-switched flag is set: the first thing every x87, MMX and SSE instruction does. */
+  requireFpu(): void {
+    this.raiseIf(this.vcpu.load32(S.taskSwitched), Vector.NM);
+  }
+
+  /** Leaves `run` with RIP at `rip`. */
+  exit(exit: Exit, rip: I64): void {
+    this.code.store64(this.vcpu, rip, S.rip);
+    this.code.store32(this.vcpu, this.op, S.op);
+    this.code.return(I32.of(exit));
+  }
+
+  /** An instruction that CPL 3 may not execute: the hypervisor does it or refuses. */
+  privileged(kind: Privileged, ...details: readonly (I32 | number)[]): void {
+    [kind, ...details].forEach((d, i) => this.code.store32(this.vcpu, I32.from(d), S.detail + 4 * i));
+    this.exit(Exit.Privileged, this.rip());
+  }
+
+  /** Called by the handler generator after `build`. */
+  finish(): void {
+    if (!this.#ended) this.next();
+    this.code.unreachable();
+  }
+
+  /** Declares that the definition itself ended every path. */
+  end(): void {
+    this.#ended = true;
+  }
+
+  #raise(): void {
+    this.code.returnCall(this.dispatch.raise, this.vcpu, this.op);
+  }
+
+  #tlbEntry(va: I64): I32 {
+    return this.vcpu.load32(S.tlb).add(va.shrU(7).wrap().and((Tlb.entries - 1) << 5));
+  }
+
+  #effectiveAddress(): I64 {
+    const { op, vcpu } = this;
+    const slot64 = (field: number): I64 => vcpu.add(op.load16U(field)).load64();
+    return slot64(Op.base)
+      .add(slot64(Op.index).shl(op.load64From8U(Op.scale)))
+      .add(op.load64From32S(Op.disp))
+      .add(slot64(Op.segment));
+  }
+}
+
+const lastByte = (va: I64, bytes: number): I64 => (bytes === 1 ? va : va.add(bytes - 1));
+
+export function loadBits(host: I32, bits: number, offset = 0): I64 {
+  switch (bits) {
+    case 8:
+      return host.load64From8U(offset);
+    case 16:
+      return host.load64From16U(offset);
+    case 32:
+      return host.load64From32U(offset);
+    case 64:
+      return host.load64(offset);
+    default:
+      throw new Error(`no integer of ${bits} bits`);
+  }
+}
+
+export function storeBits(code: Code, host: I32, bits: number, value: I64, offset = 0): void {
+  switch (bits) {
+    case 8:
+      return code.store8(host, value, offset);
+    case 16:
+      return code.store16(host, value, offset);
+    case 32:
+      return code.store32(host, value, offset);
+    case 64:
+      return code.store64(host, value, offset);
+    default:
+      throw new Error(`no integer of ${bits} bits`);
+  }
+}
+
+const readSlot = (slot: I32, bits: number): I64 => loadBits(slot, bits);
+
+function writeSlot(code: Code, slot: I32, bits: number, value: I64): void {
+  if (bits === 32) code.store64(slot, truncate(32, value));
+  else storeBits(code, slot, bits, value);
+}

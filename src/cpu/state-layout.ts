@@ -1,0 +1,120 @@
+/**
+ * Where the processor keeps things, as byte offsets from the vCPU's base address in the domain's memory. Interpreter, translator and the JavaScript
+ * around them all use these names. Registers are slots of 8 bytes so that an operation names any of them by its offset.
+ */
+export const S = {
+  gpr: 0x000, // 16 × 8: rax rcx rdx rbx rsp rbp rsi rdi r8…r15 (numbers of SDM Vol. 2A, "ModR/M and SIB Bytes")
+  zero: 0x080, // always 0: stands for an absent base, index or segment base
+  rip: 0x088, // linear address; current only while the vCPU is out of `run`
+  pageVa: 0x090, // linear address of the page the current operation lies in
+  flagResult: 0x098, // lazy status flags, see flags.ts
+  flagAux: 0x0a0,
+  flagsRest: 0x0a4, // RFLAGS without the six status flags
+  ea: 0x0a8, // effective address computed by a separate operation (32-bit and 16-bit addressing)
+  segmentBase: 0x0b0, // 6 × 8: es cs ss ds fs gs
+  selector: 0x0e0, // 6 × 2
+  ldtSelector: 0x0ec,
+  mode: 0x0f0, // Mode
+  space: 0x0f4, // 0 kernel view, 1 user view
+  tlb: 0x0f8, // host address of the active TLB set
+  jumpCache: 0x0fc, // host address of the active jump cache
+  root: 0x100, // 2 × 4: host address of each space's top page table, 0 = none
+  framesAt: 0x108, // host address of frame 0
+  frameCount: 0x10c,
+  codeMaskAt: 0x110, // host address of the 8 bytes per frame that tell which 64-byte pieces hold decoded code
+  writableFrame: 0x114, // frame that may be written although its mapping is read-only, or -1
+  exitRequest: 0x118, // non-zero: leave `run` soon; written by any thread
+  budget: 0x11c, // instructions left
+  op: 0x120, // operation that raised an exit
+  vector: 0x124,
+  errorCode: 0x128,
+  hasErrorCode: 0x12c,
+  faultAddress: 0x130,
+  detail: 0x138, // 8 × 4: operands of a privileged instruction or other exit
+  crossing: 0x158, // host addresses of the two pieces of a page-crossing write, bytes in the first, bytes in all
+  taskSwitched: 0x168, // CR0.TS: x87/SSE instructions raise #NM
+  tscOffset: 0x170,
+  mxcsr: 0x178,
+  gdtLimit: 0x17c,
+  gdtFrames: 0x180, // 16 × 4: host addresses of the GDT's pages, 0 = none
+  ldtBase: 0x1c0, // linear
+  ldtLimit: 0x1c8,
+  fsGsBaseEnabled: 0x1cc,
+  random: 0x1d0, // 2 × 8: state behind RDRAND/RDSEED
+  xmm: 0x200, // 16 × 32: room for YMM
+  x87: 0x400, // 8 × 16: physical registers R0…R7 (80 bits each); MMn aliases the significand of Rn
+  x87Control: 0x480,
+  x87Status: 0x484, // without TOP
+  x87Top: 0x488,
+  x87Tags: 0x48c, // bit n set: Rn is not empty
+  x87Opcode: 0x490,
+  x87Ip: 0x498,
+  x87Dp: 0x4a0,
+  scratch: 0x4c0, // 64 bytes for an instruction's own use
+  scratchOps: 0x500, // room for a single-stepped instruction's operations
+  bounce: 0x700, // a page-crossing access is done here: up to 576 bytes
+  end: 0x1000,
+} as const;
+
+export const Mode = { long64: 0, compat32: 1 } as const;
+export type Mode = (typeof Mode)[keyof typeof Mode];
+
+/** TLB entry: three tags (linear page, or -1), host address of the page. Two sets: kernel view, user view. */
+export const Tlb = {
+  entries: 2048,
+  entrySize: 32,
+  read: 0,
+  write: 8,
+  execute: 16,
+  host: 24,
+} as const;
+
+/** Jump cache: linear address → operation. */
+export const JumpCache = { entries: 4096, entrySize: 16, va: 0, op: 8 } as const;
+
+/** Block table: (host address of the first byte, mode) → operation; open addressing, linear probing. */
+export const BlockTable = { entries: 1 << 18, entrySize: 16, key: 0, op: 8 } as const;
+
+/** A predecoded operation. Fields a, b, c name registers by slot offset. */
+export const Op = {
+  size: 32,
+  handler: 0, // u32 table index
+  off: 4, // u16 offset of the instruction in its page
+  len: 6, // u8 bytes of the instruction
+  scale: 7, // u8 shift of the index
+  a: 8, // u16
+  b: 10, // u16
+  base: 12, // u16
+  index: 14, // u16
+  segment: 16, // u16 slot of the segment base
+  c: 18, // u16; in branches: instructions since the block's entry
+  disp: 20, // i32; in direct branches: the linked operation, 0 = not yet
+  imm: 24, // i64, truncated to the operand's width; in direct branches: target relative to the page
+} as const;
+
+const OPS = 1 << 20;
+const align = (n: number): number => (n + 4095) & ~4095;
+
+const tlbAt = S.end;
+const tlbSet = Tlb.entries * Tlb.entrySize;
+const jumpCacheAt = tlbAt + 2 * tlbSet;
+const jumpCacheSet = JumpCache.entries * JumpCache.entrySize;
+const blockTableAt = jumpCacheAt + 2 * jumpCacheSet;
+const opsAt = blockTableAt + BlockTable.entries * BlockTable.entrySize;
+const codeMaskAt = opsAt + OPS * Op.size;
+
+export const Region = {
+  tlbAt,
+  tlbSet,
+  jumpCacheAt,
+  jumpCacheSet,
+  blockTableAt,
+  opsAt,
+  opsEnd: codeMaskAt,
+  codeMaskAt,
+} as const;
+
+/** Bytes of a vCPU's processor region in a domain of so many frames. Most of it is touched only when used. */
+export function cpuRegionSize(frameCount: number): number {
+  return align(codeMaskAt + frameCount * 8);
+}

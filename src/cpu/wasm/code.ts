@@ -1,0 +1,247 @@
+import { Bytes } from './bytes.ts';
+import { copyType, I32, I64, instruction, make, V128, type Value, ValType, type ValueOf } from './value.ts';
+
+/** A function of the module under construction. */
+export interface Fn<R extends ValType | undefined = ValType | undefined> {
+  readonly index: number;
+  readonly params: readonly ValType[];
+  readonly result: R;
+}
+
+/** A local that is assigned more than once. */
+export interface Variable<T extends Value> {
+  readonly get: T;
+  set(value: T): void;
+}
+
+const VOID = 0x40;
+
+/** The body of one function: statements are written out as they are made. */
+export class Code {
+  readonly out = new Bytes();
+  readonly #params: readonly ValType[];
+  readonly #locals: ValType[] = [];
+  #depth = 0;
+
+  constructor(params: readonly ValType[]) {
+    this.#params = params;
+  }
+
+  param<T extends ValType>(type: T, index: number): ValueOf<T> {
+    if (this.#params[index] !== type) throw new Error(`parameter ${index} has another type`);
+    return this.#get(type, index);
+  }
+
+  /** Computes a value once, here; the result can be used any number of times. */
+  let<T extends Value>(value: T): T {
+    const index = this.#local(value.type);
+    this.#set(index, value);
+    return copyType(value, localGet(index), []);
+  }
+
+  variable<T extends ValType>(type: T, initial?: ValueOf<T>): Variable<ValueOf<T>> {
+    const index = this.#local(type);
+    if (initial) this.#set(index, initial);
+    return { get: this.#get(type, index), set: (value) => this.#set(index, value) };
+  }
+
+  if(condition: I32, then: () => void, otherwise?: () => void): void {
+    condition.emit(this.out);
+    this.#open(0x04, then, otherwise);
+  }
+
+  /** `leave()` continues after the block. */
+  block(body: (leave: () => void, leaveIf: (condition: I32) => void) => void): void {
+    const target = this.#depth;
+    this.#open(0x02, () =>
+      body(
+        () => this.#branch(0x0c, target),
+        (condition) => {
+          condition.emit(this.out);
+          this.#branch(0x0d, target);
+        },
+      ),
+    );
+  }
+
+  /** `again()` starts the loop anew; falling through the end leaves it. */
+  loop(body: (again: () => void, againIf: (condition: I32) => void) => void): void {
+    const target = this.#depth;
+    this.#open(0x03, () =>
+      body(
+        () => this.#branch(0x0c, target),
+        (condition) => {
+          condition.emit(this.out);
+          this.#branch(0x0d, target);
+        },
+      ),
+    );
+  }
+
+  while(condition: () => I32, body: () => void): void {
+    this.block((leave, leaveIf) => {
+      void leave;
+      this.loop((again) => {
+        leaveIf(condition().eqz());
+        body();
+        again();
+      });
+    });
+  }
+
+  /** One of `cases` by an index from 0; any other index runs `otherwise`. */
+  switch(index: I32, cases: readonly (() => void)[], otherwise: () => void): void {
+    this.block((done) => {
+      const nest = (n: number): void => {
+        if (n < 0) {
+          index.emit(this.out);
+          this.out.byte(0x0e);
+          this.out.u32(cases.length);
+          for (let i = 0; i <= cases.length; i++) this.out.u32(i);
+          return;
+        }
+        this.#open(0x02, () => nest(n - 1));
+        (n < cases.length ? cases[n] : otherwise)?.();
+        if (n < cases.length) done();
+      };
+      nest(cases.length);
+    });
+  }
+
+  return(value?: Value): void {
+    value?.emit(this.out);
+    this.out.byte(0x0f);
+  }
+
+  unreachable(): void {
+    this.out.byte(0x00);
+  }
+
+  /** A call as a statement; its result, if any, is dropped. */
+  do(fn: Fn, ...args: readonly Value[]): void {
+    for (const arg of args) arg.emit(this.out);
+    for (const byte of callOf(fn)) this.out.byte(byte);
+    if (fn.result !== undefined) this.out.byte(0x1a);
+  }
+
+  /** A call as a value. It happens where the value is used: `let` it. */
+  call<R extends ValType>(fn: Fn<R>, ...args: readonly Value[]): ValueOf<R> {
+    if (args.length !== fn.params.length) throw new Error('wrong number of arguments');
+    return make(fn.result, callOf(fn), args);
+  }
+
+  returnCall(fn: Fn, ...args: readonly Value[]): void {
+    for (const arg of args) arg.emit(this.out);
+    this.out.byte(0x12);
+    this.out.u32(fn.index);
+  }
+
+  returnCallIndirect(typeIndex: number, index: I32, ...args: readonly Value[]): void {
+    for (const arg of args) arg.emit(this.out);
+    index.emit(this.out);
+    this.out.byte(0x13);
+    this.out.u32(typeIndex);
+    this.out.u32(0);
+  }
+
+  store8(address: I32, value: I32 | I64, offset = 0): void {
+    this.#store(value instanceof I32 ? [0x3a] : [0x3c], address, value, offset);
+  }
+  store16(address: I32, value: I32 | I64, offset = 0): void {
+    this.#store(value instanceof I32 ? [0x3b] : [0x3d], address, value, offset);
+  }
+  store32(address: I32, value: I32 | I64, offset = 0): void {
+    this.#store(value instanceof I32 ? [0x36] : [0x3e], address, value, offset);
+  }
+  store64(address: I32, value: I64, offset = 0): void {
+    this.#store([0x37], address, value, offset);
+  }
+  storeV128(address: I32, value: V128, offset = 0): void {
+    this.#store([0xfd, 0x0b], address, value, offset);
+  }
+  memoryCopy(to: I32, from: I32, length: I32): void {
+    for (const arg of [to, from, length]) arg.emit(this.out);
+    for (const byte of [0xfc, 0x0a, 0, 0]) this.out.byte(byte);
+  }
+  memoryFill(at: I32, byte: I32, length: I32): void {
+    for (const arg of [at, byte, length]) arg.emit(this.out);
+    for (const code of [0xfc, 0x0b, 0]) this.out.byte(code);
+  }
+  /** Evaluates for the effect alone. */
+  drop(value: Value): void {
+    value.emit(this.out);
+    this.out.byte(0x1a);
+  }
+
+  /** The finished body: local declarations (equal types in runs), code, end. */
+  finish(): Bytes {
+    const body = new Bytes();
+    const runs: { type: ValType; count: number }[] = [];
+    for (const type of this.#locals) {
+      const last = runs.at(-1);
+      if (last?.type === type) last.count++;
+      else runs.push({ type, count: 1 });
+    }
+    body.u32(runs.length);
+    for (const run of runs) {
+      body.u32(run.count);
+      body.byte(run.type);
+    }
+    body.append(this.out);
+    body.byte(0x0b);
+    return body;
+  }
+
+  #local(type: ValType): number {
+    this.#locals.push(type);
+    return this.#params.length + this.#locals.length - 1;
+  }
+
+  #get<T extends ValType>(type: T, index: number): ValueOf<T> {
+    return make(type, localGet(index), []);
+  }
+
+  #set(index: number, value: Value): void {
+    value.emit(this.out);
+    this.out.byte(0x21);
+    this.out.u32(index);
+  }
+
+  #open(opcode: number, body: () => void, otherwise?: () => void): void {
+    this.out.byte(opcode);
+    this.out.byte(VOID);
+    this.#depth++;
+    body();
+    if (otherwise) {
+      this.out.byte(0x05);
+      otherwise();
+    }
+    this.#depth--;
+    this.out.byte(0x0b);
+  }
+
+  #branch(opcode: number, target: number): void {
+    this.out.byte(opcode);
+    this.out.u32(this.#depth - target - 1);
+  }
+
+  #store(opcode: readonly number[], address: I32, value: Value, offset: number): void {
+    address.emit(this.out);
+    value.emit(this.out);
+    for (const byte of opcode) this.out.byte(byte);
+    this.out.u32(0);
+    this.out.u32(offset);
+  }
+}
+
+const localGet = (index: number): number[] =>
+  instruction((o) => {
+    o.byte(0x20);
+    o.u32(index);
+  });
+
+const callOf = (fn: Fn): number[] =>
+  instruction((o) => {
+    o.byte(0x10);
+    o.u32(fn.index);
+  });
