@@ -55,7 +55,7 @@ export interface DomainLayout extends DomainShape {
   /** M2P[] for all frames of the domain, filled in by the PV platform … */
   readonly m2pMfn: Mfn;
   readonly m2pFrames: number;
-  /** … and the tables that map it: L3, L2, one L1 and one page of ~0 for the rest of the window, then its L1 tables. */
+  /** … and the tables that map it: L3, L2, then L2, L1 and a page of ~0 for the rest of the window, then its L1 tables. */
   readonly m2pTablesMfn: Mfn;
   readonly m2pTables: number;
   /** Size of the memory in pages of WebAssembly (64 KiB). */
@@ -79,7 +79,7 @@ export function computeLayout(shape: DomainShape): DomainLayout | undefined {
   const m2pTablesMfn = statusMfn + statusFrames;
   // Upper bound: the M2P covers itself too.
   const m2pFrames = Math.ceil(((m2pTablesMfn + 16) * 1.003 * 8) / PAGE_SIZE) + 1;
-  const m2pTables = 4 + Math.ceil(m2pFrames / 512);
+  const m2pTables = 5 + Math.ceil(m2pFrames / 512);
   const m2pMfn = m2pTablesMfn + m2pTables;
   const totalFrames = m2pMfn + m2pFrames;
   if (totalFrames * 8 > m2pFrames * PAGE_SIZE) throw new Error(`M2P of ${m2pFrames} frames for ${totalFrames} frames`);

@@ -18,6 +18,21 @@ export const vcpuThread = (vcpu: number): number => 2 + vcpu;
 
 const NOT_SHUT_DOWN = -1;
 
+type DomainField =
+  | 'totPages'
+  | 'maxPages'
+  | 'vmAssist'
+  | 'evtchnAbi'
+  | 'fifoPages'
+  | 'grantVersion'
+  | 'grantFrames'
+  | 'statusFrames'
+  | 'maxGrantVersion'
+  | 'maxEvtchnPort'
+  | 'freeCursor'
+  | 'suspendMfn'
+  | 'pirqEoiMfn';
+
 export class Domain {
   readonly domid: number;
   readonly layout: DomainLayout;
@@ -47,6 +62,10 @@ export class Domain {
     this.at = layout.domainAt;
     this.#lock = new SpinLock(this.i32, this.#word(DomainState.at.lock));
     this.#thread = thread;
+  }
+
+  get thread(): number {
+    return this.#thread;
   }
 
   // --- lock -------------------------------------------------------------------------------------------------------
@@ -122,6 +141,18 @@ export class Domain {
     return this.countOf(mfn) & PGC_count_mask;
   }
 
+  /** get_page: a general reference to a frame of RAM. Under the lock. */
+  getPage(mfn: Mfn): boolean {
+    if (!this.isRam(mfn) || this.referencesOf(mfn) === PGC_count_mask) return false;
+    this.setCount(mfn, this.countOf(mfn) + 1);
+    return true;
+  }
+
+  putPage(mfn: Mfn): void {
+    if (this.referencesOf(mfn) === 0) throw new Error(`domain ${this.domid}: frame ${mfn} has no reference to drop`);
+    this.setCount(mfn, this.countOf(mfn) - 1);
+  }
+
   // --- state ------------------------------------------------------------------------------------------------------
 
   get pauseCount(): number {
@@ -181,11 +212,11 @@ export class Domain {
     });
   }
 
-  get(field: 'totPages' | 'maxPages' | 'vmAssist' | 'evtchnAbi' | 'fifoPages' | 'grantVersion' | 'grantFrames' | 'statusFrames' | 'maxGrantVersion' | 'maxEvtchnPort' | 'freeCursor' | 'suspendMfn'): number {
+  get(field: DomainField): number {
     return this.u32[(this.at + DomainState.at[field]) >>> 2] ?? 0;
   }
 
-  set(field: 'totPages' | 'maxPages' | 'vmAssist' | 'evtchnAbi' | 'fifoPages' | 'grantVersion' | 'grantFrames' | 'statusFrames' | 'maxGrantVersion' | 'maxEvtchnPort' | 'freeCursor' | 'suspendMfn', value: number): void {
+  set(field: DomainField, value: number): void {
     this.u32[(this.at + DomainState.at[field]) >>> 2] = value;
   }
 
@@ -200,8 +231,9 @@ export class Domain {
     return vcpuAt(this.layout, vcpu);
   }
 
-  /** Makes a vCPU look at its state again: leaves the guest soon, or wakes up. */
+  /** Makes a vCPU look at its state again: leaves the guest soon, or wakes up. Its own thread is awake as it is. */
   kick(vcpu: number): void {
+    if (this.#thread === vcpuThread(vcpu)) return;
     const request = cpuRegionAt(this.layout, vcpu) + this.layout.processor.exitRequest;
     Atomics.store(this.i32, request >>> 2, 1);
     const wake = (this.vcpuAt(vcpu) + VcpuState.at.wake) >>> 2;

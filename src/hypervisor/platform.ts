@@ -11,6 +11,7 @@ import type { Vcpu } from './vcpu.ts';
 
 /** One vCPU's platform; lives in the vCPU's thread. */
 export interface Platform {
+  readonly kind: PlatformKind;
   /** Rows this platform adds to the common table of hypercalls; a number may appear once in both together. */
   readonly hypercalls: readonly HypercallRow[];
   /** Loads the vcpu_guest_context at host address `at` (a copy, `vcpu.contextAt`): the vCPU's first instruction is next. */
@@ -42,5 +43,12 @@ export interface PlatformKind {
   checkContext(domain: Domain, at: HostAddress): number;
   /** memory_op gives away (or back) a RAM frame: set or clear M2P. */
   setM2p(domain: Domain, mfn: Mfn, pfn: number): void;
+  /**
+   * Takes a reference that keeps a frame in the reservation and writable (get_page_and_type PGT_writable_page): for
+   * event arrays, vcpu_info, granted frames. False when the frame is a page table or descriptor page, or not RAM.
+   * Under the domain's lock, like `putWritable`.
+   */
+  getWritable(domain: Domain, mfn: Mfn): boolean;
+  putWritable(domain: Domain, mfn: Mfn): void;
   createVcpu(vcpu: Vcpu): Platform;
 }

@@ -43,6 +43,20 @@ export interface CpuState {
   readonly hasErrorCode: boolean;
   faultAddress: Vaddr;
   readonly instructionsRetired: number;
+  /** Bytes of the instruction that caused the exit. */
+  readonly instructionLength: number;
+  /** Operands of a privileged exit: src/cpu/exits.ts, Privileged, says which. */
+  detail(index: number): number;
+  /** CR0.TS: the next x87, MMX or SSE instruction raises #NM. */
+  taskSwitched: boolean;
+  /** CR4.FSGSBASE: RDFSBASE and its kin do not raise #UD. */
+  fsGsBaseEnabled: boolean;
+  /** Limit of the GDT in bytes, inclusive, and the host address of each of its 16 pages (0: reads as not present). */
+  gdtLimit: number;
+  setGdtPage(page: number, at: HostAddress): void;
+  /** Linear base and inclusive limit of the LDT; `ldtLimit` -1: none. */
+  ldtBase: Vaddr;
+  ldtLimit: number;
   saveFpu(view: DataView, at: number): void;
   loadFpu(view: DataView, at: number): void;
 }

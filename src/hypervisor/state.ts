@@ -26,6 +26,7 @@ export const DomainState = struct(
     watchdogs: array(f64, 2), // deadlines of SCHEDOP_watchdog, 0: free
     watchdogTimeouts: array(f64, 2),
     freeCursor: u32, // where the search for a free frame goes on
+    pirqEoiMfn: u32, // PHYSDEVOP_pirq_eoi_gmfn: the guest's page, 0: none
     suspendMfn: u32, // RDX of SCHEDOP_shutdown(suspend)
     virqs: array(u32, 24), // port of each global VIRQ, 0: none
     handle: bytes(16),
@@ -73,6 +74,7 @@ export const VcpuState = struct(
     initialised: s32,
     contextPending: s32, // the start context has to be loaded before the next instruction
     tlbFlush: s32, // another vCPU asks for a TLB flush
+    nmiPending: s32, // VCPUOP_send_nmi
     pollPort: s32, // SCHEDOP_poll: the one port, -1 several, 0 none
     infoAt: u32, // host address of the vcpu_info in use, 0: none
     infoRegistered: u32,

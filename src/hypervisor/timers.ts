@@ -22,11 +22,16 @@ export function runTimers(vcpu: Vcpu): void {
   }
   const poll = vcpu.getDouble('pollTimeout');
   if (poll !== 0 && poll <= now) {
-    vcpu.setDouble('pollTimeout', 0);
-    vcpu.store('pollPort', 0);
+    endPoll(vcpu);
     vcpu.store('blocked', 0);
   }
   checkWatchdogs(vcpu, now);
+}
+
+/** SCHEDOP_poll is over, whatever ended it. */
+export function endPoll(vcpu: Vcpu): void {
+  vcpu.setDouble('pollTimeout', 0);
+  vcpu.store('pollPort', 0);
 }
 
 /** The next time `runTimers` has something to do; Infinity: never. */

@@ -3,7 +3,7 @@
  * with workers calls it from a thread per vCPU and sleeps in between, the steppable host picks the next vCPU itself.
  */
 import { Exit } from '../cpu/exits.ts';
-import { EVENT_CHECK_EXITS, nextDeadline, runTimers } from './timers.ts';
+import { EVENT_CHECK_EXITS, endPoll, nextDeadline, runTimers } from './timers.ts';
 import { enterRunstate, Runstate } from './runstate.ts';
 import type { HypercallTable } from './hypercall.ts';
 import type { Vcpu } from './vcpu.ts';
@@ -48,6 +48,7 @@ export class VcpuLoop {
     if (domain.pauseCount > 0) return this.#rest('paused');
     if (vcpu.load('online') === 0) return this.#rest('down');
     if (vcpu.load('blocked') !== 0) return this.#rest('blocked');
+    if (vcpu.load('pollPort') !== 0) endPoll(vcpu);
     if (vcpu.load('contextPending') !== 0) {
       vcpu.store('contextPending', 0);
       vcpu.platform.loadContext(vcpu.contextAt);
@@ -75,6 +76,10 @@ export class VcpuLoop {
       if (vcpu.load('tlbFlush') !== 0) {
         vcpu.store('tlbFlush', 0);
         platform.flushTlb();
+      }
+      if (vcpu.load('nmiPending') !== 0) {
+        vcpu.store('nmiPending', 0);
+        platform.raiseNmi();
       }
       if (vcpu.eventsDeliverable) platform.deliverUpcall();
       const exit = processor.run(BUDGET);
