@@ -1,0 +1,12 @@
+/** How the services put work off. The host hands it in; a test runs the work when it wants to. */
+export interface Scheduler {
+  /** Runs the task later, in order, after the current one has returned. A host lets other work in between. */
+  defer(task: () => void): void;
+}
+
+/** For where nobody hands one in: runs right after the current task, before anything else gets its turn. */
+export const microtasks: Scheduler = {
+  defer(task) {
+    void Promise.resolve().then(task);
+  },
+};

@@ -1,0 +1,144 @@
+/** Stands in for the hypervisor in tests of dom0's services: domains of a few frames, event channels, exceptions at will. */
+import { Errno } from '../../abi/errno.ts';
+import { HypercallError, type DomainInfo, type GuestFrames, type LocalPort } from '../../hypervisor/control.ts';
+
+interface Channel {
+  remote: (() => void) | undefined;
+  /** Notifications from dom0 that the guest has not looked at. */
+  raised: number;
+}
+
+export class FakeDomain {
+  readonly domid: number;
+  readonly frames: GuestFrames;
+  state: 'running' | 'shutdown' | 'dying' = 'running';
+  shutdownReason = 0;
+  readonly #channels = new Map<number, Channel>();
+
+  constructor(domid: number, nrFrames = 4) {
+    this.domid = domid;
+    this.frames = fakeFrames(nrFrames);
+  }
+
+  allocUnbound(): number {
+    const port = this.#channels.size + 1;
+    this.#channels.set(port, { remote: undefined, raised: 0 });
+    return port;
+  }
+
+  bind(port: number, onEvent: () => void): LocalPort {
+    const channel = this.#channels.get(port);
+    if (!channel || channel.remote) throw new HypercallError(Errno.EINVAL, 'bind_interdomain');
+    channel.remote = onEvent;
+    return {
+      port: 100 + port,
+      notify: () => void channel.raised++,
+      close: () => {
+        channel.remote = undefined;
+      },
+    };
+  }
+
+  /** EVTCHNOP_send by the guest. */
+  send(port: number): void {
+    this.#channels.get(port)?.remote?.();
+  }
+
+  /** How often dom0 has notified the port since the last call. */
+  raised(port: number): number {
+    const channel = this.#channels.get(port);
+    const raised = channel?.raised ?? 0;
+    if (channel) channel.raised = 0;
+    return raised;
+  }
+
+  isBound(port: number): boolean {
+    return this.#channels.get(port)?.remote !== undefined;
+  }
+
+  info(): DomainInfo {
+    return {
+      domid: this.domid,
+      handle: new Uint8Array(16),
+      dying: this.state === 'dying',
+      shutdown: this.state === 'shutdown',
+      paused: false,
+      blocked: false,
+      running: this.state === 'running',
+      ...(this.state === 'shutdown' ? { shutdownReason: this.shutdownReason } : {}),
+      totPages: this.frames.count,
+      maxPages: this.frames.count,
+      sharedInfoMfn: 0,
+      cpuTimeNs: 0,
+      nrOnlineVcpus: 1,
+      maxVcpuId: 0,
+    };
+  }
+}
+
+export class FakeHypervisor {
+  readonly #domains = new Map<number, FakeDomain>();
+  readonly #listeners = new Set<(domid: number) => void>();
+
+  add(domid: number): FakeDomain {
+    const domain = new FakeDomain(domid);
+    this.#domains.set(domid, domain);
+    return domain;
+  }
+
+  /** The domain shuts down, dies or vanishes, and dom0 hears of it. */
+  end(domid: number, how: 'shutdown' | 'dying' | 'gone'): void {
+    const domain = this.#domains.get(domid);
+    if (how === 'gone') this.#domains.delete(domid);
+    else if (domain) domain.state = how;
+    for (const listener of this.#listeners) listener(domid);
+  }
+
+  // The casts below hide that a fake domain lacks most of DomainControl; dom0's services use what is there.
+  domain(domid: number): never {
+    return this.#domains.get(domid) as never;
+  }
+
+  domains(): never {
+    return [...this.#domains.values()] as never;
+  }
+
+  bindInterdomain(domid: number, port: number, onEvent: () => void): LocalPort {
+    const domain = this.#domains.get(domid);
+    if (!domain) throw new HypercallError(Errno.ESRCH, 'bind_interdomain');
+    return domain.bind(port, onEvent);
+  }
+
+  onDomainException(callback: (domid: number) => void): () => void {
+    this.#listeners.add(callback);
+    return () => void this.#listeners.delete(callback);
+  }
+}
+
+function fakeFrames(count: number): GuestFrames {
+  const memory = new SharedArrayBuffer(count * 4096);
+  const bytes = (address: number, length: number): Uint8Array => new Uint8Array(memory, address, length);
+  return {
+    view: (mfn) => bytes(mfn * 4096, 4096),
+    has: (mfn) => Number.isInteger(mfn) && mfn >= 0 && mfn < count,
+    bytes,
+    dataView: new DataView(memory),
+    base: 0,
+    count,
+    wrote: () => undefined,
+  };
+}
+
+/** Runs deferred work when the test says so. */
+export class ManualScheduler {
+  #tasks: (() => void)[] = [];
+
+  defer(task: () => void): void {
+    this.#tasks.push(task);
+  }
+
+  /** Until nothing is left. */
+  run(): void {
+    for (let task = this.#tasks.shift(); task; task = this.#tasks.shift()) task();
+  }
+}

@@ -1,0 +1,131 @@
+/** What clients do to nodes: permission, quota, effect. Errors are values; the guest asked wrongly, and that is all. */
+import type { XsError } from '../../abi/io/xs-wire.ts';
+import type { Path } from './path.ts';
+import { isOwner, permits, READ, WRITE, type Caller, type Permissions } from './permissions.ts';
+import { emptyValue, nodeHeaderSize, nodeSize, permissionSize, type StoreNode } from './tree.ts';
+import { Aspect, type View } from './view.ts';
+
+/** Operations return this or what they are for, which is never a string. */
+export function isXsError(result: unknown): result is XsError {
+  return typeof result === 'string';
+}
+
+export function read(view: View, caller: Caller, path: Path): Uint8Array | XsError {
+  const node = find(view, caller, path, READ);
+  return isXsError(node) ? node : node.value;
+}
+
+/** The node, for its children: names sorted as oxenstored sorts them. */
+export function directory(view: View, caller: Caller, path: Path): { node: StoreNode; names: string[] } | XsError {
+  const node = find(view, caller, path, READ, Aspect.content | Aspect.list);
+  return isXsError(node) ? node : { node, names: [...node.children.keys()].sort() };
+}
+
+export function getPerms(view: View, caller: Caller, path: Path): Permissions | XsError {
+  const node = find(view, caller, path, READ);
+  return isXsError(node) ? node : node.perms;
+}
+
+/** Creates missing parents. */
+export function write(view: View, caller: Caller, path: Path, value: Uint8Array): XsError | undefined {
+  const node = findOrAbsent(view, caller, path, WRITE);
+  if (isXsError(node)) return node;
+  const refused = node ? checkSize(view, caller, node, value) : checkCreation(view, caller, path, value);
+  if (refused) return refused;
+  view.apply({ kind: 'write', path, value, creator: creatorOf(caller) });
+  return undefined;
+}
+
+/** Creates missing parents; an existing node is left as it is. */
+export function mkdir(view: View, caller: Caller, path: Path): XsError | undefined {
+  const node = findOrAbsent(view, caller, path, WRITE);
+  if (isXsError(node)) return node;
+  if (node) return undefined;
+  const refused = checkCreation(view, caller, path, emptyValue);
+  if (refused) return refused;
+  view.apply({ kind: 'write', path, value: undefined, creator: creatorOf(caller) });
+  return undefined;
+}
+
+/** Removes the node with all below it. That it does not exist is no error, but that its parent does not is. */
+export function rm(view: View, caller: Caller, path: Path): XsError | undefined {
+  if (path.length === 0) return 'EINVAL';
+  const node = findOrAbsent(view, caller, path, WRITE);
+  if (isXsError(node)) return node;
+  if (!node) {
+    const parent = path.slice(0, -1);
+    return view.touch(parent, Aspect.content) ?? (view.tree.lookup(parent) ? undefined : 'ENOENT');
+  }
+  const refused = touchAll(view, path, node);
+  if (refused) return refused;
+  view.apply({ kind: 'rm', path });
+  return undefined;
+}
+
+export function setPerms(view: View, caller: Caller, path: Path, perms: Permissions): XsError | undefined {
+  if (!caller.privileged && perms.length > view.quotas.permissionsPerNode) return 'ENOSPC';
+  const node = find(view, caller, path, WRITE);
+  if (isXsError(node)) return node;
+  if (!isOwner(node.perms, caller)) return 'EACCES';
+  if (!caller.privileged && perms[0].domid !== node.perms[0].domid) return 'EPERM';
+  view.apply({ kind: 'setPerms', path, perms });
+  return undefined;
+}
+
+function find(
+  view: View,
+  caller: Caller,
+  path: Path,
+  wanted: number,
+  aspects: number = Aspect.content,
+): StoreNode | XsError {
+  const refused = view.touch(path, aspects);
+  if (refused) return refused;
+  const node = view.tree.lookup(path);
+  if (!node) return absent(view, caller, path, wanted);
+  return permits(node.perms, caller, wanted) ? node : 'EACCES';
+}
+
+/** As `find`, but a missing node that the caller may create is `undefined`. */
+function findOrAbsent(view: View, caller: Caller, path: Path, wanted: number): StoreNode | undefined | XsError {
+  const node = find(view, caller, path, wanted);
+  return node === 'ENOENT' ? undefined : node;
+}
+
+/** Whether a node exists is told only to those who have the wanted right on the nearest node above. */
+function absent(view: View, caller: Caller, path: Path, wanted: number): XsError {
+  const { node, depth } = view.tree.nearest(path);
+  if (!permits(node.perms, caller, wanted)) return 'EACCES';
+  if (wanted & WRITE) return view.touch(path.slice(0, depth), Aspect.content) ?? 'ENOENT';
+  return 'ENOENT';
+}
+
+function creatorOf(caller: Caller): number | undefined {
+  return caller.privileged ? undefined : caller.domid;
+}
+
+function checkSize(view: View, caller: Caller, node: StoreNode, value: Uint8Array): XsError | undefined {
+  if (caller.privileged) return undefined;
+  return nodeSize(node) - node.value.length + value.length > view.quotas.nodeSize ? 'ENOSPC' : undefined;
+}
+
+function checkCreation(view: View, caller: Caller, path: Path, value: Uint8Array): XsError | undefined {
+  if (caller.privileged) return undefined;
+  const { node, depth } = view.tree.nearest(path);
+  if (view.tree.owned(caller.domid) + path.length - depth > view.quotas.nodes) return 'ENOSPC';
+  const limit = view.quotas.nodeSize;
+  if (nodeSize(node) + (path[depth]?.length ?? 0) + 1 > limit) return 'ENOSPC';
+  const fresh = nodeHeaderSize + node.perms.length * permissionSize;
+  if (fresh + value.length > limit) return 'ENOSPC';
+  return path.some((name, i) => i > depth && fresh + name.length + 1 > limit) ? 'ENOSPC' : undefined;
+}
+
+function touchAll(view: View, path: Path, node: StoreNode): XsError | undefined {
+  const refused = view.touch(path, Aspect.content | Aspect.list);
+  if (refused) return refused;
+  for (const [name, child] of node.children) {
+    const inner = touchAll(view, [...path, name], child);
+    if (inner) return inner;
+  }
+  return undefined;
+}

@@ -1,0 +1,198 @@
+/**
+ * A guest's connection: the shared ring page and its event channel. After xen/include/public/io/xs_wire.h.
+ *
+ * The page belongs to the guest, who may change any of it at any time. Our own indices are kept here and only written there;
+ * the guest's are read once each time, and what they promise is checked. A guest that breaks the rules finds the reason in
+ * `error`, is not served any more, and may ask for a fresh start through `connection`.
+ */
+import {
+  XENSTORE_CONNECTED,
+  XENSTORE_ERROR_COMM,
+  XENSTORE_ERROR_NONE,
+  XENSTORE_ERROR_PROTO,
+  XENSTORE_ERROR_RINGIDX,
+  XENSTORE_RECONNECT,
+  XENSTORE_RING_SIZE,
+  XENSTORE_SERVER_FEATURE_ERROR,
+  XENSTORE_SERVER_FEATURE_RECONNECTION,
+  XenstoreDomainInterface,
+} from '../../abi/io/xs-wire.ts';
+import type { LocalPort } from '../../hypervisor/control.ts';
+import type { Scheduler } from '../scheduler.ts';
+import type { Session } from './session.ts';
+import { MessageReader } from './wire.ts';
+
+const at = XenstoreDomainInterface.at;
+const mask = XENSTORE_RING_SIZE - 1;
+/** Requests served before others get their turn. */
+const REQUESTS_PER_PASS = 64;
+
+export interface RingGlue {
+  /** The ring page itself, not a copy. */
+  readonly page: Uint8Array;
+  readonly scheduler: Scheduler;
+  newSession(onSettle: () => void): Session;
+}
+
+export class RingConnection {
+  readonly session: Session;
+  readonly #page: Uint8Array;
+  readonly #words: Int32Array;
+  readonly #scheduler: Scheduler;
+  #port: LocalPort | undefined;
+  #reader = new MessageReader();
+  #reqCons: number;
+  #rspProd: number;
+  #state: 'serving' | 'ignoring' | 'closed' = 'serving';
+  #busy = false;
+
+  constructor(glue: RingGlue) {
+    this.#page = glue.page;
+    this.#words = new Int32Array(glue.page.buffer, glue.page.byteOffset, glue.page.byteLength / 4);
+    this.#scheduler = glue.scheduler;
+    this.session = glue.newSession(() => this.#onSettle());
+    this.#reqCons = this.#load(at.req_cons);
+    this.#rspProd = this.#load(at.rsp_prod);
+    this.#store(at.server_features, XENSTORE_SERVER_FEATURE_RECONNECTION | XENSTORE_SERVER_FEATURE_ERROR);
+    this.#store(at.error, XENSTORE_ERROR_NONE);
+    this.#store(at.connection, XENSTORE_CONNECTED);
+  }
+
+  /** Whose event calls `pump`; until there is one, nobody is told of anything. */
+  set port(port: LocalPort) {
+    this.#port = port;
+  }
+
+  /** Serves what there is to serve: called on every event from the guest. */
+  pump(): void {
+    if (this.#busy || this.#state === 'closed') return;
+    this.#busy = true;
+    try {
+      if (this.#load(at.connection) === XENSTORE_RECONNECT) this.#reconnect();
+      if (this.#pass()) this.#port?.notify();
+      this.#checkBacklog();
+    } finally {
+      this.#busy = false;
+    }
+  }
+
+  close(): void {
+    if (this.#state === 'closed') return;
+    this.#state = 'closed';
+    this.session.reset();
+    this.session.outbox.clear();
+    this.#port?.close();
+  }
+
+  /** Sends, receives, sends. True when the guest must be told that something moved. */
+  #pass(): boolean {
+    const { outbox, host } = this.session;
+    let moved = false;
+    for (let served = 0; this.#state === 'serving'; served++) {
+      moved = this.#send() || moved;
+      // A guest that does not fetch its replies is not read from any further; it will signal when it has.
+      if (outbox.replies >= host.store.quotas.outstanding) break;
+      if (served === REQUESTS_PER_PASS) {
+        this.#scheduler.defer(() => this.pump());
+        break;
+      }
+      const received = this.#receive();
+      moved = received !== 'nothing' || moved;
+      if (received !== 'request') break;
+    }
+    return moved;
+  }
+
+  /** Reads up to the end of one request, and serves it. */
+  #receive(): 'nothing' | 'part' | 'request' {
+    const available = (this.#load(at.req_prod) - this.#reqCons) >>> 0;
+    if (available > XENSTORE_RING_SIZE) {
+      this.#ignore(XENSTORE_ERROR_RINGIDX);
+      return 'nothing';
+    }
+    let left = available;
+    while (left > 0) {
+      const start = this.#reqCons & mask;
+      const piece = this.#page.subarray(at.req + start, at.req + Math.min(start + left, XENSTORE_RING_SIZE));
+      const result = this.#reader.take(piece, 0);
+      if (result === 'too long') {
+        this.#ignore(XENSTORE_ERROR_PROTO);
+        return 'part';
+      }
+      left -= result.taken;
+      this.#reqCons = (this.#reqCons + result.taken) | 0;
+      this.#store(at.req_cons, this.#reqCons);
+      if (result.message) {
+        this.session.handle(result.message);
+        return 'request';
+      }
+    }
+    return available > 0 ? 'part' : 'nothing';
+  }
+
+  #send(): boolean {
+    const { outbox } = this.session;
+    let sent = false;
+    for (let bytes = outbox.peek(); bytes; bytes = outbox.peek()) {
+      const used = (this.#rspProd - this.#load(at.rsp_cons)) >>> 0;
+      if (used > XENSTORE_RING_SIZE) {
+        this.#ignore(XENSTORE_ERROR_RINGIDX);
+        break;
+      }
+      const start = this.#rspProd & mask;
+      const count = Math.min(bytes.length, XENSTORE_RING_SIZE - used, XENSTORE_RING_SIZE - start);
+      if (count === 0) break;
+      this.#page.set(bytes.subarray(0, count), at.rsp + start);
+      this.#rspProd = (this.#rspProd + count) | 0;
+      this.#store(at.rsp_prod, this.#rspProd);
+      outbox.consume(count);
+      sent = true;
+    }
+    return sent;
+  }
+
+  #onSettle(): void {
+    if (this.#state !== 'serving') {
+      this.session.outbox.clear();
+      return;
+    }
+    if (this.#busy) return; // the pass under way sends it
+    if (this.#send()) this.#port?.notify();
+    this.#checkBacklog();
+  }
+
+  /** Watch events pile up for a guest that never reads, for as long as others change what it watches. */
+  #checkBacklog(): void {
+    const { outbox, host } = this.session;
+    if (outbox.bytes > host.store.quotas.queuedBytes) this.#ignore(XENSTORE_ERROR_COMM);
+  }
+
+  #ignore(error: number): void {
+    this.#state = 'ignoring';
+    this.session.reset();
+    this.session.outbox.clear();
+    this.#store(at.error, error);
+    this.#port?.notify();
+  }
+
+  /** xs_wire.h, XENSTORE_RECONNECT: everything of the old connection is forgotten, the ring begins anew. */
+  #reconnect(): void {
+    this.session.reset();
+    this.session.outbox.clear();
+    this.#reader = new MessageReader();
+    this.#reqCons = this.#rspProd = 0;
+    for (const index of [at.req_cons, at.req_prod, at.rsp_cons, at.rsp_prod]) this.#store(index, 0);
+    this.#store(at.error, XENSTORE_ERROR_NONE);
+    this.#store(at.connection, XENSTORE_CONNECTED);
+    this.#state = 'serving';
+    this.#port?.notify();
+  }
+
+  #load(offset: number): number {
+    return Atomics.load(this.#words, offset >> 2);
+  }
+
+  #store(offset: number, value: number): void {
+    Atomics.store(this.#words, offset >> 2, value | 0);
+  }
+}
