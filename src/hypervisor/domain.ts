@@ -141,18 +141,6 @@ export class Domain {
     return this.countOf(mfn) & PGC_count_mask;
   }
 
-  /** get_page: a general reference to a frame of RAM. Under the lock. */
-  getPage(mfn: Mfn): boolean {
-    if (!this.isRam(mfn) || this.referencesOf(mfn) === PGC_count_mask) return false;
-    this.setCount(mfn, this.countOf(mfn) + 1);
-    return true;
-  }
-
-  putPage(mfn: Mfn): void {
-    if (this.referencesOf(mfn) === 0) throw new Error(`domain ${this.domid}: frame ${mfn} has no reference to drop`);
-    this.setCount(mfn, this.countOf(mfn) - 1);
-  }
-
   // --- state ------------------------------------------------------------------------------------------------------
 
   get pauseCount(): number {

@@ -41,12 +41,16 @@ export interface PlatformKind {
   pinL4(domain: Domain, mfn: Mfn): number;
   /** Checks a vcpu_guest_context at `at` (VCPUOP_initialise, setvcpucontext) and takes what references it needs; 0 or errno. */
   checkContext(domain: Domain, at: HostAddress): number;
-  /** memory_op gives away (or back) a RAM frame: set or clear M2P. */
-  setM2p(domain: Domain, mfn: Mfn, pfn: number): void;
+  /** A frame enters the reservation as the guest's `pfn`: count, type and M2P. Under the domain's lock, like all below. */
+  assign(domain: Domain, mfn: Mfn, pfn: number): void;
+  /** guest_remove_page: a RAM frame leaves the reservation; false when it was not part of it. */
+  release(domain: Domain, mfn: Mfn): boolean;
+  /** A general reference to a frame of the domain (get_page); it keeps the frame from being handed out again. */
+  getPage(domain: Domain, mfn: Mfn): boolean;
+  putPage(domain: Domain, mfn: Mfn): void;
   /**
    * Takes a reference that keeps a frame in the reservation and writable (get_page_and_type PGT_writable_page): for
    * event arrays, vcpu_info, granted frames. False when the frame is a page table or descriptor page, or not RAM.
-   * Under the domain's lock, like `putWritable`.
    */
   getWritable(domain: Domain, mfn: Mfn): boolean;
   putWritable(domain: Domain, mfn: Mfn): void;
