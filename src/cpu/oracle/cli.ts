@@ -1,13 +1,23 @@
 import { parseArgs } from 'node:util';
 import type { Case } from './case-codec.ts';
-import { CODE, GPR_NAMES, imageOffset, Mode } from './layout.ts';
+import { allSamples, checkForms, type Runner } from './check.ts';
+import { describeMismatch, setPristine } from './compare.ts';
+import { CODE, GPR_NAMES, imageOffset, Mode, pristineImage } from './layout.ts';
 import { MachineState } from './machine-state.ts';
 import { buildHarness, NativeProcessor } from './native.ts';
+import { OurProcessor } from './ours.ts';
 import { describeCase, describeOutcome } from './report.ts';
 
-const USAGE = `Runs instructions on the real processor.
+const USAGE = `Runs instructions on the real processor and on ours.
+
+  node src/cpu/oracle/cli.ts [--form REGEX] [--cases N] [--seed S] [--show N] [--all]
+
+compares N cases of every form whose name (ADD) or title (ADD 00 /r Eb,Gb m) matches; --all goes on after the first few forms that differ,
+--show tells how many cases of each form are printed.
 
   node src/cpu/oracle/cli.ts --bytes '48 01 d8' [NAME=VALUE...]
+
+runs these bytes on both.
 
 NAME is a general register, rflags, fsbase, gsbase, mxcsr, fcw, fsw, tags (1 bit for each full Rn), xmm0...xmm15 and st0...st7 (hexadecimal,
 highest byte first), or a memory address such as 0x20000000 (hexadecimal bytes in memory order). Mapped: 20000000-20001fff and 20003000-20003fff
@@ -58,24 +68,78 @@ export function caseOf(bytes: string, settings: readonly string[], mode: Mode): 
   return { mode, code: parseBytes(bytes), before, patches };
 }
 
+/** Compares forms and prints what differs. */
+function compareForms(
+  native: Runner,
+  o: { form: string; cases: number; seed: number; show: number; all: boolean },
+): number {
+  setPristine(pristineImage());
+  const byTitle = /[\s/]/.test(o.form);
+  const pattern = new RegExp(byTitle ? o.form : `^(${o.form})$`);
+  const samples = allSamples().filter((s) => pattern.test(byTitle ? s.title : s.name));
+  if (samples.length === 0) {
+    console.error(`No form matches ${o.form}.`);
+    return 2;
+  }
+  const ours = new OurProcessor();
+  let cases = 0;
+  let wrong = 0;
+  let wrongForms = 0;
+  const summary: string[] = [];
+  for (const r of checkForms(samples, o.cases, o.seed, native, ours)) {
+    cases += r.cases;
+    if (r.mismatches.length === 0) continue;
+    wrong += r.mismatches.length;
+    wrongForms++;
+    summary.push(`${String(r.mismatches.length).padStart(5)} of ${r.cases}  ${r.sample.title}`);
+    for (const m of r.mismatches.slice(0, o.show)) console.log(`${describeMismatch(m)}\n`);
+    if (!o.all && wrongForms >= 8) break;
+  }
+  if (summary.length > 0) console.log(summary.join('\n'));
+  console.log(
+    `${samples.length} forms, ${cases} cases: ${wrong === 0 ? 'all agree' : `${wrong} cases of ${wrongForms} forms differ`}`,
+  );
+  return wrong === 0 ? 0 : 1;
+}
+
 function main(): number {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { bytes: { type: 'string' }, compat: { type: 'boolean' }, help: { type: 'boolean' } },
+    options: {
+      form: { type: 'string', default: '.*' },
+      cases: { type: 'string', default: '300' },
+      seed: { type: 'string', default: '1' },
+      show: { type: 'string', default: '1' },
+      all: { type: 'boolean', default: false },
+      bytes: { type: 'string' },
+      compat: { type: 'boolean' },
+      help: { type: 'boolean' },
+    },
   });
-  if (values.help || !values.bytes) {
+  if (values.help) {
     console.log(USAGE);
-    return values.help ? 0 : 2;
+    return 0;
   }
   const binary = buildHarness();
   if (!binary) {
     console.error('The oracle needs an x86-64 Linux machine with a C compiler (cc).');
     return 2;
   }
+  const native = new NativeProcessor(binary);
+  if (!values.bytes) {
+    return compareForms(native, {
+      form: values.form,
+      cases: Number(values.cases),
+      seed: Number(values.seed),
+      show: Number(values.show),
+      all: values.all,
+    });
+  }
   const c = caseOf(values.bytes, positionals, values.compat ? Mode.compat32 : Mode.long64);
-  const [native] = new NativeProcessor(binary).run([c]);
+  const [theirs] = native.run([c]);
   console.log(describeCase(c));
-  if (native) console.log(`processor: ${describeOutcome(c, native)}`);
+  if (theirs) console.log(`processor: ${describeOutcome(c, theirs)}`);
+  console.log(`ours: ${describeOutcome(c, new OurProcessor().runOne(c))}`);
   return 0;
 }
 
