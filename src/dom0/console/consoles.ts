@@ -1,0 +1,155 @@
+/**
+ * The console daemon: finds the domains' PV consoles through xenstore, as xenconsoled does, and serves them.
+ *
+ * A domain is noticed by @introduceDomain; its console is there when the toolstack has written `console/ring-ref` and `console/port`.
+ * It ends when the hypervisor says that the domain is gone. The log of a guest goes on with the next domain of the same name.
+ */
+import { HypercallError, type HypervisorControl } from '../../hypervisor/control.ts';
+import { microtasks, type Scheduler } from '../scheduler.ts';
+import type { Cancellation, Xenstore } from '../xenstore/index.ts';
+import { ConsoleRing } from './console-ring.ts';
+import { DomainConsole } from './domain-console.ts';
+import { GuestLog, type LogSink } from './guest-log.ts';
+import type { ScrollBack } from './scroll-back.ts';
+
+export interface ConsolesOptions {
+  readonly scheduler?: Scheduler;
+  /** Bytes of scroll-back kept for each guest. Default 1 MiB, as xenconsoled's `limit`. */
+  readonly capacity?: number;
+  /** Guests that are gone whose scroll-back is kept. Default 16. */
+  readonly keepEnded?: number;
+  /** Opens a guest's log for appending. */
+  readonly openLog?: (name: string) => LogSink | undefined;
+  /** What to write to `console/tty`: how this console can be reached. */
+  readonly tty?: (console: DomainConsole) => string | undefined;
+}
+
+type Control = Pick<HypervisorControl, 'domain' | 'domains' | 'bindInterdomain' | 'onDomainException'>;
+
+interface Serving {
+  readonly console: DomainConsole;
+  readonly ringRef: number;
+  readonly remotePort: number;
+}
+
+export class Consoles {
+  readonly #control: Control;
+  readonly #xs: Xenstore;
+  readonly #options: ConsolesOptions;
+  readonly #scheduler: Scheduler;
+  readonly #serving = new Map<number, Serving>();
+  readonly #watches = new Map<number, () => void>();
+  /** In order of last use. */
+  readonly #logs = new Map<string, GuestLog>();
+  readonly #stop: (() => void)[];
+  #waiting: (() => void)[] = [];
+
+  constructor(control: Control, xs: Xenstore, options: ConsolesOptions = {}) {
+    this.#control = control;
+    this.#xs = xs;
+    this.#options = options;
+    this.#scheduler = options.scheduler ?? microtasks;
+    this.#stop = [
+      xs.watch('@introduceDomain', () => this.#lookForDomains()),
+      control.onDomainException((domid) => this.#onException(domid)),
+    ];
+  }
+
+  /** The console of a domain, if there is one already. */
+  get(domid: number): DomainConsole | undefined {
+    return this.#serving.get(domid)?.console;
+  }
+
+  /** The console of a domain as soon as there is one. */
+  async whenServed(domid: number, signal?: Cancellation): Promise<DomainConsole> {
+    for (;;) {
+      const console = this.get(domid);
+      if (console) return console;
+      if (signal?.aborted) throw signal.reason instanceof Error ? signal.reason : new Error('no console');
+      await new Promise<void>((resolve) => {
+        this.#waiting.push(resolve);
+        signal?.addEventListener('abort', resolve, { once: true });
+      });
+    }
+  }
+
+  /** What is kept of a guest's output, by name, also when it is gone. */
+  scrollBack(name: string): ScrollBack | undefined {
+    return this.#logs.get(name)?.scrollBack;
+  }
+
+  /** Looks at what xenstore says about a domain's console now; otherwise this happens by itself, a little later. */
+  serve(domid: number): DomainConsole | undefined {
+    const domain = this.#control.domain(domid);
+    const base = `/local/domain/${domid}`;
+    const ringRef = Number(this.#xs.read(`${base}/console/ring-ref`) ?? NaN);
+    const remotePort = Number(this.#xs.read(`${base}/console/port`) ?? NaN);
+    const type = this.#xs.read(`${base}/console/type`) ?? 'xenconsoled';
+    const known = this.#serving.get(domid);
+    if (known?.ringRef === ringRef && known.remotePort === remotePort) return known.console;
+    if (!domain?.frames.has(ringRef) || !Number.isInteger(remotePort) || type !== 'xenconsoled') return known?.console;
+    known?.console.end();
+    const log = this.#logOf(this.#xs.read(`${base}/name`) ?? `domain-${domid}`);
+    const console = new DomainConsole(domid, new ConsoleRing(domain.frames.view(ringRef)), log, this.#scheduler);
+    try {
+      console.port = this.#control.bindInterdomain(domid, remotePort, () => console.pump());
+    } catch (error) {
+      if (!(error instanceof HypercallError)) throw error;
+      console.end(); // what the page holds is taken nevertheless
+      return undefined;
+    }
+    this.#serving.set(domid, { console, ringRef, remotePort });
+    console.pump();
+    const tty = this.#options.tty?.(console);
+    if (tty !== undefined) this.#xs.write(`${base}/console/tty`, tty);
+    for (const resolve of this.#waiting.splice(0)) resolve();
+    return console;
+  }
+
+  close(): void {
+    for (const stop of this.#stop.splice(0)) stop();
+    for (const stop of this.#watches.values()) stop();
+    for (const { console } of this.#serving.values()) console.end();
+    this.#watches.clear();
+    this.#serving.clear();
+  }
+
+  #lookForDomains(): void {
+    for (const { domid } of this.#control.domains()) {
+      if (domid === 0 || this.#watches.has(domid)) continue;
+      this.#watches.set(
+        domid,
+        this.#xs.watch(`/local/domain/${domid}/console`, () => this.serve(domid)),
+      );
+      this.serve(domid);
+    }
+  }
+
+  /** A domain may print its last words and be gone before a watch has fired; they are in its page, and are looked for here. */
+  #onException(domid: number): void {
+    const console = this.serve(domid);
+    console?.pump();
+    if (this.#control.domain(domid)) return; // shut down or dying: it may still be looked at, and may still print
+    console?.end();
+    this.#serving.delete(domid);
+    this.#watches.get(domid)?.();
+    this.#watches.delete(domid);
+    this.#forgetOldLogs();
+  }
+
+  #logOf(name: string): GuestLog {
+    const log =
+      this.#logs.get(name) ?? new GuestLog(name, this.#options.capacity ?? 1024 * 1024, this.#options.openLog);
+    this.#logs.delete(name);
+    this.#logs.set(name, log);
+    return log;
+  }
+
+  #forgetOldLogs(): void {
+    const inUse = new Set([...this.#serving.values()].map(({ console }) => console.log));
+    const ended = [...this.#logs.values()].filter((log) => !inUse.has(log));
+    for (const log of ended.slice(0, Math.max(ended.length - (this.#options.keepEnded ?? 16), 0))) {
+      this.#logs.delete(log.name);
+    }
+  }
+}

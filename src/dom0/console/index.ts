@@ -1,0 +1,5 @@
+export type { ConsoleClient } from './console-client.ts';
+export { Consoles, type ConsolesOptions } from './consoles.ts';
+export type { AttachFrom, DomainConsole } from './domain-console.ts';
+export type { LogSink } from './guest-log.ts';
+export type { ScrollBack } from './scroll-back.ts';
