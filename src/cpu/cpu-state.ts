@@ -31,8 +31,6 @@ export class CpuState {
     this.rflags = 0x202;
     this.#set32(S.mxcsr, 0x1f80);
     this.#set32(S.x87Control, 0x37f);
-    this.#set32(S.random, 0x9e3779b9);
-    this.#set32(S.random + 8, 0x7f4a7c15);
   }
 
   lo(gpr: number): number {
@@ -179,6 +177,13 @@ export class CpuState {
   }
   set taskSwitched(value: boolean) {
     this.#set32(S.taskSwitched, value ? 1 : 0);
+  }
+  /** What RDTSCP and RDPID give in ECX. */
+  get tscAux(): number {
+    return this.#get32(S.tscAux);
+  }
+  set tscAux(value: number) {
+    this.#set32(S.tscAux, value);
   }
   get fsGsBaseEnabled(): boolean {
     return this.#get32(S.fsGsBaseEnabled) !== 0;

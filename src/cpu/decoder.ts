@@ -57,6 +57,7 @@ export class Decoder {
   #width: 16 | 32 | 64 = 32;
   #address: 64 | 32 | 16 = 64;
   #segment = -1;
+  #vvvv = 0;
 
   constructor(set: InstructionSet) {
     this.#set = set;
@@ -112,6 +113,10 @@ export class Decoder {
     return value;
   }
 
+  #peek(): number {
+    return this.#at < this.#end ? (this.#bytes[this.#at] ?? 0) : 0;
+  }
+
   #decode(): boolean {
     let operandSize = false;
     let addressSize = false;
@@ -152,7 +157,27 @@ export class Decoder {
         opcode = this.#byte();
       }
     }
-    const modrm = this.#at < this.#end ? (this.#bytes[this.#at] ?? 0) : 0;
+    else if ((opcode === 0xc4 || opcode === 0xc5) && (this.#long || this.#peek() >= 0xc0)) {
+      // VEX (SDM Vol. 2A, "The VEX Prefix"): R, X, B inverted; W, map and the mandatory prefix inside. Other prefixes must be absent.
+      if (this.#rex !== 0 || operandSize || repeat !== 0 || lock) return false;
+      let last = this.#byte();
+      let rexBits = (last & 0x80) === 0 ? 4 : 0;
+      map = 4;
+      if (opcode === 0xc4) {
+        rexBits |= ((last & 0x40) === 0 ? 2 : 0) | ((last & 0x20) === 0 ? 1 : 0);
+        map = 3 + (last & 0x1f);
+        last = this.#byte();
+        if (last & 0x80) rexBits |= 8;
+      }
+      if (last & 4) return false; // VEX.L = 1: no 256-bit instruction is implemented
+      this.#vvvv = (~last >> 3) & 15;
+      if (this.#long) this.#rex = 0x40 | rexBits;
+      else this.#vvvv &= 7;
+      operandSize = (last & 3) === 1;
+      repeat = (last & 3) === 2 ? 0xf3 : (last & 3) === 3 ? 0xf2 : 0;
+      opcode = this.#byte();
+    }
+    const modrm = this.#peek();
     const rows = this.#set.encodings[map]?.[opcode];
     if (!rows) return false;
     const rexW = (this.#rex & 8) !== 0;
@@ -178,6 +203,7 @@ export class Decoder {
           if (repeat !== 0xf3) continue;
           break;
       }
+      if (form.noRexB && (this.#rex & 1) !== 0) continue;
       if (form.w !== undefined && (form.w === 1) !== rexW) continue;
       if (form.modrm) {
         if (form.digit >= 0 && form.digit !== ((modrm >> 3) & 7)) continue;
@@ -207,6 +233,8 @@ export class Decoder {
       modrm = this.#byte();
       if (mod === 'm') this.#memory(modrm, row.instruction.name === 'LEA');
     }
+    // The address of a POP destination is computed after the stack pointer has moved (SDM Vol. 2B, "POP").
+    if (mod === 'm' && row.instruction.name === 'POP' && d.base === gprSlot(4)) d.disp += this.#width / 8;
     const firstWidth = form.operands[0] === undefined ? this.#width : sizeOf(form.operands[0], this.#width);
     let immediates = 0;
     for (let position = 0; position < form.operands.length; position++) {
@@ -263,6 +291,8 @@ export class Decoder {
         return mod === 'm' ? -1 : S.x87 + rm * 16;
       case 'N':
         return S.x87 + rm * 16;
+      case 'B':
+        return gprSlot(this.#vvvv);
       case 'S':
         return reg;
       case 'C':
@@ -271,6 +301,7 @@ export class Decoder {
       case 'ST':
         return rm;
       case 'M':
+      case 'X':
       case 'I':
       case 'J':
       case 'O':
@@ -306,7 +337,7 @@ export class Decoder {
     if (spec.letter === 'J') d.relative = true;
     else {
       const first = form.operands[0];
-      const integer = first !== undefined && 'EGRZfixed'.includes(first.letter);
+      const integer = first !== undefined && 'EGRZBMfixed'.includes(first.letter);
       const width = first?.letter === 'I' ? (spec.size === 16 || (spec.size === 8 && form.operands.length > 1) ? 16 : this.#width) : integer ? firstWidth : 8;
       if (width < 64) hi = 0;
       if (width === 16) lo &= 0xffff;

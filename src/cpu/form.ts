@@ -2,7 +2,7 @@ import type { Operand } from './semantics.ts';
 
 /** How an operand is encoded; letters of SDM Vol. 2D, Appendix A, "Key to Abbreviations", and Z for a register in the opcode's low bits. */
 export type OperandLetter =
-  | 'E' | 'G' | 'M' | 'R' | 'Z' | 'I' | 'J' | 'O' | 'S' | 'C' | 'D' | 'V' | 'W' | 'U' | 'P' | 'Q' | 'N' | 'ST' | 'fixed';
+  | 'E' | 'G' | 'M' | 'R' | 'Z' | 'I' | 'J' | 'O' | 'B' | 'X' | 'S' | 'C' | 'D' | 'V' | 'W' | 'U' | 'P' | 'Q' | 'N' | 'ST' | 'fixed';
 
 export interface OperandSpec {
   readonly letter: OperandLetter;
@@ -13,8 +13,8 @@ export interface OperandSpec {
 }
 
 export interface Form {
-  /** 0 one-byte opcodes, 1 0F, 2 0F38, 3 0F3A */
-  readonly map: 0 | 1 | 2 | 3;
+  /** 0 one-byte opcodes, 1 0F, 2 0F38, 3 0F3A; with a VEX prefix 4 0F, 5 0F38, 6 0F3A */
+  readonly map: number;
   readonly opcode: number;
   /** Mandatory prefix. NFx: neither F2 nor F3. */
   readonly prefix: 'any' | 'NP' | 'NFx' | '66' | 'F2' | 'F3';
@@ -26,6 +26,8 @@ export interface Form {
   /** How many ModRM bytes from `exact`: 1, or 8 for "+i". */
   readonly exactCount: number;
   readonly w: 0 | 1 | undefined;
+  /** Only without REX.B: opcode 90 is NOP, 41 90 is XCHG. */
+  readonly noRexB: boolean;
   readonly modes: '64' | '32' | 'both';
   readonly defaultSize: 'd64' | 'f64' | undefined;
   readonly operands: readonly OperandSpec[];
@@ -45,11 +47,13 @@ const FIXED: Readonly<Record<string, readonly [register: number, size: number | 
  * Parses an encoding row, for instance
  *   '00 /r Eb,Gb'   'F0 0F…' never: prefixes are words   '66 0F 58 /r Vpd,Wpd'   '80 /0 Eb,Ib'   '50+r Zv d64'   'D8 /C0+i STi'   '0F C7 /1 Mq W0'
  * Words: an optional mandatory prefix (NP NFx 66 F2 F3), the opcode's bytes, how ModRM is used (/r, /0…/7, or /C0 for an exact byte), the operands, and
- * attributes: d64, f64 (SDM Vol. 2D: default or forced 64-bit operand size), i64 (not in 64-bit mode), o64 (only there), W0, W1 (REX.W).
+ * attributes: VEX in front; d64, f64 (SDM Vol. 2D: default or forced 64-bit operand size), i64 (not in 64-bit mode), o64 (only there), W0, W1 (REX.W), noB.
  */
 export function parseForm(text: string): Form {
   const words = text.trim().split(/\s+/);
   let prefix: Form['prefix'] = 'any';
+  const vex = words[0] === 'VEX';
+  if (vex) words.shift();
   const first = words[0] ?? '';
   const escapes = words[1] === '0F';
   if (first === 'NP' || first === 'NFx' || ((first === '66' || first === 'F2' || first === 'F3') && (escapes || words.length > 1 && isByte(words[1])))) {
@@ -58,14 +62,14 @@ export function parseForm(text: string): Form {
   }
   const bytes: string[] = [];
   while (words[0] !== undefined && isByte(words[0])) bytes.push(words.shift() ?? '');
-  let map: Form['map'] = 0;
+  let map = 0;
   if (bytes[0] === '0F' && bytes.length > 1) {
     bytes.shift();
-    map = 1;
-    if (bytes.length > 1 && bytes[0] === '38') map = 2;
-    if (bytes.length > 1 && bytes[0] === '3A') map = 3;
+    const second = bytes.length > 1 ? bytes[0] : undefined;
+    map = second === '38' ? 2 : second === '3A' ? 3 : 1;
     if (map !== 1) bytes.shift();
   }
+  if (vex) map += 3;
   const opcodeText = bytes[0];
   if (bytes.length !== 1 || opcodeText === undefined) throw new Error(`form "${text}": one opcode byte expected`);
   const opcode = parseInt(opcodeText.slice(0, 2), 16);
@@ -74,6 +78,7 @@ export function parseForm(text: string): Form {
   let exact = -1;
   let exactCount = 0;
   let w: Form['w'];
+  let noRexB = false;
   let modes: Form['modes'] = 'both';
   let defaultSize: Form['defaultSize'];
   let operands: OperandSpec[] = [];
@@ -88,12 +93,13 @@ export function parseForm(text: string): Form {
       }
     } else if (word === 'W0') w = 0;
     else if (word === 'W1') w = 1;
+    else if (word === 'noB') noRexB = true;
     else if (word === 'i64') modes = '32';
     else if (word === 'o64') modes = '64';
     else if (word === 'd64' || word === 'f64') defaultSize = word;
     else operands = word.split(',').map((o) => parseOperand(o, text));
   }
-  return { map, opcode, prefix, modrm, digit, exact, exactCount, w, modes, defaultSize, operands, text };
+  return { map, opcode, prefix, modrm, digit, exact, exactCount, w, noRexB, modes, defaultSize, operands, text };
 }
 
 const isByte = (word: string | undefined): boolean => word !== undefined && /^[0-9A-F]{2}(\+r)?$/.test(word);
@@ -104,7 +110,7 @@ function parseOperand(word: string, text: string): OperandSpec {
   if (word === 'STi') return { letter: 'ST', register: 0, size: 80 };
   const size = SIZES[word.slice(1)];
   const letter = word[0] ?? '';
-  if (size === undefined || !'EGMRZIJOSCDVWUPQN'.includes(letter)) throw new Error(`form "${text}": operand ${word}`);
+  if (size === undefined || !'EGMRZIJOBXSCDVWUPQN'.includes(letter)) throw new Error(`form "${text}": operand ${word}`);
   return { letter: letter as OperandLetter, register: 0, size };
 }
 
@@ -148,6 +154,7 @@ export function operandOf(spec: OperandSpec, position: number, width: number, mo
       case 'G':
       case 'R':
       case 'Z':
+      case 'B':
       case 'fixed':
         return 'r';
       case 'M':
@@ -156,6 +163,7 @@ export function operandOf(spec: OperandSpec, position: number, width: number, mo
       case 'I':
       case 'J':
         return 'i';
+      case 'X': // implicit memory of a string instruction: gives the width only
       case 'S':
       case 'C':
       case 'D':

@@ -74,9 +74,13 @@ export function buildInstructionSet(groups: readonly InstructionGroup[], interna
   const m = new ModuleBuilder();
   const codeWritten = m.import('codeWritten', [ValType.i32, ValType.i32], undefined);
   const now = m.import('now', [], ValType.f64);
+  const random = m.import('random', [], ValType.i32);
   const paging = definePaging(m, codeWritten);
   const dispatch = defineDispatch(m, paging);
-  const helpers = new Map<string, Fn>([['now', now]]);
+  const helpers = new Map<string, Fn>([
+    ['now', now],
+    ['random', random],
+  ]);
   const helper = (name: string): Fn => {
     const fn = helpers.get(name);
     if (!fn) throw new Error(`no helper ${name}`);
@@ -105,8 +109,13 @@ export function buildInstructionSet(groups: readonly InstructionGroup[], interna
   };
 
   for (const instruction of internal.instructions) handlerFor(instruction, PLAIN, []);
-  const encodings: Encoding[][][] = Array.from({ length: 4 }, () => Array.from({ length: 256 }, () => []));
+  const encodings: Encoding[][][] = Array.from({ length: 7 }, () => Array.from({ length: 256 }, () => []));
   const instructions = groups.flatMap((g) => g.instructions);
+  const names = new Set<string>();
+  for (const { name } of instructions) {
+    if (names.has(name)) throw new Error(`two instructions are named ${name}`);
+    names.add(name);
+  }
   for (const instruction of instructions) {
     for (const text of instruction.forms) {
       const encoding = encode(instruction, parseForm(text), handlerFor);
@@ -142,7 +151,7 @@ const PLAIN: Variant = { width: 64, mode: 64, address: 64, lock: false, rep: 'no
 const specificity = (form: Form): number =>
   (form.exact >= 0 ? 16 + (form.exactCount === 1 ? 1 : 0) : form.digit >= 0 ? 8 : 0) +
   (form.prefix === 'any' ? 0 : form.prefix === 'NFx' ? 2 : 4) +
-  (form.w === undefined ? 0 : 1);
+  (form.w === undefined && !form.noRexB ? 0 : 1);
 
 function handlerKey(instruction: Pick<Instruction, 'name'>, v: Variant, operands: readonly Operand[]): string {
   const marks = [v.mode === 32 ? '@32' : '', v.address === 32 ? '@a32' : '', v.lock ? '+lock' : '', v.rep === 'none' ? '' : `+${v.rep}`];

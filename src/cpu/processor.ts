@@ -32,7 +32,11 @@ export interface ProcessorOptions {
   readonly frameCount: number;
   /** Nanoseconds of guest time: what RDTSC counts. The TSC runs at 1 GHz on every host. */
   readonly now: () => number;
+  /** 32 random bits behind RDRAND and RDSEED; by default the host's entropy. */
+  readonly random?: () => number;
 }
+
+const hardwareRandom = (): number => crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
 
 /** Operations in a block at most; a longer run of instructions continues in another block. */
 const BLOCK_LIMIT = 64;
@@ -71,6 +75,7 @@ export class Processor {
         memory: o.memory,
         codeWritten: (host: number, length: number) => this.#cache.written(host >>> 0, length >>> 0),
         now: o.now,
+        random: o.random ?? hardwareRandom,
       },
     });
     this.#exports = instance.exports as unknown as Exports;

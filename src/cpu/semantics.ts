@@ -47,7 +47,7 @@ export class Semantics {
   readonly width: number;
   readonly mode: 64 | 32;
   readonly addressSize: 64 | 32;
-  readonly lock: boolean;
+  #lock: boolean;
   readonly rep: 'none' | 'rep' | 'repne';
   readonly paging: Paging;
   readonly dispatch: Dispatch;
@@ -68,7 +68,7 @@ export class Semantics {
     this.width = variant.width;
     this.mode = variant.mode;
     this.addressSize = variant.address;
-    this.lock = variant.lock;
+    this.#lock = variant.lock;
     this.rep = variant.rep;
     this.paging = services.paging;
     this.dispatch = services.dispatch;
@@ -115,26 +115,36 @@ export class Semantics {
       writeSlot(this.code, slot, o.bits, result);
       return { old, result };
     }
+    return this.modifyMemory(this.address(o), o.bits, change);
+  }
+
+  /** `modify` at a linear address. */
+  modifyMemory(va: I64, bits: number, change: (old: I64) => I64): { old: I64; result: I64 } {
     const old = this.code.variable(ValType.i64);
     const result = this.code.variable(ValType.i64);
-    const bytes = (o.bits / 8) as 1 | 2 | 4 | 8;
-    this.writePointer(this.address(o), bytes, (host) => {
+    const bytes = (bits / 8) as 1 | 2 | 4 | 8;
+    this.writePointer(va, bytes, (host) => {
       const plain = (): void => {
-        old.set(loadBits(host, o.bits));
-        result.set(truncate(o.bits, change(old.get)));
-        storeBits(this.code, host, o.bits, result.get);
+        old.set(loadBits(host, bits));
+        result.set(truncate(bits, change(old.get)));
+        storeBits(this.code, host, bits, result.get);
       };
-      if (!this.lock) return plain();
+      if (!this.#lock) return plain();
       // An access that is not aligned cannot be one WebAssembly atomic; it is done plainly.
       this.code.if(host.and(bytes - 1).eqz(), () => {
         this.code.loop((_again, againIf) => {
-          old.set(loadBits(host, o.bits));
-          result.set(truncate(o.bits, change(old.get)));
+          old.set(loadBits(host, bits));
+          result.set(truncate(bits, change(old.get)));
           againIf(host.atomicCompareExchange(bytes, old.get, result.get).ne(old.get));
         });
       }, plain);
     });
     return { old: old.get, result: result.get };
+  }
+
+  /** Read-modify-writes of this instruction are atomic without a LOCK prefix. */
+  impliedLock(): void {
+    this.#lock = true;
   }
 
   /** Host address of a register operand's slot. */
@@ -338,10 +348,14 @@ export class Semantics {
 
   /** Raises an exception at this instruction. */
   raise(vector: number, errorCode?: number | I32): void {
-    this.code.store32(this.vcpu, I32.of(vector), S.vector);
+    this.setVector(vector, errorCode);
+    this.#raise();
+  }
+
+  setVector(vector: number | I32, errorCode?: number | I32): void {
+    this.code.store32(this.vcpu, I32.from(vector), S.vector);
     this.code.store32(this.vcpu, I32.of(errorCode === undefined ? 0 : 1), S.hasErrorCode);
     this.code.store32(this.vcpu, I32.from(errorCode ?? 0), S.errorCode);
-    this.#raise();
   }
 
   raiseIf(condition: I32, vector: number, errorCode?: number | I32): void {
@@ -354,7 +368,8 @@ export class Semantics {
   }
 
   /** Leaves `run` with RIP at `rip`. */
-  exit(exit: Exit, rip: I64): void {
+  exit(exit: Exit, rip: I64, ...details: readonly (I32 | number)[]): void {
+    details.forEach((d, i) => this.code.store32(this.vcpu, I32.from(d), S.detail + 4 * i));
     this.code.store64(this.vcpu, rip, S.rip);
     this.code.store32(this.vcpu, this.op, S.op);
     this.code.return(I32.of(exit));
@@ -362,8 +377,8 @@ export class Semantics {
 
   /** An instruction that CPL 3 may not execute: the hypervisor does it or refuses. */
   privileged(kind: Privileged, ...details: readonly (I32 | number)[]): void {
-    [kind, ...details].forEach((d, i) => this.code.store32(this.vcpu, I32.from(d), S.detail + 4 * i));
-    this.exit(Exit.Privileged, this.rip());
+    this.exit(Exit.Privileged, this.rip(), kind, ...details);
+    this.end();
   }
 
   /** Called by the handler generator after `build`. */

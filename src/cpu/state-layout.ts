@@ -40,7 +40,7 @@ export const S = {
   ldtBase: 0x1c0, // linear
   ldtLimit: 0x1c8,
   fsGsBaseEnabled: 0x1cc,
-  random: 0x1d0, // 2 × 8: state behind RDRAND/RDSEED
+  tscAux: 0x1d0,
   xmm: 0x200, // 16 × 32: room for YMM
   x87: 0x400, // 8 × 16: physical registers R0…R7 (80 bits each); MMn aliases the significand of Rn
   x87Control: 0x480,
