@@ -16,10 +16,18 @@ export interface Clock {
 
 /** The few things that leave a domain's memory. */
 export interface Glue {
+  /** One line for the log; guests' lines are limited in their rate. A line that begins with `(d1) ` keeps that prefix. */
   log(level: LogLevel, line: string): void;
+  /** Would a line of this level be kept? */
+  wants(level: LogLevel): boolean;
   /** An event for a port of domain 0. */
   notifyDom0(port: number): void;
   /** The domain's shutdown code was set: VIRQ_DOM_EXC for domain 0. */
   domainException(): void;
   crashed(dump: CrashDump): void;
+  /** VCPUOP_up: the vCPU needs a thread, if it has none. */
+  vcpuUp(vcpu: number): void;
+  /** Pages for the reservation out of the host's free memory; false when there are not so many. */
+  claimPages(count: number): boolean;
+  releasePages(count: number): void;
 }

@@ -41,7 +41,7 @@ export interface PlatformKind {
   pinL4(domain: Domain, mfn: Mfn): number;
   /** Checks a vcpu_guest_context at `at` (VCPUOP_initialise, setvcpucontext) and takes what references it needs; 0 or errno. */
   checkContext(domain: Domain, at: HostAddress): number;
-  /** A frame enters the reservation as the guest's `pfn`: count, type and M2P. Under the domain's lock, like all below. */
+  /** A frame enters the reservation as the guest's `pfn` (-1: none yet): count, type and M2P. Under the domain's lock, like all below. */
   assign(domain: Domain, mfn: Mfn, pfn: number): void;
   /** guest_remove_page: a RAM frame leaves the reservation; false when it was not part of it. */
   release(domain: Domain, mfn: Mfn): boolean;

@@ -129,6 +129,9 @@ export class Vcpu {
     return this.load('blocked') !== 0 || this.load('online') === 0 || this.yielding || this.domain.shutdownCode !== undefined;
   }
 
+  /** What console_io got since the last line ended. */
+  consoleLine = '';
+
   /** SCHEDOP_yield: ends the turn. */
   yielding = false;
 
