@@ -2,10 +2,11 @@ import { type Form, modKinds, parseForm, sizeOf } from '../form.ts';
 import { chooseTarget, placeOperand } from './addressing.ts';
 import type { Case, Piece } from './case-codec.ts';
 import { type Choices, encode } from './encoder.ts';
-import { type Draft, hintsFor, littleEndian, patch } from './hints.ts';
+import { type Draft, hintsFor, patch } from './hints.ts';
 import { CODE, Mode } from './layout.ts';
 import { MachineState } from './machine-state.ts';
 import { Random } from './random.ts';
+import type { Undefined } from './undefined-flags.ts';
 import { fillInteger, fillValue, fillVector, type Kind } from './values.ts';
 
 /** One row of an instruction table: what the oracle needs to know of an instruction. */
@@ -37,6 +38,8 @@ export interface Sample extends Case {
   /** Linear address and size of the memory operand. */
   readonly target: bigint | undefined;
   readonly size: number;
+  /** What is undefined after it, when that does not follow from `of`. */
+  readonly undefined?: Undefined;
 }
 
 const WIDTHS = [16, 32, 64] as const;
@@ -96,7 +99,7 @@ const UNSIZED: Readonly<Record<string, number>> = {
   FLDENV: 28,
 };
 
-function memorySize(form: Form, name: string, width: number): number {
+export function memorySize(form: Form, name: string, width: number): number {
   const spec = form.operands.find((o) => 'EMWQO'.includes(o.letter));
   if (!spec) return 0;
   const bits = sizeOf(spec, width);
@@ -118,13 +121,13 @@ function kindsFor(name: string, form: Form, size: number): readonly Kind[] {
   return ['int', 'f32', 'f64'];
 }
 
-const usesFpu = (name: string, form: Form): boolean =>
+export const usesFpu = (name: string, form: Form): boolean =>
   form.operands.some((o) => 'VWUPQN'.includes(o.letter) || o.letter === 'ST') ||
   (form.map === 0 && form.opcode >= 0xd8 && form.opcode <= 0xdf) ||
   /^(EMMS|FX|LDMXCSR|STMXCSR|MASKMOV|FWAIT|WAIT)/.test(name);
 
 /** Registers, flags and FPU state before the case. */
-function fillState(random: Random, s: MachineState, sample: FormSample): void {
+export function fillState(random: Random, s: MachineState, sample: FormSample): void {
   const long = sample.mode === Mode.long64;
   for (let i = 0; i < (long ? 16 : 8); i++) {
     if (i === 4) continue;
@@ -166,15 +169,7 @@ function fillX87(random: Random, s: MachineState, sample: FormSample): void {
   }
 }
 
-/** A random register: in 64-bit mode any of 16. */
-const register = (random: Random, mode: Mode): number => random.below(mode === Mode.long64 ? 16 : 8);
-
-/** One case of a sample. */
-export function makeCase(of: FormSample, random: Random): Sample {
-  const { form, mode, width } = of;
-  const state = MachineState.fresh(mode);
-  fillState(random, state, of);
-  const size = memorySize(form, of.name, width);
+export function makeImmediates(random: Random, { form, width }: FormSample): bigint[] {
   const immediates: bigint[] = [];
   const bytes = new Uint8Array(8);
   for (const spec of form.operands) {
@@ -184,6 +179,19 @@ export function makeCase(of: FormSample, random: Random): Sample {
       immediates.push(new DataView(bytes.buffer).getBigInt64(0, true));
     } else if (spec.letter === 'J') immediates.push(branchDistance(random, sizeOf(spec, width)));
   }
+  return immediates;
+}
+
+/** A random register: in 64-bit mode any of 16. */
+export const register = (random: Random, mode: Mode): number => random.below(mode === Mode.long64 ? 16 : 8);
+
+/** One case of a sample. */
+export function makeCase(of: FormSample, random: Random): Sample {
+  const { form, mode, width } = of;
+  const state = MachineState.fresh(mode);
+  fillState(random, state, of);
+  const size = memorySize(form, of.name, width);
+  const immediates = makeImmediates(random, of);
   const memory = of.mod === 'm' && (form.modrm || form.operands.some((o) => o.letter === 'O'));
   // Segment registers are six, control and debug registers sixteen; MMX has eight and ignores REX.
   const special = form.operands.find((o) => 'SPD'.includes(o.letter) || o.letter === 'C');
@@ -277,7 +285,7 @@ function placeCode(random: Random, code: Uint8Array, fixed: boolean): { at: numb
   return { at: CODE.start, code };
 }
 
-const isBranch = (of: FormSample): boolean =>
+export const isBranch = (of: FormSample): boolean =>
   of.form.operands.some((o) => o.letter === 'J') || /^(CALL|JMP|RET|LOOP|J[A-Z]*CXZ|IRET)/.test(of.name);
 
 function branchDistance(random: Random, bits: number): bigint {
@@ -287,7 +295,7 @@ function branchDistance(random: Random, bits: number): bigint {
 }
 
 /** A value for the memory operand, of the kind that the instruction works with. */
-function fillOperand(random: Random, of: FormSample, to: Uint8Array): void {
+export function fillOperand(random: Random, of: FormSample, to: Uint8Array): void {
   const kinds = kindsFor(of.name, of.form, to.length);
   const kind = random.pick(kinds);
   if (to.length === 10 || kind === 'f80' || kind === 'bcd') {
@@ -304,5 +312,3 @@ export function makeCases(of: FormSample, count: number, seed: number): Sample[]
   const random = new Random(seed, of.title);
   return Array.from({ length: count }, () => makeCase(of, random));
 }
-
-export { littleEndian };

@@ -96,6 +96,7 @@ const RULES: readonly Rule[] = [
 const RULES_OF = new Map<string, readonly Rule[]>();
 
 export function undefinedOf(s: Sample): Undefined {
+  if (s.undefined) return s.undefined;
   let rules = RULES_OF.get(s.of.name);
   if (!rules) {
     rules = RULES.filter((r) => r.names.test(s.of.name));

@@ -1,0 +1,98 @@
+import assert from 'node:assert/strict';
+import { after, describe, it } from 'node:test';
+import { allRows, allSamples, checkForms, isCompared } from './check.ts';
+import { compare, describeMismatch, type Mismatch, setPristine } from './compare.ts';
+import { pristineImage } from './layout.ts';
+import { buildHarness, NativeProcessor } from './native.ts';
+import { OurProcessor } from './ours.ts';
+import { recordedCases, Recording } from './recorded.ts';
+import type { FormSample } from './samples.ts';
+
+/** Cases of each form: half a minute in all. Developers run more with the command line (cli.ts). */
+const CASES = 100;
+const SEED = 2;
+
+setPristine(pristineImage());
+const binary = buildHarness();
+const byName = Map.groupBy(allSamples(), (s) => s.name);
+
+function report(name: string, mismatches: readonly Mismatch[], cases: number): void {
+  const first = mismatches.slice(0, 2).map(describeMismatch).join('\n\n');
+  assert.equal(mismatches.length, 0, `${mismatches.length} of ${cases} cases of ${name} differ\n\n${first}\n`);
+}
+
+describe(`every instruction form does what the ${binary ? 'real processor does' : 'recorded processor did'}`, () => {
+  const ours = new OurProcessor();
+  let forms = 0;
+  let cases = 0;
+  let traps = 0;
+  let stale = 0;
+  if (binary) {
+    const native = new NativeProcessor(binary);
+    for (const [name, samples] of byName) {
+      it(`${name} agrees in all ${samples.length} forms`, () => {
+        const mismatches: Mismatch[] = [];
+        let count = 0;
+        for (const r of checkForms(samples, CASES, SEED, native, ours)) {
+          mismatches.push(...r.mismatches);
+          count += r.cases;
+          traps += r.traps;
+        }
+        forms += samples.length;
+        cases += count;
+        report(name, mismatches, count);
+      });
+    }
+  } else {
+    const recording = new Recording();
+    for (const [name, samples] of byName) {
+      it(`${name} agrees with its recording`, () => {
+        const mismatches: Mismatch[] = [];
+        let count = 0;
+        for (const sample of samples) {
+          const result = recorded(sample, recording, ours);
+          if (!result) stale++;
+          else {
+            forms++;
+            count += result.cases;
+            mismatches.push(...result.mismatches);
+          }
+        }
+        cases += count;
+        report(name, mismatches, count);
+      });
+    }
+  }
+
+  after(() => {
+    const skipped = new Set(
+      allRows()
+        .filter((r) => !isCompared(r))
+        .map((r) => r.name),
+    );
+    const about = binary
+      ? `${traps} of them ended in an exception`
+      : `recorded; ${stale} forms have no current recording`;
+    console.log(
+      `oracle: ${byName.size} instructions, ${forms} forms, ${cases} cases (${about}); not comparable: ${[...skipped].sort().join(' ')}`,
+    );
+  });
+});
+
+/** Compares with the recording; undefined when there is no current one. */
+function recorded(
+  sample: FormSample,
+  recording: Recording,
+  ours: OurProcessor,
+): { cases: number; mismatches: Mismatch[] } | undefined {
+  const cases = recordedCases(sample);
+  const outcomes = recording.outcomes(sample, cases);
+  if (typeof outcomes === 'string') return undefined;
+  const mismatches: Mismatch[] = [];
+  cases.forEach((c, i) => {
+    const o = outcomes[i];
+    const mismatch = o && compare(c, o, ours.runOne(c));
+    if (mismatch) mismatches.push(mismatch);
+  });
+  return { cases: cases.length, mismatches };
+}
