@@ -51,6 +51,26 @@ export function decompressPayload(input: Uint8Array): Uint8Array {
   }
 }
 
+/** Unpacks a stream that nothing is appended to. */
+export function decompressStream(input: Uint8Array): Uint8Array {
+  const compression = compressionOf(input);
+  switch (compression) {
+    case 'gzip':
+      return gunzipMember(input, MAX_PLAIN).plain;
+    case 'xz':
+      return concat(unxz(input), MAX_PLAIN);
+    case 'zstd':
+      return unzstd(input, MAX_PLAIN);
+    case 'lzma':
+      return unlzma(input, MAX_PLAIN);
+    case 'lz4':
+    case 'bzip2':
+    case 'lzo':
+    case undefined:
+      throw new CorruptData(`${compression ?? 'this'} compression is not supported`);
+  }
+}
+
 export function unzstd(input: Uint8Array, maxSize: number): Uint8Array {
   try {
     return zstdDecompressSync(input, { maxOutputLength: maxSize });

@@ -28,8 +28,11 @@ export interface XzEnd {
   readonly end: number;
 }
 
+/** Called with the position in the input that decoding has come to. */
+export type XzProgress = (at: number) => void;
+
 /** Decodes the one stream that `input` begins with, and ignores what comes after it. */
-export function* unxz(input: Uint8Array): Generator<Uint8Array, XzEnd> {
+export function* unxz(input: Uint8Array, progress: XzProgress = () => undefined): Generator<Uint8Array, XzEnd> {
   if (XZ_MAGIC.some((byte, i) => input[i] !== byte)) throw new CorruptData('not an xz stream');
   const view = new DataView(input.buffer, input.byteOffset, input.length);
   const checkId = byteAt(input, 7);
@@ -39,13 +42,19 @@ export function* unxz(input: Uint8Array): Generator<Uint8Array, XzEnd> {
   let at = 12;
   let blocks = 0;
   while (byteAt(input, at) !== 0) {
-    at = yield* block(input, view, at, checkId);
+    at = yield* block(input, view, at, checkId, progress);
     blocks++;
   }
   return { end: footer(input, view, at, blocks, checkId) };
 }
 
-function* block(input: Uint8Array, view: DataView, start: number, checkId: number): Generator<Uint8Array, number> {
+function* block(
+  input: Uint8Array,
+  view: DataView,
+  start: number,
+  checkId: number,
+  progress: XzProgress,
+): Generator<Uint8Array, number> {
   const headerEnd = start + byteAt(input, start) * 4;
   verifyCrc(input, start, headerEnd, u32(view, headerEnd), 'block header');
   const flags = byteAt(input, start + 1);
@@ -78,6 +87,7 @@ function* block(input: Uint8Array, view: DataView, start: number, checkId: numbe
     for (const piece of lzma2.pieces()) {
       check.update(piece);
       produced += piece.length;
+      progress(lzma2.at);
       yield piece;
     }
   } else {

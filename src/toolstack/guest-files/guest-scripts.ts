@@ -1,0 +1,61 @@
+/** The shell scripts of the guest's first root. They run under busybox's ash. */
+
+/** How the guest's shell asks for a command: what a program that types into the console waits for. */
+export const GUEST_PROMPT = 'xenolith:';
+
+/**
+ * Process 1. It never exits. busybox's poweroff, halt and reboot tell process 1 by a signal; so does `xl shutdown` in the
+ * end, since the kernel then runs /sbin/poweroff.
+ */
+export const initScript = `#!/bin/busybox sh
+# Made by Xenolith: a root file system in memory with a shell on the console.
+export PATH=/sbin:/bin:/usr/sbin:/usr/bin HOME=/root TERM="\${TERM:-vt100}"
+
+busybox mount -t proc proc /proc
+busybox mount -t sysfs sysfs /sys
+busybox mount -t devtmpfs devtmpfs /dev 2>/dev/null
+busybox mkdir -p /dev/pts /dev/shm
+busybox mount -t devpts devpts /dev/pts
+busybox mount -t tmpfs tmpfs /dev/shm
+busybox mount -t tmpfs tmpfs /run
+busybox mount -t tmpfs tmpfs /tmp
+busybox --install -s /bin
+hostname xenolith
+ip link set lo up 2>/dev/null || ifconfig lo up
+
+# Each may be built in, or not there at all.
+for module in xen-evtchn xen-privcmd xenfs xen-blkfront xen-netfront af_packet; do
+  modprobe -q "$module" 2>/dev/null
+done
+[ -d /proc/xen ] && mount -t xenfs xenfs /proc/xen 2>/dev/null
+[ -x /etc/rc.local ] && /etc/rc.local
+
+trap '/sbin/poweroff' USR2
+trap '/sbin/halt' USR1
+trap '/sbin/reboot' TERM
+trap : INT HUP
+
+[ -r /etc/motd ] && cat /etc/motd
+export PS1='${GUEST_PROMPT}\\w\\$ '
+cd /root
+while :; do
+  # The kernel's first console becomes the controlling terminal, so that ^C and job control work.
+  setsid cttyhack sh &
+  shell=$!
+  # A signal ends the wait, not the shell.
+  while kill -0 "$shell" 2>/dev/null; do wait "$shell"; done
+done
+`;
+
+/** /sbin/poweroff, halt, reboot: at once, there is no service to stop. */
+export function stopScript(action: 'poweroff' | 'halt' | 'reboot'): string {
+  return `#!/bin/busybox sh
+busybox sync
+busybox umount -a -r 2>/dev/null
+exec busybox ${action} -f
+`;
+}
+
+export function motd(release: string): string {
+  return `Linux ${release} as a Xen domain. "poweroff" ends it.\n`;
+}
