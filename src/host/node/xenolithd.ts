@@ -1,0 +1,115 @@
+/**
+ * The daemon's program. `xl` starts it when it is needed; by hand:
+ *
+ *   xenolithd             starts it in the background, unless it runs already
+ *   xenolithd -F          runs it in the foreground
+ *   xenolithd --stop      destroys all domains and ends it
+ *   xenolithd --status    tells whether it runs; exit code 1 when it does not
+ */
+import { writeSync } from 'node:fs';
+import { DaemonClient } from '../../toolstack/daemon/client.ts';
+import { acquireLock } from '../../toolstack/daemon/lock.ts';
+import { prepareRunDirectory, runDirectory, type RunDirectory } from '../../toolstack/daemon/run-directory.ts';
+import { XenError } from '../../toolstack/xen-error.ts';
+
+const usage = 'Usage: xenolithd [-F|--foreground] [--stop] [--status]';
+/** The pipe on which who started the daemon waits for its word. */
+const handOverFd = 3;
+
+const commands: Readonly<Record<string, (run: RunDirectory) => Promise<number>>> = {
+  '': start,
+  '-F': (run) => serve(run, () => undefined),
+  '--foreground': (run) => serve(run, () => undefined),
+  '--serve': (run) => serve(run, (word) => void writeSync(handOverFd, `${word}\n`)),
+  '--stop': stop,
+  '--status': status,
+  '-h': help,
+  '--help': help,
+};
+
+function help(): Promise<number> {
+  console.log(usage);
+  return Promise.resolve(0);
+}
+
+async function start(run: RunDirectory): Promise<number> {
+  const { connectOrStart } = await import('../../toolstack/daemon/start.ts');
+  const client = await connectOrStart(run);
+  const { pid } = await client.call('hello', {});
+  client.close();
+  console.log(`xenolithd runs (pid ${pid})`);
+  return 0;
+}
+
+async function stop(run: RunDirectory): Promise<number> {
+  const client = await DaemonClient.connect(run.socket);
+  if (client === undefined) {
+    console.log('xenolithd does not run');
+    return 0;
+  }
+  const ended = new Promise<void>((resolve) => (client.onClosed = resolve));
+  await client.call('stop', {});
+  await ended;
+  return 0;
+}
+
+async function status(run: RunDirectory): Promise<number> {
+  const client = await DaemonClient.connect(run.socket);
+  if (client === undefined) {
+    console.log('xenolithd does not run');
+    return 1;
+  }
+  const { pid, domains } = await client.call('hello', {});
+  client.close();
+  console.log(`xenolithd runs (pid ${pid}), ${domains} ${domains === 1 ? 'domain' : 'domains'}, ${run.socket}`);
+  return 0;
+}
+
+/** Resolves when the daemon has ended. `say` tells who waits: `ready`, `running`, or what is wrong. */
+async function serve(run: RunDirectory, say: (word: string) => void): Promise<number> {
+  const log = (line: string): void => console.error(`${new Date().toISOString()} ${line}`);
+  try {
+    prepareRunDirectory(run);
+    const lock = await acquireLock(run.path);
+    if (lock === undefined) {
+      say('running');
+      log('another daemon serves this directory already');
+      return 1;
+    }
+    const { createHost } = await import('./hypervisor-host.ts');
+    const { startDaemon } = await import('../../toolstack/daemon/daemon.ts');
+    const host = createHost();
+    let stopped: () => void = () => undefined;
+    const ended = new Promise<void>((resolve) => (stopped = resolve));
+    const daemon = await startDaemon({ host, run, log, onStopped: () => stopped() });
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void daemon.close().then(stopped));
+    // A closed terminal is no reason to end other people's domains.
+    process.on('SIGHUP', () => undefined);
+    // One service's bug must not take all domains with it.
+    process.on('uncaughtException', (error) => log(`bug: ${error.stack ?? error.message}`));
+    process.on('unhandledRejection', (reason) =>
+      log(`bug: ${reason instanceof Error ? reason.stack : String(reason)}`),
+    );
+    say('ready');
+    await ended;
+    log('ended');
+    lock.release();
+    return 0;
+  } catch (error) {
+    say(error instanceof Error ? error.message : String(error));
+    throw error;
+  }
+}
+
+const [argument = '', ...rest] = process.argv.slice(2);
+const command = rest.length === 0 ? commands[argument] : undefined;
+if (command === undefined) {
+  console.error(usage);
+  process.exit(2);
+}
+try {
+  process.exit(await command(runDirectory()));
+} catch (error) {
+  console.error(error instanceof XenError ? `xenolithd: ${error.message}` : error);
+  process.exit(1);
+}

@@ -1,0 +1,141 @@
+/** The client's end of the daemon's socket. Small on purpose: every xl command begins by loading it. */
+import { connect, type Socket } from 'node:net';
+import type { JsonObject, JsonValue } from '../config/json.ts';
+import { XenError } from '../xen-error.ts';
+import { encodeData, encodeMessage, FrameReader, maxData } from './frames.ts';
+import type { Method, Methods } from './protocol.ts';
+
+/** The daemon said no; `lines` is what xl writes to standard error, `rc` libxl's number. */
+export class RequestError extends XenError {
+  override readonly name = 'RequestError';
+  readonly rc: number;
+
+  constructor(message: string, lines: readonly string[], rc: number) {
+    super(message, { lines });
+    this.rc = rc;
+  }
+}
+
+interface Waiting {
+  resolve(result: JsonObject): void;
+  reject(error: Error): void;
+}
+
+export class DaemonClient {
+  readonly #socket: Socket;
+  readonly #reader = new FrameReader();
+  readonly #waiting = new Map<number, Waiting>();
+  #nextId = 1;
+  #closed = false;
+  /** Events of requests, in the order they come. */
+  onEvent: (event: JsonObject) => void = () => undefined;
+  /** Console bytes, once attached. */
+  onData: (bytes: Uint8Array) => void = () => undefined;
+  onClosed: () => void = () => undefined;
+
+  private constructor(socket: Socket) {
+    this.#socket = socket;
+    socket.on('data', (bytes: Buffer) => this.#receive(bytes));
+    socket.on('error', () => socket.destroy());
+    socket.on('close', () => this.#end());
+  }
+
+  /** Undefined when nobody listens there. */
+  static connect(path: string): Promise<DaemonClient | undefined> {
+    return new Promise((resolve, reject) => {
+      const socket = connect(path);
+      socket.once('connect', () => {
+        socket.removeAllListeners('error');
+        resolve(new DaemonClient(socket));
+      });
+      socket.once('error', (error: NodeJS.ErrnoException) => {
+        const nobody = ['ENOENT', 'ECONNREFUSED', 'ENOTSOCK'].includes(error.code ?? '');
+        if (nobody) resolve(undefined);
+        else reject(new XenError(`cannot reach the daemon at ${path}: ${error.message}`));
+      });
+    });
+  }
+
+  call<M extends Method>(method: M, params: Methods[M]['params']): Promise<Methods[M]['result']> {
+    const id = this.#nextId++;
+    return new Promise((resolve, reject) => {
+      if (this.#closed) {
+        reject(gone());
+        return;
+      }
+      this.#waiting.set(id, { resolve: (result) => resolve(result as unknown as Methods[M]['result']), reject });
+      this.#socket.write(encodeMessage({ id, method, params: params as JsonObject }));
+    });
+  }
+
+  /** To the console; false when the connection should be given time before more is sent. */
+  send(bytes: Uint8Array): boolean {
+    let room = true;
+    for (let at = 0; at < bytes.length; at += maxData)
+      room = this.#socket.write(encodeData(bytes.subarray(at, at + maxData)));
+    return room;
+  }
+
+  whenDrained(): Promise<void> {
+    if (!this.#socket.writableNeedDrain) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#socket.once('drain', () => resolve());
+      this.#socket.once('close', () => resolve());
+    });
+  }
+
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    this.#socket.resume();
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#socket.destroy();
+  }
+
+  #receive(bytes: Uint8Array): void {
+    for (const frame of this.#reader.push(bytes)) {
+      if (frame.kind === 'data') this.onData(frame.bytes);
+      else this.#message(frame.message);
+    }
+  }
+
+  #message({ id, result, error, event }: JsonObject): void {
+    if (isObject(event)) {
+      this.onEvent(event);
+      return;
+    }
+    const waiting = typeof id === 'number' ? this.#waiting.get(id) : undefined;
+    if (waiting === undefined) return;
+    this.#waiting.delete(Number(id));
+    if (isObject(error)) waiting.reject(toError(error));
+    else waiting.resolve(isObject(result) ? result : {});
+  }
+
+  #end(): void {
+    this.#closed = true;
+    for (const { reject } of this.#waiting.values()) reject(gone());
+    this.#waiting.clear();
+    this.onClosed();
+  }
+}
+
+function gone(): XenError {
+  return new XenError('the daemon ended before it answered', {
+    hint: 'its domains are gone with it; xenolithd.log may say why',
+  });
+}
+
+function toError({ message, lines, rc }: JsonObject): RequestError {
+  const text = typeof message === 'string' ? message : 'request failed';
+  const all = Array.isArray(lines) ? lines.filter((line) => typeof line === 'string') : [text];
+  return new RequestError(text, all, typeof rc === 'number' ? rc : -1);
+}
+
+function isObject(value: JsonValue | undefined): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,162 @@
+/** One client of the daemon: requests in, answers and events out, and console bytes once it is attached to one. */
+import type { Socket } from 'node:net';
+import type { ConsoleClient } from '../../dom0/console/index.ts';
+import type { JsonObject, JsonValue } from '../config/json.ts';
+import { LibxlError } from '../domain/libxl-error.ts';
+import { XenError } from '../xen-error.ts';
+import { encodeData, encodeMessage, FrameReader, maxData, type Frame } from './frames.ts';
+import type { ErrorMessage } from './protocol.ts';
+
+/** A request in work. */
+export interface Call {
+  /** Sends `{ id, event }`; nothing when the client has gone. */
+  event(event: JsonObject): void;
+  /** From the answer on, the connection carries this console. */
+  attach(client: ConsoleClient): void;
+  /** Runs when the connection has ended. */
+  onGone(callback: () => void): void;
+}
+
+export interface ConnectionGlue {
+  handle(method: string, params: JsonObject, call: Call): Promise<JsonObject>;
+  onError(error: unknown): void;
+}
+
+/** Requests of one client that may be in work at a time; xl has one or two. */
+const maxCalls = 16;
+/** An event that does not fit in what the socket has queued is worth less than the daemon's memory. */
+const maxQueued = 4 * 1024 * 1024;
+
+export class Connection {
+  readonly #socket: Socket;
+  readonly #glue: ConnectionGlue;
+  readonly #reader = new FrameReader();
+  readonly #whenGone = new Set<() => void>();
+  #calls = 0;
+  #console: ConsoleClient | undefined;
+  #typing: Promise<unknown> = Promise.resolve();
+
+  constructor(socket: Socket, glue: ConnectionGlue) {
+    this.#socket = socket;
+    this.#glue = glue;
+    socket.on('data', (bytes: Buffer) => this.#receive(bytes));
+    socket.on('error', () => socket.destroy());
+    socket.on('close', () => this.#gone());
+    socket.on('drain', () => this.#pump());
+  }
+
+  close(): void {
+    this.#socket.end();
+  }
+
+  #receive(bytes: Uint8Array): void {
+    try {
+      for (const frame of this.#reader.push(bytes)) this.#take(frame);
+    } catch (error) {
+      this.#glue.onError(error);
+      this.#socket.destroy();
+    }
+  }
+
+  #take(frame: Frame): void {
+    if (frame.kind === 'data') {
+      this.#type(frame.bytes);
+      return;
+    }
+    const { id, method, params } = frame.message;
+    if (typeof id !== 'number' || typeof method !== 'string') throw new Error('a request without id or method');
+    if (this.#calls >= maxCalls) throw new Error('too many requests at a time');
+    this.#calls += 1;
+    void this.#answer(id, method, isObject(params) ? params : {});
+  }
+
+  async #answer(id: number, method: string, params: JsonObject): Promise<void> {
+    let attachment: ConsoleClient | undefined;
+    try {
+      const result = await this.#glue.handle(method, params, {
+        event: (event) => {
+          if (this.#socket.writableLength < maxQueued) this.#send({ id, event });
+        },
+        attach: (client) => (attachment = client),
+        onGone: (callback) => {
+          if (this.#socket.destroyed) callback();
+          else this.#whenGone.add(callback);
+        },
+      });
+      this.#send({ id, result });
+      if (attachment !== undefined) this.#attach(attachment);
+    } catch (error) {
+      if (!(error instanceof XenError)) this.#glue.onError(error);
+      this.#send({ id, error: { ...describe(error) } });
+      attachment?.detach();
+    } finally {
+      this.#calls -= 1;
+    }
+  }
+
+  #attach(client: ConsoleClient): void {
+    if (this.#socket.destroyed) {
+      client.detach();
+      return;
+    }
+    this.#console?.detach();
+    this.#console = client;
+    client.onReadable = () => this.#pump();
+    this.#pump();
+  }
+
+  /** A client that reads slowly waits at its place in the scroll-back; nothing piles up here. */
+  #pump(): void {
+    const client = this.#console;
+    if (client === undefined) return;
+    while (!this.#socket.writableNeedDrain && !this.#socket.destroyed) {
+      const bytes = client.read();
+      if (bytes === undefined) {
+        if (!client.ended) return;
+        this.#console = undefined;
+        client.onReadable = undefined;
+        this.#send({ event: { end: true } });
+        return;
+      }
+      for (let at = 0; at < bytes.length; at += maxData)
+        this.#socket.write(encodeData(bytes.subarray(at, at + maxData)));
+    }
+  }
+
+  /** While the guest does not read what was typed, nothing more is taken from the socket. */
+  #type(bytes: Uint8Array): void {
+    const client = this.#console;
+    if (client === undefined) return;
+    this.#socket.pause();
+    this.#typing = this.#typing.then(() => client.write(bytes)).then(() => void this.#socket.resume());
+    this.#typing.catch((error: unknown) => this.#glue.onError(error));
+  }
+
+  #send(message: Record<string, JsonValue>): void {
+    if (!this.#socket.destroyed && this.#socket.writable) this.#socket.write(encodeMessage(message));
+  }
+
+  #gone(): void {
+    this.#console?.detach();
+    this.#console = undefined;
+    for (const callback of this.#whenGone) callback();
+    this.#whenGone.clear();
+  }
+}
+
+function describe(error: unknown): ErrorMessage & JsonObject {
+  if (error instanceof XenError) {
+    const rc = error instanceof LibxlError ? error.rc : -error.exitCode;
+    return {
+      message: error.message,
+      lines: error.hint === undefined ? error.lines : [...error.lines, `hint: ${error.hint}`],
+      rc,
+    };
+  }
+  const message = error instanceof Error ? error.message : String(error);
+  return { message, lines: [`xl: internal error: ${message} (see xenolithd.log)`], rc: -1 };
+}
+
+function isObject(value: JsonValue | undefined): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

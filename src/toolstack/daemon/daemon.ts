@@ -1,0 +1,146 @@
+/**
+ * The host's daemon: it owns the hypervisor, xenstore, the consoles and the domains, and serves clients on a unix socket. It stays
+ * until it is told to stop, whether there are domains or not.
+ */
+import { chmodSync, rmSync } from 'node:fs';
+import { createServer, type Server } from 'node:net';
+import { Consoles } from '../../dom0/console/index.ts';
+import { Xenstored } from '../../dom0/xenstore/index.ts';
+import type { DomainControl, HypervisorControl } from '../../hypervisor/control.ts';
+import { DomainManager } from '../domain/domain-manager.ts';
+import type { BuildRequest, BuiltRings, Clock } from '../domain/services.ts';
+import { domainPath, initialise } from '../domain/xenstore-tree.ts';
+import { Connection } from './connection.ts';
+import { openConsoleLog, openMonitorLog } from './log-files.ts';
+import { handle, type RequestContext } from './requests.ts';
+import type { RunDirectory } from './run-directory.ts';
+
+/** The real hypervisor of this process, or a test's. */
+export type Host = HypervisorControl & { close(): Promise<void> };
+
+export interface DaemonOptions {
+  readonly host: Host;
+  readonly run: RunDirectory;
+  readonly clock?: Clock;
+  /** A test's builder; the real one is loaded when the first domain is created. */
+  readonly build?: (domain: DomainControl, request: BuildRequest) => Promise<BuiltRings>;
+  readonly log: (line: string) => void;
+  readonly onStopped?: () => void;
+}
+
+export interface Daemon {
+  /** Destroys all domains and lets go of everything. */
+  close(): Promise<void>;
+}
+
+/** Clients that may be connected at a time: consoles that people look at, and commands in work. */
+const maxConnections = 256;
+
+/** The caller holds the lock of the run directory, so a socket that is there already is nobody's. */
+export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
+  const { host, run, log } = options;
+  const clock = options.clock ?? systemClock;
+  const startTime = clock.now();
+  const onError = (error: unknown): void =>
+    log(error instanceof Error ? (error.stack ?? error.message) : String(error));
+  const xenstored = new Xenstored(host, { onError });
+  const xs = xenstored.client();
+  initialise(xs, (host.domain(0)?.info().totPages ?? 0) * 4);
+  const consoles = new Consoles(host, xs, {
+    openLog: (name) => openConsoleLog(run.logs, name),
+    tty: (console) => `${run.socket}:${console.domid}`,
+  });
+  const openLog = (name: string): ReturnType<typeof openMonitorLog> => openMonitorLog(run.logs, name);
+  const manager = new DomainManager({
+    hypervisor: host,
+    store: xenstored,
+    consoles,
+    build: options.build ?? buildFromFiles,
+    openLog,
+    clock,
+  });
+  const context: RequestContext = {
+    hypervisor: host,
+    manager,
+    console: (domid) => consoles.get(domid) ?? consoles.serve(domid),
+    writeSysrq: (domid, letter) => xs.write(`${domainPath(domid)}/control/sysrq`, letter),
+    openLog,
+    clock,
+    pid: process.pid,
+    startTime,
+    onError,
+    // After the answer has gone out.
+    stop: () => void setImmediate(() => void close().then(options.onStopped, onError)),
+  };
+  const connections = new Set<Connection>();
+  const server = createServer((socket) => {
+    if (connections.size >= maxConnections) {
+      socket.destroy();
+      return;
+    }
+    const connection = new Connection(socket, {
+      handle: (method, params, call) => handle(context, method, params, call),
+      onError,
+    });
+    connections.add(connection);
+    socket.on('close', () => connections.delete(connection));
+  });
+  server.on('error', onError);
+  let closing: Promise<void> | undefined;
+  const close = (): Promise<void> => (closing ??= shutDown());
+  async function shutDown(): Promise<void> {
+    server.close();
+    await manager.close();
+    for (const connection of connections) connection.close();
+    consoles.close();
+    xenstored.close();
+    await host.close();
+    rmSync(run.socket, { force: true });
+  }
+  await listen(server, run.socket);
+  log(`serving ${run.socket}`);
+  return { close };
+}
+
+async function buildFromFiles(domain: DomainControl, request: BuildRequest): Promise<BuiltRings> {
+  const { kernel, ramdisk, cmdline, memoryKiB, log } = request;
+  const { loadPvImage } = await import('../builder/load-image.ts');
+  const { buildPvDomain } = await import('../builder/pv-builder.ts');
+  const image = await loadPvImage({ kernel, ramdisk, cmdline }, log);
+  return buildPvDomain(domain, image, { memoryKiB, cmdline, ...(log === undefined ? {} : { log }) });
+}
+
+async function listen(server: Server, path: string): Promise<void> {
+  rmSync(path, { force: true });
+  // The directory is private already; the mask closes the moment before chmod.
+  const mask = process.umask(0o177);
+  try {
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(path, () => {
+        server.off('error', reject);
+        resolve();
+      });
+    });
+  } finally {
+    process.umask(mask);
+  }
+  chmodSync(path, 0o600);
+}
+
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  sleep: (milliseconds, signal) =>
+    new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        signal?.removeEventListener('abort', end);
+        resolve();
+      }, milliseconds);
+      const end = (): void => {
+        clearTimeout(timer);
+        reject(signal?.reason instanceof Error ? signal.reason : new Error('cancelled'));
+      };
+      if (signal?.aborted === true) end();
+      else signal?.addEventListener('abort', end, { once: true });
+    }),
+};

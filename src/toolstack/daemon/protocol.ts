@@ -1,0 +1,113 @@
+/**
+ * What is said on the daemon's socket. A client sends `{ id, method, params }`; the daemon answers `{ id, result }` or `{ id, error }`,
+ * and before that any number of `{ id, event }`. After `attachConsole` has been answered, data frames carry the console's bytes
+ * both ways. The names here are the only place where both sides meet.
+ */
+import type { JsonObject } from '../config/json.ts';
+
+/** Raised with every incompatible change; a daemon of another version is asked to end when it has no domains. */
+export const protocolVersion = 1;
+
+export interface DomainSummary {
+  readonly domid: number;
+  readonly name: string;
+  readonly uuid: string;
+  readonly memKiB: number;
+  readonly maxMemKiB: number;
+  readonly vcpusOnline: number;
+  readonly running: boolean;
+  readonly blocked: boolean;
+  readonly paused: boolean;
+  readonly shutdown: boolean;
+  readonly dying: boolean;
+  readonly shutdownReason: number;
+  readonly cpuTimeNs: number;
+  /** Milliseconds since 1970. */
+  readonly startTime: number;
+}
+
+export interface VcpuSummary {
+  readonly domid: number;
+  readonly name: string;
+  readonly vcpu: number;
+  readonly online: boolean;
+  readonly blocked: boolean;
+  readonly running: boolean;
+  readonly cpu: number;
+  readonly cpuTimeNs: number;
+}
+
+export interface HostSummary {
+  readonly host: string;
+  readonly release: string;
+  readonly version: string;
+  readonly machine: string;
+  readonly nrCpus: number;
+  readonly maxCpuId: number;
+  readonly nrNodes: number;
+  readonly coresPerSocket: number;
+  readonly threadsPerCore: number;
+  readonly cpuKhz: number;
+  readonly hwCap: readonly number[];
+  readonly virtCaps: readonly string[];
+  readonly totalPages: number;
+  readonly freePages: number;
+  readonly outstandingPages: number;
+  readonly xenMajor: number;
+  readonly xenMinor: number;
+  readonly xenExtra: string;
+  readonly xenCaps: string;
+  readonly scheduler: string;
+  readonly pageSize: number;
+  readonly virtStart: string;
+  readonly changeset: string;
+  readonly commandLine: string;
+  readonly compiler: string;
+  readonly compileBy: string;
+  readonly compileDomain: string;
+  readonly compileDate: string;
+  readonly buildId: string;
+}
+
+/** method → what it takes and what it answers. */
+export interface Methods {
+  hello: { params: Record<never, never>; result: { version: number; pid: number; domains: number } };
+  list: { params: { domid?: number }; result: { domains: readonly DomainSummary[] } };
+  /** Configurations as `xl list -l` prints them. */
+  configs: { params: { domid?: number }; result: { configs: readonly JsonObject[] } };
+  vcpus: { params: { domids?: readonly number[] }; result: { vcpus: readonly VcpuSummary[]; cpus: number } };
+  info: { params: Record<never, never>; result: HostSummary };
+  dmesg: { params: { clear: boolean }; result: { text: string } };
+  /** Only names; a number needs no asking. */
+  domid: { params: { name: string }; result: { domid: number | null } };
+  domname: { params: { domid: number }; result: { name: string | null } };
+  /**
+   * Builds a domain and unpauses it unless `paused`. Events: `{ log }` when `verbose`; with `foreground`, `{ created: domid }` and then
+   * `{ monitor }` lines until the domain has ended for good, and only then the answer.
+   */
+  create: {
+    params: { config: JsonObject; paused: boolean; monitor: boolean; foreground: boolean; verbose: boolean };
+    result: { domid: number };
+  };
+  pause: { params: { domid: number }; result: Record<never, never> };
+  unpause: { params: { domid: number }; result: Record<never, never> };
+  destroy: { params: { domid: number }; result: Record<never, never> };
+  shutdown: { params: { domid: number }; result: Record<never, never> };
+  reboot: { params: { domid: number }; result: Record<never, never> };
+  rename: { params: { domid: number; name: string }; result: Record<never, never> };
+  sysrq: { params: { domid: number; letter: string }; result: Record<never, never> };
+  /** Answers at once; then `{ death: 'shutdown' | 'destroyed', domid, reason }` for each of these domains as it comes. */
+  watchDeaths: { params: { domids: readonly number[] }; result: Record<never, never> };
+  /** From then on data frames both ways; `{ end: true }` when the console has ended. */
+  attachConsole: { params: { domid: number }; result: Record<never, never> };
+  /** Destroys all domains and ends the daemon. */
+  stop: { params: Record<never, never>; result: Record<never, never> };
+}
+export type Method = keyof Methods;
+
+/** An error as it travels: what the client writes to standard error, and libxl's number for it. */
+export interface ErrorMessage {
+  readonly message: string;
+  readonly lines: readonly string[];
+  readonly rc: number;
+}

@@ -1,0 +1,240 @@
+/** What the daemon does for each request: one row a method. */
+import { cpus, hostname, machine, release, version } from 'node:os';
+import type { DomainConsole } from '../../dom0/console/index.ts';
+import type { DomainControl, HypervisorControl } from '../../hypervisor/control.ts';
+import { configToJson, type DomainConfig } from '../config/domain-config.ts';
+import type { JsonObject, JsonValue } from '../config/json.ts';
+import { formatUuid } from '../config/uuid.ts';
+import type { DomainManager } from '../domain/domain-manager.ts';
+import { LibxlError } from '../domain/libxl-error.ts';
+import type { Clock, MonitorLog } from '../domain/services.ts';
+import { monitor } from '../domain/monitor.ts';
+import type { Call } from './connection.ts';
+import * as read from './parameters.ts';
+import {
+  protocolVersion,
+  type DomainSummary,
+  type HostSummary,
+  type Method,
+  type Methods,
+  type VcpuSummary,
+} from './protocol.ts';
+
+export interface RequestContext {
+  readonly hypervisor: HypervisorControl;
+  readonly manager: DomainManager;
+  readonly console: (domid: number) => DomainConsole | undefined;
+  readonly writeSysrq: (domid: number, letter: string) => void;
+  readonly openLog: (domainName: string) => MonitorLog;
+  readonly clock: Clock;
+  readonly pid: number;
+  readonly startTime: number;
+  readonly onError: (error: unknown) => void;
+  readonly stop: () => void;
+}
+
+type Handler<M extends Method> = (
+  context: RequestContext,
+  params: JsonObject,
+  call: Call,
+) => Methods[M]['result'] | Promise<Methods[M]['result']>;
+
+const handlers: { readonly [M in Method]: Handler<M> } = {
+  hello: ({ pid, manager }) => ({ version: protocolVersion, pid, domains: manager.domains().length }),
+  list: (context, params) => ({
+    domains: selected(context, read.optionalDomid(params)).map((control) => summary(context, control)),
+  }),
+  configs: (context, params) => ({
+    configs: selected(context, read.optionalDomid(params)).map(({ domid }) => ({
+      domid,
+      config: keptConfig(context, domid),
+    })),
+  }),
+  vcpus: (context, params) => {
+    const domids = read.domids(params);
+    const domains =
+      domids === undefined ? context.hypervisor.domains() : domids.flatMap((domid) => selected(context, domid));
+    return {
+      vcpus: domains.flatMap((control) => vcpuSummaries(context, control)),
+      cpus: context.hypervisor.physInfo().nrCpus,
+    };
+  },
+  info: ({ hypervisor }) => hostSummary(hypervisor),
+  dmesg: ({ hypervisor }, params) => ({ text: hypervisor.readConsole({ clear: read.flag(params, 'clear') }) }),
+  domid: ({ manager }, params) => ({ domid: manager.domidOf(read.text(params, 'name')) ?? null }),
+  domname: ({ manager }, params) => ({ name: manager.nameOf(read.domid(params)) ?? null }),
+  create,
+  pause: ({ manager }, params) => done(manager.pause(read.domid(params))),
+  unpause: ({ manager }, params) => done(manager.unpause(read.domid(params))),
+  destroy: async ({ manager }, params) => done(await manager.destroy(read.domid(params))),
+  shutdown: async ({ manager }, params) => done(await manager.request(read.domid(params), 'poweroff')),
+  reboot: async ({ manager }, params) => done(await manager.request(read.domid(params), 'reboot')),
+  rename: ({ manager }, params) => done(manager.rename(read.domid(params), read.text(params, 'name'))),
+  sysrq: ({ writeSysrq }, params) => done(writeSysrq(read.domid(params), read.text(params, 'letter'))),
+  watchDeaths,
+  attachConsole: (context, params, call) => {
+    const domid = read.domid(params);
+    const console = context.console(domid);
+    if (console === undefined)
+      throw new LibxlError('FAIL', ['xenconsole: Could not read tty from store: No such file or directory']);
+    call.attach(console.attach('domain'));
+    return {};
+  },
+  stop: ({ stop }) => done(stop()),
+};
+
+export async function handle(
+  context: RequestContext,
+  method: string,
+  params: JsonObject,
+  call: Call,
+): Promise<JsonObject> {
+  if (!Object.hasOwn(handlers, method))
+    throw new LibxlError('NOT_READY', [`xl: the daemon does not know the request "${method}"`]);
+  const run = handlers[method as Method] as (c: RequestContext, p: JsonObject, call: Call) => unknown;
+  return (await run(context, params, call)) as JsonObject;
+}
+
+function done(_: void): Record<never, never> {
+  return {};
+}
+
+async function create(context: RequestContext, params: JsonObject, call: Call): Promise<{ domid: number }> {
+  const config = read.config(params);
+  const paused = read.flag(params, 'paused');
+  const foreground = read.flag(params, 'foreground');
+  const verbose = read.flag(params, 'verbose');
+  const { manager, clock, pid, openLog } = context;
+  const domain = await manager.create(config, verbose ? { log: (log) => call.event({ log }) } : {});
+  if (!paused) manager.unpause(domain.domid);
+  if (!read.flag(params, 'monitor')) return { domid: domain.domid };
+  if (foreground) {
+    call.event({ created: domain.domid });
+    const log: MonitorLog = { line: (line) => call.event({ monitor: line }), close: () => undefined };
+    await monitor(domain, { manager, clock, pid, log });
+  } else {
+    monitor(domain, { manager, clock, pid, log: openLog(domain.name) }).catch(context.onError);
+  }
+  return { domid: domain.domid };
+}
+
+function watchDeaths({ manager }: RequestContext, params: JsonObject, call: Call): Record<never, never> {
+  const domids = new Set(read.domids(params));
+  const stop = manager.onEvent((event) => {
+    if (!domids.has(event.domid)) return;
+    call.event({ death: event.kind, domid: event.domid, reason: event.kind === 'shutdown' ? event.reason : 0 });
+  });
+  call.onGone(stop);
+  return {};
+}
+
+function selected({ hypervisor }: RequestContext, domid: number | undefined): readonly DomainControl[] {
+  if (domid === undefined) return hypervisor.domains();
+  const control = hypervisor.domain(domid);
+  return control === undefined ? [] : [control];
+}
+
+const pageKiB = 4;
+
+function summary({ manager, startTime }: RequestContext, control: DomainControl): DomainSummary {
+  const info = control.info();
+  const { domid } = control;
+  return {
+    domid,
+    name: manager.nameOf(domid) ?? '(null)',
+    uuid: formatUuid(info.handle),
+    memKiB: info.totPages * pageKiB,
+    maxMemKiB: info.maxPages * pageKiB,
+    vcpusOnline: info.nrOnlineVcpus,
+    running: info.running,
+    blocked: info.blocked,
+    paused: info.paused,
+    shutdown: info.shutdown,
+    dying: info.dying,
+    shutdownReason: info.shutdownReason ?? 0,
+    cpuTimeNs: info.cpuTimeNs,
+    startTime: manager.domain(domid)?.startTime ?? startTime,
+  };
+}
+
+function vcpuSummaries({ manager }: RequestContext, control: DomainControl): VcpuSummary[] {
+  const name = manager.nameOf(control.domid) ?? '(null)';
+  const summaries: VcpuSummary[] = [];
+  for (let vcpu = 0; vcpu <= control.info().maxVcpuId; vcpu++) {
+    const info = control.vcpuInfo(vcpu);
+    if (info !== undefined) summaries.push({ domid: control.domid, name, ...info });
+  }
+  return summaries;
+}
+
+/** What libxl keeps about a running domain: the configuration with the defaults filled in that it fills in at creation. */
+function keptConfig({ manager, hypervisor }: RequestContext, domid: number): JsonValue {
+  const sched_params = { sched: hypervisor.version.scheduler, weight: 256, cap: 0 };
+  const domain = manager.domain(domid);
+  if (domain === undefined) {
+    const memkb = (hypervisor.domain(domid)?.info().totPages ?? 0) * pageKiB;
+    const b_info = { max_memkb: memkb, target_memkb: memkb, sched_params, 'type.pv': {}, arch_arm: {}, arch_x86: {} };
+    return { c_info: { type: 'pv', name: manager.nameOf(domid) ?? '' }, b_info };
+  }
+  const { config } = domain;
+  const info = config.b_info;
+  const full: DomainConfig = {
+    ...config,
+    c_info: { ...config.c_info, name: domain.name, domid: 0xffffffff, uuid: domain.uuid },
+    b_info: {
+      ...info,
+      max_vcpus: Math.max(1, info.max_vcpus ?? 1),
+      avail_vcpus: info.avail_vcpus ?? [0],
+      video_memkb: info.video_memkb ?? 0,
+      sched_params: { ...sched_params, ...info.sched_params },
+      arch_x86: { msr_relaxed: info.arch_x86.msr_relaxed ?? 'False' },
+    },
+  };
+  return configToJson(full);
+}
+
+function hostSummary(hypervisor: HypervisorControl): HostSummary {
+  const physical = hypervisor.physInfo();
+  const { capabilities: can } = physical;
+  const xen = hypervisor.version;
+  return {
+    host: hostname(),
+    release: release(),
+    version: version(),
+    machine: machine(),
+    nrCpus: physical.nrCpus,
+    maxCpuId: physical.maxCpuId,
+    nrNodes: physical.nrNodes,
+    coresPerSocket: physical.coresPerSocket,
+    threadsPerCore: physical.threadsPerCore,
+    cpuKhz: physical.cpuKhz === 0 ? (cpus()[0]?.speed ?? 0) * 1000 : physical.cpuKhz,
+    hwCap: physical.hwCap,
+    virtCaps: [
+      ...(can.pv ? ['pv'] : []),
+      ...(can.hvm ? ['hvm'] : []),
+      ...(can.hvm && can.directIo ? ['hvm_directio'] : []),
+      ...(can.pv && can.directIo ? ['pv_directio'] : []),
+      ...(can.hap ? ['hap'] : []),
+      ...(can.shadow ? ['shadow'] : []),
+      ...(can.grantV1 ? ['gnttab-v1'] : []),
+      ...(can.grantV2 ? ['gnttab-v2'] : []),
+    ],
+    totalPages: physical.totalPages,
+    freePages: physical.freePages,
+    outstandingPages: physical.outstandingPages,
+    xenMajor: xen.major,
+    xenMinor: xen.minor,
+    xenExtra: xen.extraVersion,
+    xenCaps: xen.capabilities,
+    scheduler: xen.scheduler,
+    pageSize: xen.pageSize,
+    virtStart: xen.virtStart,
+    changeset: xen.changeset,
+    commandLine: xen.commandLine,
+    compiler: xen.compiler,
+    compileBy: xen.compileBy,
+    compileDomain: xen.compileDomain,
+    compileDate: xen.compileDate,
+    buildId: xen.buildId,
+  };
+}

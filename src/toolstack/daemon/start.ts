@@ -1,0 +1,66 @@
+/** Starts the daemon in the background when none runs, and waits until it serves. */
+import { spawn } from 'node:child_process';
+import { closeSync, openSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { XenError } from '../xen-error.ts';
+import { DaemonClient } from './client.ts';
+import { prepareRunDirectory, type RunDirectory } from './run-directory.ts';
+
+/** The room that knows where it runs has the program; it is started, never imported. */
+const program = fileURLToPath(new URL('../../host/node/xenolithd.ts', import.meta.url));
+/** A daemon that has not said within this time whether it serves is broken. */
+const startTimeoutMs = 60_000;
+const retryMs = 20;
+
+/** A connection to the daemon that runs for this directory, or to one that is started now. */
+export async function connectOrStart(run: RunDirectory): Promise<DaemonClient> {
+  const running = await DaemonClient.connect(run.socket);
+  if (running !== undefined) return running;
+  prepareRunDirectory(run);
+  const outcome = await spawnDaemon(run);
+  if (outcome !== 'ready' && outcome !== 'running') {
+    throw new XenError(`the daemon did not start: ${outcome}`, { hint: `see ${logPath(run)}` });
+  }
+  // Another command may have won the race; its daemon serves in a moment.
+  for (const end = Date.now() + startTimeoutMs; Date.now() < end;) {
+    const client = await DaemonClient.connect(run.socket);
+    if (client !== undefined) return client;
+    await new Promise((resolve) => setTimeout(resolve, retryMs));
+  }
+  throw new XenError('the daemon holds its lock but does not serve', { hint: `see ${logPath(run)}` });
+}
+
+export function logPath(run: RunDirectory): string {
+  return join(run.logs, 'xenolithd.log');
+}
+
+/** What the daemon wrote on its hand-over pipe: `ready`, `running`, or why it could not start. */
+function spawnDaemon(run: RunDirectory): Promise<string> {
+  const log = openSync(logPath(run), 'a', 0o600);
+  const child = spawn(process.execPath, [program, '--serve'], {
+    cwd: '/',
+    detached: true,
+    env: { ...process.env, XENOLITH_RUN_DIR: run.path },
+    stdio: ['ignore', log, log, 'pipe'],
+  });
+  closeSync(log);
+  const pipe = child.stdio[3];
+  return new Promise((resolve) => {
+    let said = '';
+    const timer = setTimeout(() => finish('it did not answer in time'), startTimeoutMs);
+    const finish = (outcome: string): void => {
+      clearTimeout(timer);
+      pipe?.destroy();
+      child.removeAllListeners();
+      child.unref();
+      resolve(outcome);
+    };
+    pipe?.on('data', (bytes: Buffer) => {
+      said += bytes.toString('utf8');
+      if (said.includes('\n')) finish(said.trim());
+    });
+    child.once('error', (error) => finish(error.message));
+    child.once('exit', (code, signal) => finish(`it ended with ${signal ?? `code ${code ?? '?'}`}`));
+  });
+}

@@ -1,0 +1,326 @@
+/**
+ * The domains of this host from creation to clean-up: libxl's part. Order of events at creation, as libxl has it: domain made →
+ * xenstore skeleton → image built → what the kernel needs in xenstore → introduced → console → unpaused. Whatever fails on
+ * the way takes everything back that was done before.
+ */
+import { HypercallError, type DomainControl, type DomainInfo } from '../../hypervisor/control.ts';
+import type { BuildLog } from '../builder/build-log.ts';
+import type { DomainConfig } from '../config/domain-config.ts';
+import { generateUuid, uuidBytes } from '../config/uuid.ts';
+import { XenError } from '../xen-error.ts';
+import { cleanUpLines, LibxlError, libxlLine, noSuchDomainType } from './libxl-error.ts';
+import { acknowledged, type ControlRequest } from './pv-control.ts';
+import type { DomainServices } from './services.ts';
+import * as tree from './xenstore-tree.ts';
+
+export interface ManagedDomain {
+  readonly domid: number;
+  readonly control: DomainControl;
+  /** Changes when the domain is preserved under another identity. */
+  uuid: string;
+  name: string;
+  /** What the domain is made from again after a reboot. */
+  readonly config: DomainConfig;
+  readonly startTime: number;
+  /** Its shutdown has been told to those who listen. */
+  announced: boolean;
+  /** Set once destruction has begun. */
+  destruction: Promise<void> | undefined;
+}
+
+export type DomainEvent =
+  | { readonly kind: 'shutdown'; readonly domid: number; readonly reason: number }
+  | { readonly kind: 'destroyed'; readonly domid: number };
+
+export interface CreateOptions {
+  /** xl -v: what the builder does, line by line. */
+  readonly log?: BuildLog;
+}
+
+/** libxl's LIBXL_MAXMEM_CONSTANT: room for what a domain owns beside its RAM. */
+const maxMemSlackKiB = 1024;
+/** libxl's defaults: LIBXL_MAX_VCPUS handling, memory of a domain that asks for none. */
+const defaultMemoryKiB = 32 * 1024;
+const dom0Name = 'Domain-0';
+
+export class DomainManager {
+  readonly #services: DomainServices;
+  readonly #domains = new Map<number, ManagedDomain>();
+  readonly #listeners = new Set<(event: DomainEvent) => void>();
+  readonly #unsubscribe: () => void;
+
+  constructor(services: DomainServices) {
+    this.#services = services;
+    this.#unsubscribe = services.hypervisor.onDomainException((domid) => this.#onException(domid));
+  }
+
+  domain(domid: number): ManagedDomain | undefined {
+    return this.#domains.get(domid);
+  }
+
+  /** Ascending by domid, without domain 0. */
+  domains(): readonly ManagedDomain[] {
+    return [...this.#domains.values()].sort((a, b) => a.domid - b.domid);
+  }
+
+  /** By name; domain 0 has the one that xenstore says. */
+  domidOf(name: string): number | undefined {
+    if (name === this.nameOf(0)) return 0;
+    return this.domains().find((domain) => domain.name === name)?.domid;
+  }
+
+  nameOf(domid: number): string | undefined {
+    if (domid === 0) return this.#services.store.client().read(`${tree.domainPath(0)}/name`) ?? dom0Name;
+    return this.#domains.get(domid)?.name;
+  }
+
+  /** Returns what ends it. */
+  onEvent(listener: (event: DomainEvent) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** The new domain is paused. Throws XenError with what libxl would say. */
+  async create(config: DomainConfig, options: CreateOptions = {}): Promise<ManagedDomain> {
+    refuseWhatIsMissing(config);
+    const domain = this.#make(config);
+    const { domid } = domain;
+    this.#domains.set(domid, domain);
+    try {
+      tree.writeSkeleton(this.#store, { domid, name: '', uuid: domain.uuid });
+      this.#takeName(domain);
+      await this.#build(domain, options.log);
+      return domain;
+    } catch (error) {
+      await this.destroy(domid);
+      throw error instanceof XenError ? failedCreation(error, domid) : error;
+    }
+  }
+
+  pause(domid: number): void {
+    this.#control(domid, 'libxl_domain_pause', 'Pausing domain').pause();
+  }
+
+  unpause(domid: number): void {
+    this.#control(domid, 'libxl_domain_unpause', 'Unpausing domain').unpause();
+  }
+
+  /** Asks the guest through xenstore; resolves when its kernel has taken notice. */
+  async request(domid: number, request: ControlRequest): Promise<void> {
+    if (domid !== 0 && !this.#domains.has(domid)) throw noSuchDomainType(domid);
+    const gone = new AbortController();
+    const stop = this.onEvent((event) => {
+      if (event.domid === domid) gone.abort();
+    });
+    try {
+      await acknowledged(this.#store, domid, request, this.#services.clock, gone.signal);
+    } finally {
+      stop();
+    }
+  }
+
+  rename(domid: number, name: string): void {
+    const owner = this.domidOf(name);
+    if (owner === domid) return;
+    if (owner !== undefined) throw duplicateName(domid, name);
+    if (domid === 0) {
+      this.#store.write(`${tree.domainPath(0)}/name`, name);
+      return;
+    }
+    const domain = this.#domains.get(domid);
+    if (domain === undefined) throw noSuchDomainType(domid);
+    tree.writeName(this.#store, domain, name);
+    domain.name = name;
+    domain.config.c_info.name = name;
+  }
+
+  /** Gives a dead domain another name and UUID, so that its successor can have the old ones. */
+  preserve(domid: number, name: string): void {
+    const domain = this.#domains.get(domid);
+    if (domain === undefined) throw noSuchDomainType(domid);
+    const uuid = generateUuid();
+    tree.moveVm(this.#store, domid, domain.uuid, uuid, name);
+    domain.control.setHandle(uuidBytes(uuid));
+    domain.uuid = uuid;
+    domain.name = name;
+  }
+
+  /** Resolves when nothing is left of the domain. */
+  destroy(domid: number): Promise<void> {
+    const domain = this.#domains.get(domid);
+    if (domain === undefined) return Promise.reject(new LibxlError('DOMAIN_NOTFOUND', cleanUpLines(domid)));
+    domain.destruction ??= this.#destroy(domain);
+    return domain.destruction;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.domains().map((domain) => this.destroy(domain.domid)));
+    this.#unsubscribe();
+    this.#listeners.clear();
+  }
+
+  get #store(): ReturnType<DomainServices['store']['client']> {
+    return this.#services.store.client();
+  }
+
+  #make(config: DomainConfig): ManagedDomain {
+    const { b_info, c_info } = config;
+    const uuid = (c_info.uuid ??= generateUuid());
+    const maxMem = b_info.max_memkb ?? defaultMemoryKiB;
+    const { event_channels: ports, max_grant_frames: grantFrames, max_grant_version: grantVersion } = b_info;
+    try {
+      const control = this.#services.hypervisor.createDomain({
+        handle: uuidBytes(uuid),
+        maxVcpus: maxVcpus(config),
+        maxMemKiB: Math.max(maxMem, b_info.target_memkb ?? 0) + maxMemSlackKiB,
+        ...(ports === undefined || ports === 0 ? {} : { maxEvtchnPort: ports }),
+        ...(grantFrames === undefined ? {} : { maxGrantFrames: grantFrames }),
+        ...(grantVersion === 1 || grantVersion === 2 ? { maxGrantVersion: grantVersion } : {}),
+      });
+      const startTime = this.#services.clock.now();
+      return {
+        domid: control.domid,
+        control,
+        uuid,
+        name: '',
+        config,
+        startTime,
+        announced: false,
+        destruction: undefined,
+      };
+    } catch (error) {
+      if (!(error instanceof HypercallError)) throw error;
+      const why = describe(error);
+      throw new LibxlError(
+        'FAIL',
+        [
+          libxlLine('libxl__domain_make', `domain creation fail: ${why}`),
+          libxlLine('initiate_domain_create', 'cannot make domain: -3'),
+        ],
+        why,
+        error,
+      );
+    }
+  }
+
+  #takeName(domain: ManagedDomain): void {
+    const { name } = domain.config.c_info;
+    if (this.domidOf(name) !== undefined) {
+      const { lines } = duplicateName(domain.domid, name);
+      const made = libxlLine('initiate_domain_create', `Domain ${domain.domid}:cannot make domain: -6`);
+      throw new LibxlError('INVAL', [...lines, made], `a domain named "${name}" exists already`);
+    }
+    tree.writeName(this.#store, domain, name);
+    domain.name = name;
+  }
+
+  async #build(domain: ManagedDomain, log: BuildLog | undefined): Promise<void> {
+    const { domid, control, config } = domain;
+    const { b_info } = config;
+    const targetMemKiB = b_info.target_memkb ?? defaultMemoryKiB;
+    const kernel = b_info.kernel ?? '';
+    const cmdline = b_info.cmdline ?? '';
+    const rings = await this.#services.build(control, {
+      kernel,
+      ramdisk: b_info.ramdisk,
+      cmdline,
+      memoryKiB: targetMemKiB,
+      log,
+    });
+    if (domain.destruction !== undefined) {
+      throw new LibxlError('FAIL', [`libxl: error: Domain ${domid}:destroyed while it was being built`]);
+    }
+    tree.writeBuilt(this.#store, domain, {
+      maxMemKiB: Math.max(b_info.max_memkb ?? targetMemKiB, targetMemKiB),
+      targetMemKiB,
+      videoRamKiB: b_info.video_memkb ?? 0,
+      storeMfn: rings.storeMfn,
+      storePort: rings.storePort,
+      maxVcpus: maxVcpus(config),
+      availableVcpus: b_info.avail_vcpus ?? [0],
+      kernel,
+      ramdisk: b_info.ramdisk,
+      cmdline: b_info.cmdline,
+      startTime: domain.startTime,
+    });
+    this.#services.store.introduceDomain(domid, rings.storeMfn, rings.storePort);
+    tree.writeConsole(this.#store, domid, rings.consolePort, rings.consoleMfn);
+    this.#services.consoles.serve(domid);
+  }
+
+  async #destroy(domain: ManagedDomain): Promise<void> {
+    const { domid, control } = domain;
+    const { store } = this.#services;
+    if (!control.info().shutdown) control.pause();
+    try {
+      store.releaseDomain(domid);
+    } catch {
+      // It was never introduced.
+    }
+    await control.destroy();
+    tree.removeDomain(this.#store, domain);
+    this.#domains.delete(domid);
+    this.#tell({ kind: 'destroyed', domid });
+  }
+
+  #onException(domid: number): void {
+    const domain = this.#domains.get(domid);
+    if (domain === undefined || domain.announced || domain.destruction !== undefined) return;
+    const info: DomainInfo = domain.control.info();
+    if (!info.shutdown) return;
+    domain.announced = true;
+    this.#tell({ kind: 'shutdown', domid, reason: info.shutdownReason ?? 0 });
+  }
+
+  #tell(event: DomainEvent): void {
+    for (const listener of [...this.#listeners]) listener(event);
+  }
+
+  #control(domid: number, where: 'libxl_domain_pause' | 'libxl_domain_unpause', what: string): DomainControl {
+    const domain = this.#domains.get(domid);
+    if (domain !== undefined) return domain.control;
+    const why = domid === 0 ? 'Invalid argument' : 'No such process';
+    throw new LibxlError('FAIL', [libxlLine(where, `${domid === 0 ? '' : `Domain ${domid}:`}${what}: ${why}`)]);
+  }
+}
+
+function maxVcpus(config: DomainConfig): number {
+  return Math.max(1, config.b_info.max_vcpus ?? 1);
+}
+
+function duplicateName(domid: number, name: string): LibxlError {
+  return new LibxlError('INVAL', [
+    libxlLine('libxl__domain_rename', `Domain ${domid}:Domain with name "${name}" already exists.`),
+  ]);
+}
+
+/** After a building error comes the line of the step that called the builder, then the clean-up. */
+function failedCreation(error: XenError, domid: number): LibxlError {
+  const rebuild =
+    error instanceof LibxlError
+      ? []
+      : [libxlLine('domcreate_rebuild_done', `Domain ${domid}:cannot (re-)build domain: -3`)];
+  return new LibxlError('FAIL', [...error.lines, ...rebuild, ...cleanUpLines(domid)], error.message, error);
+}
+
+function describe(error: HypercallError): string {
+  return error.message.replace(/^.*: /, '');
+}
+
+function refuseWhatIsMissing({ c_info, b_info }: DomainConfig): void {
+  if (c_info.pool_name !== undefined && c_info.pool_name !== 'Pool-0') {
+    const line = libxlLine('libxl__domain_config_setdefault', `Illegal pool specified: ${c_info.pool_name}`);
+    throw new LibxlError('INVAL', [line]);
+  }
+  const missing =
+    c_info.type !== 'pv'
+      ? `domains of type ${c_info.type}`
+      : b_info.bootloader !== undefined
+        ? 'boot loaders (bootloader=)'
+        : undefined;
+  if (missing !== undefined) {
+    throw new LibxlError('FEATURE_REMOVED', [
+      `xl: ${missing} are not supported yet; a PV domain with kernel= can be created`,
+    ]);
+  }
+}

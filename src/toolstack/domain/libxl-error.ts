@@ -1,0 +1,60 @@
+/** What goes wrong in handling domains, as libxl numbers and words it. */
+import { XenError } from '../xen-error.ts';
+
+/** xen/tools/libs/light/libxl_types.idl, "error". */
+export const libxlErrors = {
+  NONSPECIFIC: -1,
+  FAIL: -3,
+  NOMEM: -5,
+  INVAL: -6,
+  TIMEDOUT: -9,
+  NOPARAVIRT: -10,
+  NOT_READY: -11,
+  DOMAIN_NOTFOUND: -21,
+  FEATURE_REMOVED: -25,
+} as const;
+export type LibxlErrorName = keyof typeof libxlErrors;
+
+/** Positions in libxl's sources as Debian's 4.17 has them; scripts and people search for these lines. */
+export const sourceLines = {
+  libxl__domain_rename: 'libxl_domain.c:81',
+  libxl_domain_pause: 'libxl_domain.c:587',
+  libxl_domain_unpause: 'libxl_domain.c:701',
+  pvcontrol_cb: 'libxl_domain.c:854',
+  domain_destroy_cb: 'libxl_domain.c:1064',
+  domain_destroy_callback: 'libxl_domain.c:1137',
+  libxl__destroy_domid: 'libxl_domain.c:1183',
+  initiate_domain_create: 'libxl_create.c:1296',
+  libxl__domain_config_setdefault: 'libxl_create.c:1134',
+  domcreate_rebuild_done: 'libxl_create.c:1640',
+  libxl__domain_make: 'libxl_create.c:746',
+  libxl__domain_type: 'libxl_dom.c:37',
+} as const;
+
+export function libxlLine(where: keyof typeof sourceLines, text: string): string {
+  return `libxl: error: ${sourceLines[where]}:${where}: ${text}`;
+}
+
+export class LibxlError extends XenError {
+  override readonly name = 'LibxlError';
+  readonly rc: number;
+
+  constructor(code: LibxlErrorName, lines: readonly string[], message = lines.at(-1) ?? code, cause?: unknown) {
+    super(message, { lines, cause });
+    this.rc = libxlErrors[code];
+  }
+}
+
+/** What libxl says when it cleans up after a creation that failed. */
+export function cleanUpLines(domid: number): readonly string[] {
+  return [
+    libxlLine('libxl__destroy_domid', `Domain ${domid}:Non-existant domain`),
+    libxlLine('domain_destroy_callback', `Domain ${domid}:Unable to destroy guest`),
+    libxlLine('domain_destroy_cb', `Domain ${domid}:Destruction of domain failed`),
+  ];
+}
+
+/** A domain number that nobody has, where libxl first looks for the domain's type. */
+export function noSuchDomainType(domid: number): LibxlError {
+  return new LibxlError('FAIL', [libxlLine('libxl__domain_type', `unable to get domain type for domid=${domid}`)]);
+}

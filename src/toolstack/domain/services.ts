@@ -1,0 +1,59 @@
+/** What handling domains needs of the world, handed in: the daemon gives the real ones, tests their own. */
+import type { Xenstore } from '../../dom0/xenstore/index.ts';
+import type { DomainControl, HypervisorControl } from '../../hypervisor/control.ts';
+import type { BuildLog } from '../builder/build-log.ts';
+
+export interface DomainServices {
+  readonly hypervisor: Pick<
+    HypervisorControl,
+    'createDomain' | 'domain' | 'domains' | 'onDomainException' | 'physInfo'
+  >;
+  readonly store: StoreService;
+  readonly consoles: ConsoleService;
+  readonly build: BuildService;
+  /** Opens the log of the process that would stay with a domain in real xl: `xl-NAME.log`. */
+  readonly openLog: (domainName: string) => MonitorLog;
+  readonly clock: Clock;
+}
+
+/** The part of xenstored that a toolstack uses. */
+export interface StoreService {
+  client(): Xenstore;
+  introduceDomain(domid: number, mfn: number, port: number): void;
+  releaseDomain(domid: number): void;
+}
+
+/** The part of the console daemon that a toolstack uses: it serves a domain's ring from now on, whether somebody looks or not. */
+export interface ConsoleService {
+  serve(domid: number): unknown;
+}
+
+export interface BuildRequest {
+  readonly kernel: string;
+  readonly ramdisk: string | undefined;
+  readonly cmdline: string;
+  readonly memoryKiB: number;
+  readonly log: BuildLog | undefined;
+}
+
+export interface BuiltRings {
+  readonly storeMfn: number;
+  readonly storePort: number;
+  readonly consoleMfn: number;
+  readonly consolePort: number;
+}
+
+/** Loads the files and fills the paused domain. Throws BuildError. */
+export type BuildService = (domain: DomainControl, request: BuildRequest) => Promise<BuiltRings>;
+
+export interface MonitorLog {
+  line(text: string): void;
+  close(): void;
+}
+
+export interface Clock {
+  /** Milliseconds since 1970. */
+  now(): number;
+  /** Resolves after so many milliseconds; rejects with the signal's reason when it is aborted first. */
+  sleep(milliseconds: number, signal?: AbortSignal): Promise<void>;
+}
