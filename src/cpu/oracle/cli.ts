@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util';
 import type { Case } from './case-codec.ts';
 import { allSamples, checkForms, type Runner } from './check.ts';
-import { describeMismatch, setPristine } from './compare.ts';
+import { describeMismatch, type Mismatch, setPristine } from './compare.ts';
 import { CODE, GPR_NAMES, imageOffset, Mode, pristineImage } from './layout.ts';
 import { MachineState } from './machine-state.ts';
 import { buildHarness, NativeProcessor } from './native.ts';
@@ -68,6 +68,16 @@ export function caseOf(bytes: string, settings: readonly string[], mode: Mode): 
   return { mode, code: parseBytes(bytes), before, patches };
 }
 
+/** Mismatches of one kind probably have one cause: another exception, or the same parts of the state of the same instruction. */
+function kindOf(m: Mismatch): string {
+  const stop = m.differences.find((d) => d.part === 'stop');
+  if (stop) return `${stop.native.replace(/ at .*/, '')} / ours: ${stop.ours.replace(/ at .*/, '')}`;
+  const parts = new Set(
+    m.differences.map((d) => d.part.replace(/^\[.*/, 'memory').replace(/^(xmm|st|r)(\d+|[abcd]x|[sd]i|[bs]p)$/, '$1n')),
+  );
+  return `${m.sample.of.name}: ${[...parts].join(' ')}`;
+}
+
 /** Compares forms and prints what differs. */
 function compareForms(
   native: Runner,
@@ -86,6 +96,7 @@ function compareForms(
   let wrong = 0;
   let wrongForms = 0;
   const summary: string[] = [];
+  const kinds = new Map<string, { cases: number; forms: Set<string>; names: Set<string>; example: Mismatch }>();
   for (const r of checkForms(samples, o.cases, o.seed, native, ours)) {
     cases += r.cases;
     if (r.mismatches.length === 0) continue;
@@ -93,9 +104,22 @@ function compareForms(
     wrongForms++;
     summary.push(`${String(r.mismatches.length).padStart(5)} of ${r.cases}  ${r.sample.title}`);
     for (const m of r.mismatches.slice(0, o.show)) console.log(`${describeMismatch(m)}\n`);
+    for (const m of r.mismatches) {
+      const kind = kindOf(m);
+      const known = kinds.get(kind) ?? { cases: 0, forms: new Set(), names: new Set(), example: m };
+      known.cases++;
+      known.forms.add(m.sample.of.title);
+      known.names.add(m.sample.of.name);
+      kinds.set(kind, known);
+    }
     if (!o.all && wrongForms >= 8) break;
   }
   if (summary.length > 0) console.log(summary.join('\n'));
+  for (const [kind, k] of [...kinds].sort((a, b) => b[1].cases - a[1].cases).slice(0, 40)) {
+    console.log(
+      `${String(k.cases).padStart(6)} cases, ${k.forms.size} forms: ${kind}   (${[...k.names].slice(0, 6).join(' ')}${k.names.size > 6 ? ' …' : ''})`,
+    );
+  }
   console.log(
     `${samples.length} forms, ${cases} cases: ${wrong === 0 ? 'all agree' : `${wrong} cases of ${wrongForms} forms differ`}`,
   );

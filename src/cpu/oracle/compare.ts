@@ -40,9 +40,9 @@ function sameStop(a: Outcome, b: Outcome): boolean {
   return a.stop === b.stop && a.trap === b.trap && sameErrorCode(a, b) && a.faultAddress === b.faultAddress;
 }
 
-/** Linux sets the "present" bit for addresses of the kernel, so that user programs cannot probe them (arch/x86/mm/fault.c). */
+/** Linux sets the "present" bit for addresses above user space, so that user programs cannot probe them (arch/x86/mm/fault.c). */
 function sameErrorCode(a: Outcome, b: Outcome): boolean {
-  const ignored = a.trap === 14 && a.faultAddress >= 0x8000_0000_0000_0000n ? 1 : 0;
+  const ignored = a.trap === 14 && a.faultAddress >= 0x7fff_ffff_f000n ? 1 : 0;
   return (a.errorCode | ignored) === (b.errorCode | ignored);
 }
 
