@@ -1,5 +1,5 @@
 import type { Vaddr } from './processor.ts';
-import { type Mode, S } from './state-layout.ts';
+import { type Mode, Op, S } from './state-layout.ts';
 
 const TWO32 = 2 ** 32;
 const GPRS = 16;
@@ -30,6 +30,7 @@ export class CpuState {
     }
     this.rflags = 0x202;
     this.#set32(S.mxcsr, 0x1f80);
+    this.#set32(S.ldtLimit, -1);
     this.#set32(S.x87Control, 0x37f);
   }
 
@@ -142,6 +143,9 @@ export class CpuState {
   get faultAddress(): Vaddr {
     return this.#num(S.faultAddress);
   }
+  set faultAddress(value: Vaddr) {
+    this.#setNum(S.faultAddress, value);
+  }
   get faultAddressLow(): number {
     return this.#get32(S.faultAddress);
   }
@@ -153,8 +157,8 @@ export class CpuState {
     return this.#get32(S.detail + 4 * n);
   }
   /** Length in bytes of the instruction that made the exit. */
-  get exitLength(): number {
-    return this.#view.getUint8(this.#get32(S.op) + 6);
+  get instructionLength(): number {
+    return this.#view.getUint8(this.#get32(S.op) + Op.len);
   }
 
   setException(vector: number, errorCode?: number): void {
@@ -193,10 +197,10 @@ export class CpuState {
   }
 
   /** GDT pages by host address (0 = none) and limit in bytes - 1. */
-  setGdtFrame(index: number, hostAddress: number): void {
+  setGdtPage(index: number, hostAddress: number): void {
     this.#set32(S.gdtFrames + index * 4, hostAddress);
   }
-  gdtFrame(index: number): number {
+  gdtPage(index: number): number {
     return this.#get32(S.gdtFrames + index * 4);
   }
   get gdtLimit(): number {
@@ -212,7 +216,7 @@ export class CpuState {
     this.#setNum(S.ldtBase, value);
   }
   get ldtLimit(): number {
-    return this.#get32(S.ldtLimit);
+    return this.#get32(S.ldtLimit) | 0;
   }
   set ldtLimit(value: number) {
     this.#set32(S.ldtLimit, value);

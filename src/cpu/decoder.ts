@@ -254,6 +254,8 @@ export class Decoder {
       else if (position === 1) d.b = register;
       else d.c = register;
     }
+    // Tells the fault path that the stack segment is meant.
+    if (row.instruction.stack && mod === 'r') d.base = gprSlot(4);
     if (row.instruction.perAddress && form.operands.every((o) => o.letter !== 'M' && o.letter !== 'E')) {
       // Implicit memory operands: DS:rSI may be overridden.
       d.segment = this.#segmentOr(3);

@@ -1,8 +1,8 @@
 import type { Code, Fn } from './wasm/code.ts';
 import type { ModuleBuilder } from './wasm/module.ts';
 import { I32, I64, ValType } from './wasm/value.ts';
-import { Exit } from './exits.ts';
-import { Access, type Paging } from './paging.ts';
+import { Exit, Vector } from './exits.ts';
+import { Access, NOT_CANONICAL, type Paging } from './paging.ts';
 import { BlockTable, JumpCache, Op, Region, S } from './state-layout.ts';
 
 const { i32, i64 } = ValType;
@@ -40,6 +40,13 @@ export function defineDispatch(m: ModuleBuilder, paging: Paging): Dispatch {
     const op = c.param(i32, 1);
     c.store64(vcpu, ripOf(vcpu, op), S.rip);
     c.store32(vcpu, op, S.op);
+    // A non-canonical address is a stack fault when the stack segment is the one used (SDM Vol. 1, "Canonical Addressing").
+    c.if(vcpu.load32(S.hasErrorCode).eq(NOT_CANONICAL), () => {
+      const base = c.let(op.load16U(Op.base));
+      const stack = base.eq(S.gpr + 4 * 8).or(base.eq(S.gpr + 5 * 8)).and(op.load16U(Op.segment).eq(S.zero));
+      c.store32(vcpu, I32.of(1), S.hasErrorCode);
+      c.if(stack, () => c.store32(vcpu, I32.of(Vector.SS), S.vector));
+    });
     c.return(I32.of(Exit.Exception));
     c.unreachable();
   });
@@ -68,7 +75,10 @@ export function defineDispatch(m: ModuleBuilder, paging: Paging): Dispatch {
     const va = c.param(i64, 1);
     c.store64(vcpu, va, S.rip);
     const host = c.let(c.call(paging.translate, vcpu, va, I32.of(Access.execute)));
-    c.if(host.eqz(), () => c.return(I32.of(Exit.Exception)));
+    c.if(host.eqz(), () => {
+      c.store32(vcpu, I32.of(1), S.hasErrorCode);
+      c.return(I32.of(Exit.Exception));
+    });
     const op = c.let(c.call(findBlock, vcpu, host));
     c.if(op.eqz(), () => c.return(I32.of(Exit.Decode)));
     const entry = c.let(jumpEntry(vcpu, va));

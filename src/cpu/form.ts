@@ -60,8 +60,7 @@ export function parseForm(text: string): Form {
     prefix = first as Form['prefix'];
     words.shift();
   }
-  const bytes: string[] = [];
-  while (words[0] !== undefined && isByte(words[0])) bytes.push(words.shift() ?? '');
+  const bytes = words.splice(0, words.findIndex((word) => !isByte(word)) >>> 0);
   let map = 0;
   if (bytes[0] === '0F' && bytes.length > 1) {
     bytes.shift();

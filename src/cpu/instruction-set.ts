@@ -19,6 +19,8 @@ export interface Instruction {
   readonly perAddress?: boolean;
   /** REP and REPNE prefixes mean something: `u.rep`. */
   readonly rep?: boolean;
+  /** Uses the stack by itself: a non-canonical stack pointer is #SS. */
+  readonly stack?: boolean;
   /** Ends a block: a branch or an exit. */
   readonly ends?: boolean;
   /** Emits the meaning. Either falls through (the next instruction follows) or ends every path itself and calls `u.end()`. */

@@ -18,6 +18,9 @@ const NX_SHIFT = 63;
 /** Page-fault error code bits (SDM Vol. 3A, "Page-Fault Exceptions"). */
 const ERROR = { present: 1, write: 2, user: 4, reserved: 8, fetch: 16 } as const;
 
+/** In `hasErrorCode`, until the fault is raised: the segment decides between #GP and #SS. */
+export const NOT_CANONICAL = 2;
+
 export const Access = { read: 0, write: 1, execute: 2 } as const;
 export type Access = (typeof Access)[keyof typeof Access];
 
@@ -61,7 +64,9 @@ export function definePaging(m: ModuleBuilder, codeWritten: Fn<undefined>): Pagi
     const access = c.param(i32, 2);
     // A non-canonical address is a general protection fault, not a page fault (SDM Vol. 1, "Canonical Addressing").
     c.if(va.shl(16).shrS(16).ne(va), () => {
-      c.return(c.call(fault, vcpu, I32.of(Vector.GP), I64.of(0), I32.of(0)));
+      c.do(fault, vcpu, I32.of(Vector.GP), va, I32.of(0));
+      c.store32(vcpu, I32.of(NOT_CANONICAL), S.hasErrorCode);
+      c.return(I32.of(0));
     });
     const user = c.let(vcpu.load32(S.space));
     const error = c.let(
@@ -169,6 +174,9 @@ export function definePaging(m: ModuleBuilder, codeWritten: Fn<undefined>): Pagi
     const va = c.param(i64, 1);
     const bytes = c.param(i32, 2);
     const access = c.param(i32, 3);
+    // The whole access has to be canonical before either page is looked at.
+    const last = c.let(va.add(bytes.extendU()).sub(1));
+    c.if(last.shl(16).shrS(16).ne(last), () => c.return(c.call(translate, vcpu, last, access)));
     const first = c.let(c.call(translate, vcpu, va, access));
     c.if(first.eqz(), () => c.return(I32.of(0)));
     const second = c.let(c.call(translate, vcpu, va.and(~0xfffn).add(4096), access));

@@ -1,11 +1,11 @@
 import { CodeCache } from './code-cache.ts';
 import { Decoder, MAX_LENGTH } from './decoder.ts';
-import { Exit, Vector } from './exits.ts';
+import { Exit } from './exits.ts';
 import type { InstructionSet } from './instruction-set.ts';
 import { Access } from './paging.ts';
 import { CpuState } from './cpu-state.ts';
-import { loadSegmentation } from './segmentation.ts';
-import { Mode, Op, Region, S } from './state-layout.ts';
+import { completeSegmentOperation } from './segmentation.ts';
+import { Op, Region, S } from './state-layout.ts';
 
 /** Signed linear address; canonical addresses are exact in a double. */
 export type Vaddr = number;
@@ -51,20 +51,19 @@ export class Processor {
   readonly #exports: Exports;
   readonly #decoder: Decoder;
   readonly #cache: CodeCache;
-  readonly #memory: DataView;
+  readonly memory: DataView;
   readonly #bytes: Uint8Array;
-  readonly #vcpu: number;
+  readonly regionAt: number;
   readonly #framesAt: number;
   readonly #frameCount: number;
   readonly #handlers: { next: number; cross: number; stop: number };
-  readonly #segmentation: (processor: Processor) => number;
   readonly #window = new Uint8Array(32);
 
   constructor(o: ProcessorOptions) {
     const { buffer } = o.memory;
-    this.#memory = new DataView(buffer);
+    this.memory = new DataView(buffer);
     this.#bytes = new Uint8Array(buffer);
-    this.#vcpu = o.regionAt;
+    this.regionAt = o.regionAt;
     this.#framesAt = o.framesAt;
     this.#frameCount = o.frameCount;
     this.#handlers = { next: o.set.handler('(next)'), cross: o.set.handler('(cross)'), stop: o.set.handler('(stop)') };
@@ -80,11 +79,10 @@ export class Processor {
     });
     this.#exports = instance.exports as unknown as Exports;
     this.state = new CpuState(buffer, o.regionAt, this.#exports);
-    this.#segmentation = loadSegmentation;
-    this.#memory.setUint32(this.#vcpu + S.framesAt, o.framesAt, true);
-    this.#memory.setUint32(this.#vcpu + S.frameCount, o.frameCount, true);
-    this.#memory.setUint32(this.#vcpu + S.codeMaskAt, o.regionAt + Region.codeMaskAt, true);
-    this.#memory.setInt32(this.#vcpu + S.writableFrame, -1, true);
+    this.memory.setUint32(this.regionAt + S.framesAt, o.framesAt, true);
+    this.memory.setUint32(this.regionAt + S.frameCount, o.frameCount, true);
+    this.memory.setUint32(this.regionAt + S.codeMaskAt, o.regionAt + Region.codeMaskAt, true);
+    this.memory.setInt32(this.regionAt + S.writableFrame, -1, true);
     this.#cache.clear();
     this.setSpace(0);
     this.flushTlb();
@@ -93,72 +91,75 @@ export class Processor {
 
   /** Executes at most about `budget` instructions. */
   run(budget: number): Exit {
-    this.#memory.setInt32(this.#vcpu + S.budget, budget, true);
-    const exit = this.#run(() => this.#exports.run(this.#vcpu));
-    this.state.instructionsRetired += budget - this.#memory.getInt32(this.#vcpu + S.budget, true);
+    this.memory.setInt32(this.regionAt + S.budget, budget, true);
+    const exit = this.#run(() => this.#exports.run(this.regionAt));
+    this.state.instructionsRetired += budget - this.memory.getInt32(this.regionAt + S.budget, true);
     return exit;
   }
 
   /** Executes exactly one instruction (a repeated string instruction counts as one). `Exit.Budget` means that it completed. */
   step(): Exit {
-    this.#memory.setInt32(this.#vcpu + S.budget, 1, true);
+    this.memory.setInt32(this.regionAt + S.budget, 1, true);
     const host = this.#fetch(this.state.rip);
     if (host === 0) return Exit.Exception;
     const off = this.state.ripLow & 4095;
     const decoded = this.#decodeAt(host, off, this.state.rip);
     if (!decoded) return Exit.Exception;
-    const at = this.#vcpu + S.scratchOps;
-    const end = at + this.#decoder.writeOps(this.#memory, at, off, 1);
-    this.#memory.setUint32(end + Op.handler, this.#handlers.stop, true);
+    const at = this.regionAt + S.scratchOps;
+    const end = at + this.#decoder.writeOps(this.memory, at, off, 1);
+    this.memory.setUint32(end + Op.handler, this.#handlers.stop, true);
     // Offset 4096 and more is right: it is relative to the page the instruction began in.
-    this.#memory.setUint16(end + Op.off, off + decoded.length, true);
+    this.memory.setUint16(end + Op.off, off + decoded.length, true);
     this.state.copyPageOfRip();
     this.state.instructionsRetired += 1;
-    let exit = this.#exports.runOp(this.#vcpu, at);
-    if (exit === Exit.Segment) exit = this.#segmentation(this);
+    let exit = this.#exports.runOp(this.regionAt, at);
+    if (exit === Exit.Segment) {
+      exit = completeSegmentOperation(this);
+      if (exit === Exit.Segment) exit = Exit.Budget;
+    }
     // A jump that finds nothing decoded at its target has completed all the same.
     return (exit === Exit.Decode || exit === Exit.Interrupt ? Exit.Budget : exit) as Exit;
   }
 
   /** One instruction that may write frame `mfn` although its mapping is read-only. */
   stepWithWritableFrame(mfn: number): Exit {
-    this.#memory.setInt32(this.#vcpu + S.writableFrame, mfn, true);
+    this.memory.setInt32(this.regionAt + S.writableFrame, mfn, true);
     const exit = this.step();
-    this.#memory.setInt32(this.#vcpu + S.writableFrame, -1, true);
+    this.memory.setInt32(this.regionAt + S.writableFrame, -1, true);
     return exit;
   }
 
   setSpace(index: 0 | 1): void {
-    const vcpu = this.#vcpu;
-    this.#memory.setUint32(vcpu + S.space, index, true);
-    this.#memory.setUint32(vcpu + S.tlb, vcpu + Region.tlbAt + index * Region.tlbSet, true);
-    this.#memory.setUint32(vcpu + S.jumpCache, vcpu + Region.jumpCacheAt + index * Region.jumpCacheSet, true);
+    const vcpu = this.regionAt;
+    this.memory.setUint32(vcpu + S.space, index, true);
+    this.memory.setUint32(vcpu + S.tlb, vcpu + Region.tlbAt + index * Region.tlbSet, true);
+    this.memory.setUint32(vcpu + S.jumpCache, vcpu + Region.jumpCacheAt + index * Region.jumpCacheSet, true);
   }
 
   get space(): 0 | 1 {
-    return this.#memory.getUint32(this.#vcpu + S.space, true) === 0 ? 0 : 1;
+    return this.memory.getUint32(this.regionAt + S.space, true) === 0 ? 0 : 1;
   }
 
   /** Sets the top page table of a view; frame -1 for none. */
   setRoot(index: 0 | 1, mfn: number): void {
     const host = mfn < 0 || mfn >= this.#frameCount ? 0 : this.#framesAt + mfn * 4096;
-    this.#memory.setUint32(this.#vcpu + S.root + index * 4, host, true);
-    this.#exports.flushSpace(this.#vcpu, index);
+    this.memory.setUint32(this.regionAt + S.root + index * 4, host, true);
+    this.#exports.flushSpace(this.regionAt, index);
   }
 
   flushTlb(): void {
-    this.#exports.flushSpace(this.#vcpu, 0);
-    this.#exports.flushSpace(this.#vcpu, 1);
+    this.#exports.flushSpace(this.regionAt, 0);
+    this.#exports.flushSpace(this.regionAt, 1);
   }
 
   flushPage(va: Vaddr): void {
-    this.#exports.flushPage(this.#vcpu, 0, va);
-    this.#exports.flushPage(this.#vcpu, 1, va);
+    this.#exports.flushPage(this.regionAt, 0, va);
+    this.#exports.flushPage(this.regionAt, 1, va);
   }
 
   /** Host byte address of `va` in the active view, or 0: then vector, errorCode and faultAddress tell why. */
   translate(va: Vaddr, access: keyof typeof Access): number {
-    return this.#exports.translateNumber(this.#vcpu, va, Access[access]) >>> 0;
+    return this.#exports.translateNumber(this.regionAt, va, Access[access]) >>> 0;
   }
 
   copyFromGuest(va: Vaddr, length: number): Uint8Array | undefined {
@@ -196,10 +197,10 @@ export class Processor {
       if (exit === Exit.Decode) {
         if (!this.#decodeBlock()) return Exit.Exception;
       } else if (exit === Exit.Segment) {
-        const after = this.#segmentation(this);
+        const after = completeSegmentOperation(this);
         if (after !== Exit.Segment) return after as Exit;
       } else return exit as Exit;
-      exit = this.#exports.run(this.#vcpu);
+      exit = this.#exports.run(this.regionAt);
     }
   }
 
@@ -249,31 +250,29 @@ export class Processor {
         const whole = this.#decodeAt(host, off, rip);
         if (!whole) return false;
         second = whole.second;
-        this.#memory.setUint32(to + Op.handler, this.#handlers.cross, true);
-        this.#memory.setUint16(to + Op.off, off, true);
-        this.#memory.setUint32(to + Op.imm, second, true);
+        this.memory.setUint32(to + Op.handler, this.#handlers.cross, true);
+        this.memory.setUint16(to + Op.off, off, true);
+        this.memory.setUint32(to + Op.imm, second, true);
         to += Op.size;
       }
       count++;
-      to += this.#decoder.writeOps(this.#memory, to, off, count);
+      to += this.#decoder.writeOps(this.memory, to, off, count);
       off += d.length;
       lastByte = pageEnd - 4096 + off - 1;
       if (d.ends) break;
     }
     const pieces: [number, number][] = second === 0 ? [[host, lastByte]] : [[host, pageEnd - 1], [second, second + off - 4097]];
-    for (const page of this.#cache.add(host, mode, start, to, pieces)) this.#exports.protectFrame(this.#vcpu, page);
+    for (const page of this.#cache.add(host, mode, start, to, pieces)) this.#exports.protectFrame(this.regionAt, page);
     return true;
   }
 
   #writeNext(at: number, off: number, count: number): number {
-    this.#memory.setUint32(at + Op.handler, this.#handlers.next, true);
-    this.#memory.setUint16(at + Op.off, off, true);
-    this.#memory.setUint16(at + Op.c, count, true);
-    this.#memory.setInt32(at + Op.disp, 0, true);
-    this.#memory.setInt32(at + Op.imm, off, true);
-    this.#memory.setInt32(at + Op.imm + 4, 0, true);
+    this.memory.setUint32(at + Op.handler, this.#handlers.next, true);
+    this.memory.setUint16(at + Op.off, off, true);
+    this.memory.setUint16(at + Op.c, count, true);
+    this.memory.setInt32(at + Op.disp, 0, true);
+    this.memory.setInt32(at + Op.imm, off, true);
+    this.memory.setInt32(at + Op.imm + 4, 0, true);
     return Op.size;
   }
 }
-void Mode;
-void Vector;

@@ -4,7 +4,6 @@ import { Exit, Vector } from '../exits.ts';
 import { truncate } from '../flags.ts';
 import { Gpr, type Semantics } from '../semantics.ts';
 import { SegmentOperation } from '../segmentation.ts';
-import { S } from '../state-layout.ts';
 
 const CONDITIONS = ['JO', 'JNO', 'JB', 'JNB', 'JZ', 'JNZ', 'JBE', 'JNBE', 'JS', 'JNS', 'JP', 'JNP', 'JL', 'JNL', 'JLE', 'JNLE'] as const;
 const hex = (n: number): string => n.toString(16).toUpperCase().padStart(2, '0');
@@ -33,6 +32,7 @@ const jumps: Instruction[] = [
   { name: 'JMP_indirect', forms: ['FF /4 Ev f64'], perMode: true, ends: true, build: (u, target) => { u.jump(u.let(u.read(target))); u.end(); } },
   {
     name: 'CALL',
+    stack: true,
     forms: ['E8 Jz f64'],
     perMode: true,
     ends: true,
@@ -44,6 +44,7 @@ const jumps: Instruction[] = [
   },
   {
     name: 'CALL_indirect',
+    stack: true,
     forms: ['FF /2 Ev f64'],
     perMode: true,
     ends: true,
@@ -56,6 +57,7 @@ const jumps: Instruction[] = [
   },
   {
     name: 'RET',
+    stack: true,
     forms: ['C3 f64', 'C2 Iw f64'],
     perMode: true,
     ends: true,
@@ -157,4 +159,3 @@ const traps: Instruction[] = [
 ];
 
 export const controlFlow: InstructionGroup = { instructions: [...jumps, ...farTransfers, ...traps] };
-void S;

@@ -154,12 +154,14 @@ const SEGMENT_PUSH = [['ES', 0, '06', '07'], ['CS', 1, '0E', ''], ['SS', 2, '16'
 const stack: Instruction[] = [
   {
     name: 'PUSH',
+    stack: true,
     forms: ['50+r Zv d64', '68 Iz d64', '6A Ib d64', 'FF /6 Ev d64'],
     perMode: true,
     build: (u, src) => u.push(u.width, u.read(src)),
   },
   {
     name: 'POP',
+    stack: true,
     forms: ['58+r Zv d64', '8F /0 Ev d64'],
     perMode: true,
     build(u, dst) {
@@ -177,6 +179,7 @@ const stack: Instruction[] = [
   ...[...SEGMENT_PUSH.map(([n, i, push]) => [n, i, `${push} i64`] as const), ['FS', 4, '0F A0 d64'] as const, ['GS', 5, '0F A8 d64'] as const].map(
     ([name, segment, form]): Instruction => ({
       name: `PUSH_${name}`,
+    stack: true,
       forms: [form],
       perMode: true,
       build: (u) => u.push(u.width, u.vcpu.load16U(S.selector + segment * 2).extendU()),
@@ -185,6 +188,7 @@ const stack: Instruction[] = [
   ...[...SEGMENT_PUSH.filter(([, , , pop]) => pop !== '').map(([n, i, , pop]) => [n, i, `${pop} i64`] as const), ['FS', 4, '0F A1 d64'] as const, ['GS', 5, '0F A9 d64'] as const].map(
     ([name, segment, form]): Instruction => ({
       name: `POP_${name}`,
+    stack: true,
       forms: [form],
       perMode: true,
       ends: true,
@@ -197,6 +201,7 @@ const stack: Instruction[] = [
   ),
   {
     name: 'PUSHA',
+    stack: true,
     forms: ['60 i64'],
     perMode: true,
     build(u) {
@@ -209,6 +214,7 @@ const stack: Instruction[] = [
   },
   {
     name: 'POPA',
+    stack: true,
     forms: ['61 i64'],
     perMode: true,
     build(u) {
@@ -222,6 +228,7 @@ const stack: Instruction[] = [
   },
   {
     name: 'ENTER',
+    stack: true,
     forms: ['C8 Iw,Ib d64'],
     perMode: true,
     build(u) {
@@ -251,6 +258,7 @@ const stack: Instruction[] = [
   },
   {
     name: 'LEAVE',
+    stack: true,
     forms: ['C9 d64'],
     perMode: true,
     build(u) {
@@ -262,12 +270,14 @@ const stack: Instruction[] = [
   },
   {
     name: 'PUSHF',
+    stack: true,
     forms: ['9C d64'],
     perMode: true,
     build: (u) => u.push(u.width, u.flags.image().and(~(Flag.RF | Flag.VM)).extendU()),
   },
   {
     name: 'POPF',
+    stack: true,
     forms: ['9D d64'],
     perMode: true,
     ends: true,

@@ -95,7 +95,7 @@ export class OurProcessor {
     descriptor(0x10, 0x00af_9b00); // kernel code and data: their privilege refuses us
     descriptor(0x18, 0x00cf_9300);
     descriptor(0x08, 0x00cf_9b00);
-    this.#processor.state.setGdtFrame(0, at);
+    this.#processor.state.setGdtPage(0, at);
     this.#processor.state.gdtLimit = 127;
   }
 
