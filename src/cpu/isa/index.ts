@@ -4,8 +4,9 @@ import { bits } from './bits.ts';
 import { controlFlow } from './control-flow.ts';
 import { dataTransfer } from './data-transfer.ts';
 import { shiftGroup } from './shifts.ts';
+import { sse } from './sse.ts';
 import { stringGroup } from './strings.ts';
 import { system } from './system.ts';
 
 /** Every instruction of the processor, by group. */
-export const groups: readonly InstructionGroup[] = [arithmetic, dataTransfer, shiftGroup, bits, controlFlow, stringGroup, system];
+export const groups: readonly InstructionGroup[] = [arithmetic, dataTransfer, shiftGroup, bits, controlFlow, stringGroup, system, ...sse];

@@ -1,0 +1,9 @@
+import type { InstructionGroup } from '../instruction-set.ts';
+import { sseInteger } from './sse-integer.ts';
+import { sseMove } from './sse-move.ts';
+import { sseShift } from './sse-shift.ts';
+import { sseShuffle } from './sse-shuffle.ts';
+import { sseState } from './sse-state.ts';
+
+/** MMX, SSE to SSE4.2, AES-NI, PCLMULQDQ and SHA. */
+export const sse: readonly InstructionGroup[] = [sseMove, sseInteger, sseShift, sseShuffle, sseState];
