@@ -58,6 +58,8 @@ export class Decoder {
   #address: 64 | 32 | 16 = 64;
   #segment = -1;
   #vvvv = 0;
+  /** A byte beyond the end was wanted. */
+  #short = false;
 
   constructor(set: InstructionSet) {
     this.#set = set;
@@ -85,9 +87,10 @@ export class Decoder {
     this.#at = at;
     this.#end = Math.min(end, at + MAX_LENGTH);
     this.#long = mode === Mode.long64;
+    this.#short = false;
     const ok = this.#decode();
     d.length = this.#at - at;
-    if (this.#at > this.#end) {
+    if (this.#short) {
       // Out of bytes: either the page ends here, or the instruction is longer than 15 bytes, which is #GP; we report it as invalid.
       if (end < at + MAX_LENGTH) {
         d.truncated = true;
@@ -108,13 +111,15 @@ export class Decoder {
   }
 
   #byte(): number {
-    const value = this.#at < this.#end ? (this.#bytes[this.#at] ?? 0) : 0;
+    const value = this.#peek();
     this.#at++;
     return value;
   }
 
   #peek(): number {
-    return this.#at < this.#end ? (this.#bytes[this.#at] ?? 0) : 0;
+    if (this.#at < this.#end) return this.#bytes[this.#at] ?? 0;
+    this.#short = true;
+    return 0;
   }
 
   #decode(): boolean {
@@ -177,9 +182,9 @@ export class Decoder {
       repeat = (last & 3) === 2 ? 0xf3 : (last & 3) === 3 ? 0xf2 : 0;
       opcode = this.#byte();
     }
-    const modrm = this.#peek();
     const rows = this.#set.encodings[map]?.[opcode];
-    if (!rows) return false;
+    if (!rows || this.#short) return false;
+    const modrm = rows.some((row) => row.form.modrm) ? this.#peek() : 0;
     const rexW = (this.#rex & 8) !== 0;
     for (const row of rows) {
       const { form } = row;

@@ -130,7 +130,8 @@ export const sizeOf = (spec: OperandSpec, width: number): number => {
   }
 };
 
-export const dependsOnWidth = (form: Form): boolean => form.operands.length === 0 || form.operands.some((o) => typeof o.size === 'string');
+export const dependsOnWidth = (form: Form): boolean =>
+  form.operands.length === 0 || form.operands[0]?.letter === 'I' || form.operands.some((o) => typeof o.size === 'string');
 
 /** Whether ModRM may name memory, a register, or both. */
 export function modKinds(form: Form): readonly ('r' | 'm')[] {

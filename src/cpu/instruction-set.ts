@@ -2,7 +2,7 @@ import type { Fn } from './wasm/code.ts';
 import { ModuleBuilder } from './wasm/module.ts';
 import { ValType } from './wasm/value.ts';
 import { defineDispatch, type Dispatch } from './dispatch.ts';
-import { dependsOnWidth, type Form, modKinds, opcodesOf, operandOf, parseForm, sizeOf } from './form.ts';
+import { dependsOnWidth, type Form, modKinds, type OperandLetter, opcodesOf, operandOf, parseForm, sizeOf } from './form.ts';
 import { definePaging, type Paging } from './paging.ts';
 import { type Operand, Semantics, type Variant } from './semantics.ts';
 
@@ -175,7 +175,7 @@ function encode(
         const operands = form.operands.map((spec, i) => operandOf(spec, i, width, mod));
         const first = operands[0];
         const firstSpec = form.operands[0];
-        const effective = !dependsOnWidth(form) && first && firstSpec ? normalWidth(first, sizeOf(firstSpec, width)) : width;
+        const effective = !dependsOnWidth(form) && first && firstSpec ? normalWidth(first, firstSpec.letter, sizeOf(firstSpec, width)) : width;
         for (const lock of [false, true]) {
           if (lock && (!instruction.lock || first?.kind !== 'm')) continue;
           for (const [repNumber, rep] of REPS.entries()) {
@@ -199,4 +199,5 @@ function encode(
 }
 
 /** Forms whose operands have fixed sizes do not multiply by operand size. */
-const normalWidth = (first: Operand, bits: number): number => (first.kind === 'r' || first.kind === 'm' ? bits : 32);
+const normalWidth = (first: Operand, letter: OperandLetter, bits: number): number =>
+  first.kind === 'r' || first.kind === 'm' || letter === 'X' ? bits : 32;

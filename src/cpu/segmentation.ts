@@ -291,7 +291,11 @@ const setStackPointer = (p: Processor, value: Vaddr): void => {
 
 function readStack(p: Processor, bytes: number): DataView {
   const frame = p.copyFromGuest(stackPointer(p), bytes);
-  if (!frame) throw MEMORY_FAULT;
+  if (!frame) {
+    // A non-canonical stack pointer is a stack fault.
+    if (p.state.vector === Vector.GP) throw new Fault(Vector.SS, 0);
+    throw MEMORY_FAULT;
+  }
   return new DataView(frame.buffer);
 }
 
