@@ -25,6 +25,8 @@ export interface Choices {
   readonly reg: number;
   /** Register in the opcode's low bits */
   readonly low: number;
+  /** VEX.vvvv */
+  readonly vvvv: number;
   readonly immediates: readonly bigint[];
   /** Emit a REX prefix even when it says nothing: byte registers 4…7 become SPL…DIL. */
   readonly rex: boolean;
@@ -43,9 +45,12 @@ export function encode(form: Form, c: Choices): Uint8Array {
   const wide = c.mode === Mode.long64 ? 64 : 32;
   if (c.segment !== undefined) out.push(SEGMENT_PREFIX[c.segment] ?? 0x3e);
   if (c.addressSize !== wide) out.push(0x67);
-  if (form.prefix === '66' || (c.width === 16 && form.prefix !== 'NP')) out.push(0x66);
+  const vex = form.map > 3;
+  if (!vex && (form.prefix === '66' || (c.width === 16 && form.prefix !== 'NP'))) out.push(0x66);
   if (c.lock) out.push(0xf0);
-  if (form.prefix === 'F2' || form.prefix === 'F3') out.push(form.prefix === 'F2' ? 0xf2 : 0xf3);
+  if (vex) {
+    // Its prefix byte is part of VEX.
+  } else if (form.prefix === 'F2' || form.prefix === 'F3') out.push(form.prefix === 'F2' ? 0xf2 : 0xf3);
   else if (c.repeat !== 0) out.push(c.repeat);
 
   const memory = typeof c.rm === 'object' ? c.rm : undefined;
@@ -62,11 +67,13 @@ export function encode(form: Form, c: Choices): Uint8Array {
   } else if (usesRm && rmRegister >= 8) rex |= 0x41;
   if (usesLow && c.low >= 8) rex |= 0x41;
   if (rex === 0 && c.rex && c.mode === Mode.long64) rex = 0x40;
-  if (rex !== 0) out.push(rex);
-
-  if (form.map > 0) out.push(0x0f);
-  if (form.map === 2) out.push(0x38);
-  if (form.map === 3) out.push(0x3a);
+  if (vex) pushVex(out, form, rex, c);
+  else {
+    if (rex !== 0) out.push(rex);
+    if (form.map > 0) out.push(0x0f);
+    if (form.map === 2) out.push(0x38);
+    if (form.map === 3) out.push(0x3a);
+  }
   out.push(form.opcode + (usesLow ? c.low & 7 : 0));
   let patchAt = -1;
   if (form.modrm) {
@@ -90,6 +97,15 @@ export function encode(form: Form, c: Choices): Uint8Array {
     for (let i = 0; i < 4; i++) out[patchAt + i] = (relative >> (8 * i)) & 0xff;
   }
   return Uint8Array.from(out);
+}
+
+/** VEX in two or three bytes (SDM Vol. 2A, "VEX Prefix"); L is 0. */
+function pushVex(out: number[], form: Form, rex: number, c: Choices): void {
+  const pp = form.prefix === '66' ? 1 : form.prefix === 'F3' ? 2 : form.prefix === 'F2' ? 3 : 0;
+  const r = rex & 4 ? 0 : 0x80;
+  const tail = ((c.vvvv ^ 15) << 3) | pp;
+  if (form.map === 4 && (rex & 0xb) === 0 && !c.rex) out.push(0xc5, r | tail);
+  else out.push(0xc4, r | (rex & 2 ? 0 : 0x40) | (rex & 1 ? 0 : 0x20) | (form.map - 3), (rex & 8 ? 0x80 : 0) | tail);
 }
 
 function pushLittleEndian(out: number[], value: bigint, bytes: number): void {

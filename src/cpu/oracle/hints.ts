@@ -77,6 +77,36 @@ export function patch(d: Draft, va: bigint, bytes: Uint8Array): void {
   }
 }
 
+/** A selector that means the same in Linux's descriptor table and in ours: null, user and kernel segments, an empty entry, beyond the limit, LDT. */
+function selector(d: Draft): bigint {
+  const { random } = d;
+  if (random.chance(0.6)) return random.pick([0x2bn, 0x33n, 0x23n, 0n]);
+  return random.pick([
+    0n,
+    1n,
+    2n,
+    3n,
+    0x20n,
+    0x28n,
+    0x29n,
+    0x2an,
+    0x30n,
+    0x08n,
+    0x10n,
+    0x13n,
+    0x18n,
+    0x1bn,
+    0x63n,
+    0x07n,
+    0x2fn,
+    0x83n,
+    0xfffbn,
+  ]);
+}
+
+/** Flags that a test may load: no single stepping, no alignment checks, no nested tasks. */
+const flagsImage = (d: Draft): bigint => (BigInt(d.random.u32()) & 0x0020_0ed5n) | 0x202n;
+
 const lock = (d: Draft, ...registers: number[]): void => registers.forEach((r) => d.locked.add(r));
 
 /** A value into the operand that ModRM.rm names. */
@@ -238,14 +268,14 @@ export const HINTS: readonly Hint[] = [
     },
   },
   {
-    names: /^(PUSH|POP|CALL|RET|LEAVE|ENTER)/,
+    names: /^(PUSH|POP$|POP[AF_]|CALL|RET|LEAVE|ENTER|IRET)/,
     prepare: (d) => {
       lock(d, RSP);
       stackPointer(d, 24);
     },
   },
   {
-    names: /^(CALL|JMP)$/,
+    names: /^(CALL|JMP)_indirect$/,
     finish: (d) => {
       const to = codeAddress(d.random);
       if (d.target !== undefined) patch(d, d.target, littleEndian(to, 8));
@@ -253,7 +283,7 @@ export const HINTS: readonly Hint[] = [
     },
   },
   {
-    names: /^RET/,
+    names: /^RET$/,
     finish: (d) => {
       const sp = d.state.gpr(RSP);
       patch(
@@ -264,11 +294,53 @@ export const HINTS: readonly Hint[] = [
     },
   },
   {
+    names: /^(JMP_far|CALL_far|L[DESFG]S)$/,
+    finish: (d) => {
+      if (d.target === undefined) return;
+      patch(d, d.target, littleEndian(codeAddress(d.random), d.width / 8));
+      patch(d, d.target + BigInt(d.width / 8), littleEndian(selector(d), 2));
+    },
+  },
+  {
+    names: /^RET_far$/,
+    finish: (d) => {
+      const sp = d.state.gpr(RSP);
+      patch(d, sp, littleEndian(codeAddress(d.random), d.width / 8));
+      patch(d, sp + BigInt(d.width / 8), littleEndian(selector(d), 2));
+    },
+  },
+  {
+    names: /^IRET/,
+    finish: (d) => {
+      const { random } = d;
+      const frame = [
+        codeAddress(random),
+        selector(d),
+        flagsImage(d),
+        BigInt(STACK_TOP + random.between(-64, 64)),
+        random.chance(0.9) ? 0x2bn : selector(d),
+      ];
+      frame.forEach((value, i) =>
+        patch(d, d.state.gpr(RSP) + BigInt(i * (d.width / 8)), littleEndian(value, d.width / 8)),
+      );
+    },
+  },
+  {
+    names: /^(MOV_to_segment|LAR|LSL|VERR|VERW)$/,
+    finish: (d) => {
+      if (d.random.chance(0.9)) setOperand(d, selector(d));
+    },
+  },
+  {
+    names: /^POP_/,
+    finish: (d) => patch(d, d.state.gpr(RSP), littleEndian(selector(d), 2)),
+  },
+  {
     // Only a few flags may change: no single stepping, no alignment checks, no nested-task games.
     names: /^POPF/,
     finish: (d) => {
       const sp = d.state.gpr(RSP);
-      patch(d, sp, littleEndian(d.state.gpr(RAX) & 0x0020_0ed5n, d.width / 8));
+      patch(d, sp, littleEndian(flagsImage(d), d.width / 8));
     },
   },
   {

@@ -58,7 +58,10 @@ export function formSamples(row: Row): FormSample[] {
       if (mode === Mode.compat32 && (width === 64 || form.w === 1)) continue;
       if (form.w === 1 ? width !== 64 : form.w === 0 && width === 64) continue;
       if (!sized && form.w === undefined && width !== 32) continue;
-      if (width === 16 && (form.prefix === 'NP' || form.prefix === '66' || form.defaultSize === 'f64')) continue;
+      if (width === 16 && (form.prefix === 'NP' || form.prefix === '66' || form.defaultSize === 'f64' || form.map > 3))
+        continue;
+      // Far pointers with 64-bit offsets: Intel has them, AMD takes them as 32-bit ones (AMD64 APM Vol. 3, "JMP (Far)", "LFS").
+      if (width === 64 && /^(JMP_far|CALL_far|L[SFG]S)$/.test(row.name)) continue;
       if (form.defaultSize !== undefined && width === 32 && mode === Mode.long64) continue;
       // BSWAP of a 16-bit register is undefined (SDM Vol. 2A, "BSWAP").
       if (row.name === 'BSWAP' && width === 16) continue;
@@ -99,10 +102,14 @@ const UNSIZED: Readonly<Record<string, number>> = {
   FLDENV: 28,
 };
 
+/** Instructions whose memory operand is an offset followed by a selector. */
+const FAR_POINTER = /^(JMP_far|CALL_far|L[DESFG]S)$/;
+
 export function memorySize(form: Form, name: string, width: number): number {
   const spec = form.operands.find((o) => 'EMWQO'.includes(o.letter));
   if (!spec) return 0;
   const bits = sizeOf(spec, width);
+  if (FAR_POINTER.test(name)) return width / 8 + 2;
   return bits > 0 ? bits / 8 : (UNSIZED[name] ?? 8);
 }
 
@@ -239,8 +246,15 @@ export function makeCase(of: FormSample, random: Random): Sample {
       addressSize = 32;
       immediates.push(target.va);
     } else immediates.push(target.va);
-  } else if (random.chance(0.05) && of.row.rep) {
-    addressSize = mode === Mode.long64 ? 32 : 32;
+  } else if (of.row.rep || /^(XLAT|MASKMOV)/.test(of.name)) {
+    if (random.chance(0.1) && mode === Mode.long64) addressSize = 32;
+    if (random.chance(0.15)) {
+      // A base that carries the source pointer elsewhere: into the same region, or nowhere.
+      segment = random.pick([4, 5, 3, 0]);
+      const base = random.pick([0n, 16n, 0x1000n]);
+      if (segment === 4) state.fsBase = base;
+      if (segment === 5) state.gsBase = base;
+    }
   }
   for (const h of hints) h.finish?.(draft);
 
@@ -251,6 +265,7 @@ export function makeCase(of: FormSample, random: Random): Sample {
     rm: address,
     reg: draft.reg,
     low: draft.low,
+    vvvv: register(random, mode),
     immediates,
     rex: random.chance(0.25),
     segment,
@@ -286,7 +301,7 @@ function placeCode(random: Random, code: Uint8Array, fixed: boolean): { at: numb
 }
 
 export const isBranch = (of: FormSample): boolean =>
-  of.form.operands.some((o) => o.letter === 'J') || /^(CALL|JMP|RET|LOOP|J[A-Z]*CXZ|IRET)/.test(of.name);
+  of.form.operands.some((o) => o.letter === 'J') || /^(CALL|JMP|RET|LOOP|J[A-Z]*CXZ|IRET|INT|INTO)/.test(of.name);
 
 function branchDistance(random: Random, bits: number): bigint {
   if (bits === 8) return BigInt(random.between(-128, 127));

@@ -24,7 +24,7 @@ import { fillVector } from './values.ts';
 const AF = 0x10;
 const READS_AF = /^(LAHF|PUSHF|PUSHFD|PUSHFQ|DAA|DAS|AAA|AAS)/;
 const UNFIT =
-  /^(DIV|IDIV|AAM|ENTER|LEAVE|POPF|POPFD|POPFQ|SAHF|STD|INT|INT3|INTO|HLT|LDMXCSR|FXRSTOR|CMPXCHG|XLAT|MASKMOV|WRFSBASE|WRGSBASE|(MOVS|CMPS|STOS|LODS|SCAS|INS|OUTS)[BWDQ]?)/;
+  /^(DIV|IDIV|AAM|ENTER|LEAVE|POPF|POPFD|POPFQ|SAHF|STD|CLD|LES|LDS|LSS|LFS|LGS|BOUND|LAR|LSL|VERR|VERW|ARPL|INT|INT3|INTO|HLT|LDMXCSR|FXRSTOR|CMPXCHG|XLAT|MASKMOV|WRFSBASE|WRGSBASE|(MOVS|CMPS|STOS|LODS|SCAS|INS|OUTS)[BWDQ]?)/;
 
 /** The forms that may be part of a sequence. */
 export function fitsSequence(s: FormSample): boolean {
@@ -38,7 +38,7 @@ export function fitsSequence(s: FormSample): boolean {
   )
     return false;
   if (s.form.map === 0 && s.form.opcode >= 0xd8 && s.form.opcode <= 0xdf) return false;
-  return !s.form.operands.some((o) => 'SCDO'.includes(o.letter) || (o.letter === 'fixed' && o.register === 1));
+  return !s.form.operands.some((o) => 'SCDOX'.includes(o.letter) || (o.letter === 'fixed' && o.register === 1));
 }
 
 const SEQUENCE: Record<Mode, FormSample> = {
@@ -97,6 +97,7 @@ function instruction(
           : notStack(register(random, mode)),
     reg,
     low: notStack(random.below(form.exactCount > 1 || mode === Mode.compat32 ? 8 : 16)),
+    vvvv: notStack(register(random, mode)),
     immediates,
     rex: random.chance(0.2),
     segment: undefined,

@@ -70,7 +70,7 @@ const RULES: readonly Rule[] = [
   { names: /^(BSF|BSR)$/, source: '"BSF", "BSR"', flags: CF | OF | SF | AF | PF },
   { names: /^BT[SRC]?$/, source: '"BT", "BTS", "BTR", "BTC"', flags: OF | SF | AF | PF },
   { names: /^(TZCNT|LZCNT)$/, source: '"TZCNT", "LZCNT"', flags: OF | SF | AF | PF },
-  { names: /^(MUL|IMUL)$/, source: '"MUL", "IMUL"', flags: SF | ZF | AF | PF },
+  { names: /^I?MUL(_truncating)?$/, source: '"MUL", "IMUL"', flags: SF | ZF | AF | PF },
   { names: /^(DIV|IDIV)$/, source: '"DIV", "IDIV"', flags: CF | OF | SF | ZF | AF | PF },
   { names: /^(ANDN|BZHI|BLSI|BLSMSK|BLSR)$/, source: '"ANDN", "BZHI", "BLSI", "BLSMSK", "BLSR"', flags: AF | PF },
   { names: /^BEXTR$/, source: '"BEXTR"', flags: AF | SF | PF },
@@ -141,18 +141,13 @@ export const TRANSCENDENTAL = /^F(SIN|COS|SINCOS|PTAN|PATAN|2XM1|YL2X|YL2XP1)$/;
 export const NOT_COMPARED: readonly { readonly names: RegExp; readonly why: string }[] = [
   { names: /^(SYSCALL|SYSENTER)$/, why: 'enters the kernel under which the oracle runs' },
   {
-    names: /^(SYSRET|SYSEXIT|VMCALL|VMMCALL|MONITOR|MWAIT|SWAPGS)$/,
-    why: 'privileged or intercepted by the hypervisor under the oracle',
+    names: /^(sysret|sysexit|vmcall|vmmcall|monitor|mwait|swapgs|clac|stac|rdpmc|xsetbv)$/,
+    why: 'intercepted, or refused in another way, by the system under the oracle',
   },
   {
-    names: /^(CPUID|RDTSC|RDTSCP|RDPMC|RDRAND|RDSEED|RDPID)$/,
+    names: /^(CPUID|RDTSC|RDTSCP|RDRAND|RDSEED|RDPID)$/,
     why: 'gives other results on every processor or at every time',
   },
   { names: /^(SGDT|SIDT|SLDT|STR|SMSW)$/, why: 'emulated by Linux where UMIP is on' },
-  {
-    names: /^(LAR|LSL|VERR|VERW|LDS|LES|LFS|LGS|LSS|JMPF|CALLF|RETF|IRET|IRETD|IRETQ|JMP FAR|CALL FAR)/,
-    why: 'depends on the descriptor tables',
-  },
   { names: /^(XSAVE|XRSTOR|XGETBV|XSAVEOPT)/, why: 'the set of saved states differs' },
-  { names: /^(CLZERO|CLWB|WBNOINVD)/, why: 'not part of our processor' },
 ];
