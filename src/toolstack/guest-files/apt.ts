@@ -113,7 +113,13 @@ export class Apt {
     const { folder } = await this.#cache.get(key, async (draft) => {
       this.#progress({ step: `reading the package lists for ${this.#architecture}` });
       await mkdir(join(draft, 'lists', 'partial'), { recursive: true });
-      await this.#run('apt-get', [...this.#listOptions(draft), 'update'], undefined);
+      try {
+        await this.#run('apt-get', [...this.#listOptions(draft), 'update'], undefined);
+      } catch (error) {
+        // One source of several may be out of order; the rest may well do.
+        const lists = await readdir(join(draft, 'lists'));
+        if (!lists.some((name) => name.includes('_Packages'))) throw error;
+      }
       return {};
     });
     this.#private = this.#listOptions(folder);

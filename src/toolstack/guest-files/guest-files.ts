@@ -4,7 +4,7 @@ import { makeInitramfs, type InitramfsOptions } from './initramfs.ts';
 import { fetchKernel } from './kernel-package.ts';
 import { noProgress, type OnProgress } from './progress.ts';
 
-export { GUEST_PROMPT } from './guest-scripts.ts';
+export { GUEST_PROMPT, PLAIN_CONSOLE } from './guest-scripts.ts';
 export { GuestFilesError } from './guest-files-error.ts';
 export type { OnProgress, Progress } from './progress.ts';
 

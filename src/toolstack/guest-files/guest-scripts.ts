@@ -4,6 +4,12 @@
 export const GUEST_PROMPT = 'xenolith:';
 
 /**
+ * On the kernel's command line: nothing that is typed is echoed. ash does not edit lines then, and asks the terminal
+ * nothing, so a program that feeds commands reads their output and the prompts, and nothing else.
+ */
+export const PLAIN_CONSOLE = 'xenolith.console=plain';
+
+/**
  * Process 1. It never exits. busybox's poweroff, halt and reboot tell process 1 by a signal; so does `xl shutdown` in the
  * end, since the kernel then runs /sbin/poweroff.
  */
@@ -35,7 +41,12 @@ trap '/sbin/halt' USR1
 trap '/sbin/reboot' TERM
 trap : INT HUP
 
-[ -r /etc/motd ] && cat /etc/motd
+# A console has no size of its own.
+stty cols 80 rows 24 2>/dev/null
+case " $(cat /proc/cmdline) " in
+  *" ${PLAIN_CONSOLE} "*) stty -echo 2>/dev/null ;;
+  *) [ -r /etc/motd ] && cat /etc/motd ;;
+esac
 export PS1='${GUEST_PROMPT}\\w\\$ '
 cd /root
 while :; do
