@@ -92,12 +92,18 @@ function findOrAbsent(view: View, caller: Caller, path: Path, wanted: number): S
   return node === 'ENOENT' ? undefined : node;
 }
 
-/** Whether a node exists is told only to those who have the wanted right on the nearest node above. */
+/**
+ * Whether a node exists is told only to those who have the wanted right on the nearest node above. So for them the answer depends on
+ * that node, and on none having come in between; what is then made of the missing node depends on it for everybody.
+ */
 function absent(view: View, caller: Caller, path: Path, wanted: number): XsError {
   const { node, depth } = view.tree.nearest(path);
-  if (!permits(node.perms, caller, wanted)) return 'EACCES';
-  if (wanted & WRITE) return view.touch(path.slice(0, depth), Aspect.content) ?? 'ENOENT';
-  return 'ENOENT';
+  if (!caller.privileged || wanted & WRITE) {
+    const refused =
+      view.touch(path.slice(0, depth), Aspect.content) ?? view.touch(path.slice(0, depth + 1), Aspect.content);
+    if (refused) return refused;
+  }
+  return permits(node.perms, caller, wanted) ? 'ENOENT' : 'EACCES';
 }
 
 function creatorOf(caller: Caller): number | undefined {
