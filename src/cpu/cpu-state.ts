@@ -1,3 +1,4 @@
+import { Flag } from './flags.ts';
 import type { Vaddr } from './processor.ts';
 import { type Mode, Op, S } from './state-layout.ts';
 
@@ -83,6 +84,10 @@ export class CpuState {
   }
   set rflags(value: number) {
     this.#flags.writeFlags(this.#at, value | 0);
+  }
+
+  get trapFlag(): boolean {
+    return (this.#get32(S.flagsRest) & Flag.TF) !== 0;
   }
 
   selector(segment: number): number {

@@ -1,6 +1,6 @@
 import { CodeCache } from './code-cache.ts';
 import { Decoder, MAX_LENGTH } from './decoder.ts';
-import { Exit } from './exits.ts';
+import { Exit, Vector } from './exits.ts';
 import type { InstructionSet } from './instruction-set.ts';
 import { Access } from './paging.ts';
 import { CpuState } from './cpu-state.ts';
@@ -91,6 +91,7 @@ export class Processor {
 
   /** Executes at most about `budget` instructions. */
   run(budget: number): Exit {
+    if (this.state.trapFlag) return this.#singleStep();
     this.memory.setInt32(this.regionAt + S.budget, budget, true);
     const exit = this.#run(() => this.#exports.run(this.regionAt));
     this.state.instructionsRetired += budget - this.memory.getInt32(this.regionAt + S.budget, true);
@@ -127,6 +128,14 @@ export class Processor {
     const exit = this.step();
     this.memory.setInt32(this.regionAt + S.writableFrame, -1, true);
     return exit;
+  }
+
+  /** With TF set every instruction ends in a debug trap (SDM Vol. 3B, "Single-Step Exception Condition"). */
+  #singleStep(): Exit {
+    const exit = this.step();
+    if (exit !== Exit.Budget) return exit;
+    this.state.setException(Vector.DB);
+    return Exit.Exception;
   }
 
   setSpace(index: 0 | 1): void {

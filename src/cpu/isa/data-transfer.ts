@@ -290,6 +290,8 @@ const stack: Instruction[] = [
       u.flags.setStatus(i);
       const kept = u.width === 16 ? ~changed : ~changed & ~Flag.RF;
       u.code.store32(u.vcpu, u.vcpu.load32(S.flagsRest).and(kept).or(i.and(changed)), S.flagsRest);
+      // `run` looks at TF when it is entered, so leave it: the trap comes after the next instruction.
+      u.code.if(i.and(Flag.TF), () => u.exit(Exit.Interrupt, u.nextRip()));
       u.jump(u.nextRip());
       u.end();
     },

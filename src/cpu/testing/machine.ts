@@ -1,0 +1,69 @@
+import { cpuRegionSize, Processor, processorModule } from '../index.ts';
+
+const REGION_AT = 65536;
+const FRAMES = 64;
+
+/** Where programs and data go. */
+export const CODE = 0x400000;
+export const DATA = 0x402000;
+/** Frames behind the first code and data pages. */
+export const CODE_FRAME = 16;
+export const DATA_FRAME = 18;
+const FLAGS = 7; // present, writable, user
+
+/** A processor with 64 frames; pages 0x400000… map frames 16…31 one by one, in both views. */
+export class Machine {
+  readonly memory: WebAssembly.Memory;
+  readonly processor: Processor;
+  readonly view: DataView;
+  readonly framesAt: number;
+  now = 0;
+
+  constructor() {
+    this.framesAt = REGION_AT + cpuRegionSize(FRAMES);
+    const pages = Math.ceil((this.framesAt + FRAMES * 4096) / 65536);
+    this.memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+    this.view = new DataView(this.memory.buffer);
+    this.processor = new Processor({
+      memory: this.memory,
+      module: processorModule(),
+      regionAt: REGION_AT,
+      framesAt: this.framesAt,
+      frameCount: FRAMES,
+      now: () => this.now,
+    });
+    this.entry(1, 0, 2, FLAGS);
+    this.entry(2, 0, 3, FLAGS);
+    this.entry(3, 2, 4, FLAGS);
+    for (let page = 0; page < 16; page++) this.map(page, 16 + page);
+    this.processor.setRoot(0, 1);
+    this.processor.setRoot(1, 1);
+    this.processor.state.rip = CODE;
+  }
+
+  /** Writes a page-table entry. */
+  entry(table: number, index: number, frame: number, flags: number, high = 0): void {
+    const at = this.framesAt + table * 4096 + index * 8;
+    this.view.setUint32(at, frame * 4096 + flags, true);
+    this.view.setUint32(at + 4, high, true);
+  }
+
+  entryOf(table: number, index: number): number {
+    return this.view.getUint32(this.framesAt + table * 4096 + index * 8, true);
+  }
+
+  /** Maps page `page` of 0x400000… */
+  map(page: number, frame: number, flags: number = FLAGS, high = 0): void {
+    this.entry(4, page, frame, flags, high);
+  }
+
+  frameAt(frame: number): number {
+    return this.framesAt + frame * 4096;
+  }
+
+  /** Puts hexadecimal code bytes at an offset of a frame. */
+  code(hex: string, offset = 0, frame = CODE_FRAME): void {
+    const bytes = hex.split(/\s+/).filter(Boolean).map((b) => parseInt(b, 16));
+    new Uint8Array(this.memory.buffer).set(bytes, this.frameAt(frame) + offset);
+  }
+}
