@@ -65,7 +65,8 @@ export function placeOperand(
   const addressSize = long && !narrow ? 64 : 32;
   let segment: number | undefined;
   let rest = target.va;
-  if (random.chance(0.12)) {
+  // AMD also refuses an offset that is not canonical when base and offset together are; so no bases for addresses up there.
+  if (random.chance(0.12) && target.va >= 0n && target.va < 0x8000_0000_0000n) {
     segment = random.chance(0.75) ? random.pick([4, 5]) : random.pick(long ? [0, 1, 2, 3] : [2, 3]);
     if (segment >= 4) {
       let base = long

@@ -2,7 +2,7 @@ import { instructionSet } from '../index.ts';
 import type { Outcome } from './case-codec.ts';
 import { compare, type Mismatch } from './compare.ts';
 import { type FormSample, formSamples, makeCases, type Row, type Sample } from './samples.ts';
-import { NOT_COMPARED } from './undefined-flags.ts';
+import { NOT_COMPARED, VENDOR_SPECIFIC } from './undefined-flags.ts';
 
 /** Anything that runs cases: the native harness, our processor, a recording. */
 export interface Runner {
@@ -22,7 +22,8 @@ export const isCompared = (row: Row): boolean => !NOT_COMPARED.some((n) => n.nam
 export function allSamples(name?: RegExp): FormSample[] {
   return allRows()
     .filter((row) => isCompared(row) && (name === undefined || name.test(row.name)))
-    .flatMap(formSamples);
+    .flatMap(formSamples)
+    .filter((s) => !VENDOR_SPECIFIC.test(s.title));
 }
 
 export interface FormResult {

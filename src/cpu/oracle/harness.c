@@ -245,12 +245,12 @@ static void *map_image(uint64_t at, size_t size, int protection, uint32_t offset
 /* Jumps back from right after the tested code, leaving every register and flag as it is. 0 when it does not fit any more. */
 static size_t write_terminator(uint8_t *p, uint64_t end, uint64_t limit, int mode) {
   uint32_t out_rip = (uint32_t)(uint64_t)&out.rip, value = (uint32_t)end;
-  if (mode == MODE_COMPAT32) { /* mov dword [out.rip], imm32; jmp far [far_exit] */
+  if (mode == MODE_COMPAT32) { /* mov dword ss:[out.rip], imm32; jmp far ss:[far_exit]: DS may be anything by now */
     uint32_t target = (uint32_t)(uint64_t)&far_exit;
-    if (end + 16 > limit) return 0;
-    p[0] = 0xc7, p[1] = 0x05, memcpy(p + 2, &out_rip, 4), memcpy(p + 6, &value, 4);
-    p[10] = 0xff, p[11] = 0x2d, memcpy(p + 12, &target, 4);
-    return 16;
+    if (end + 18 > limit) return 0;
+    p[0] = 0x36, p[1] = 0xc7, p[2] = 0x05, memcpy(p + 3, &out_rip, 4), memcpy(p + 7, &value, 4);
+    p[11] = 0x36, p[12] = 0xff, p[13] = 0x2d, memcpy(p + 14, &target, 4);
+    return 18;
   }
   uint32_t target = (uint32_t)(uint64_t)&exit_pointer;
   if (end + 18 > limit) return 0;

@@ -265,7 +265,8 @@ export function makeCase(of: FormSample, random: Random): Sample {
     rm: address,
     reg: draft.reg,
     low: draft.low,
-    vvvv: register(random, mode),
+    // Where no operand is in VEX.vvvv it must be 1111b, which is register 0.
+    vvvv: form.operands.some((o) => o.letter === 'B') || random.chance(0.05) ? register(random, mode) : 0,
     immediates,
     rex: random.chance(0.25),
     segment,

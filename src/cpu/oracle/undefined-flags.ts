@@ -136,7 +136,7 @@ export const APPROXIMATE = /^(RCPPS|RCPSS|RSQRTPS|RSQRTSS)$/;
 export const TRANSCENDENTAL = /^F(SIN|COS|SINCOS|PTAN|PATAN|2XM1|YL2X|YL2XP1)$/;
 
 /**
- * Forms that cannot be compared instruction by instruction, each with its reason. Their tests are elsewhere or impossible.
+ * Instructions that cannot be compared instruction by instruction, each with its reason. Their tests are elsewhere or impossible.
  */
 export const NOT_COMPARED: readonly { readonly names: RegExp; readonly why: string }[] = [
   { names: /^(SYSCALL|SYSENTER)$/, why: 'enters the kernel under which the oracle runs' },
@@ -148,6 +148,16 @@ export const NOT_COMPARED: readonly { readonly names: RegExp; readonly why: stri
     names: /^(CPUID|RDTSC|RDTSCP|RDRAND|RDSEED|RDPID)$/,
     why: 'gives other results on every processor or at every time',
   },
+  { names: /^INT1$/, why: 'a hypervisor under the oracle may report it with RIP at the instruction' },
   { names: /^(SGDT|SIDT|SLDT|STR|SMSW)$/, why: 'emulated by Linux where UMIP is on' },
   { names: /^(XSAVE|XRSTOR|XGETBV|XSAVEOPT)/, why: 'the set of saved states differs' },
 ];
+
+/** PREFETCHW with a register is #UD on AMD, a NOP on Intel; MOVSXD of 16 bits reads 16 bits on Intel, 32 on AMD. */
+export const VENDOR_SPECIFIC = /^(NOP 0F 0D \/r \S+( o\d\d)? r|MOVSX 63 .* o16 )/;
+
+/** When these fault, processors have done part of their work; they can be restarted all the same. Only the exception is compared. */
+export const PARTLY_DONE_ON_FAULT = /^(PUSHA|POPA|MASKMOV)/;
+
+/** Privileged instructions with operands that may be invalid: #UD or #GP, the hypervisor that emulates them decides. */
+export const REFUSED_ANYHOW = /^mov(From|To)[CD]r$/;
