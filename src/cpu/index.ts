@@ -4,6 +4,7 @@ import { internal } from './isa/internal.ts';
 import { Processor as ProcessorOf, type ProcessorOptions } from './processor.ts';
 
 export { Exit, Privileged, Vector } from './exits.ts';
+export { cpuFeatures, type CpuFeature } from './features.ts';
 export { Flag } from './flags.ts';
 export { Access } from './paging.ts';
 export { Gpr, Segment } from './semantics.ts';
