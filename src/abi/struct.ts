@@ -17,7 +17,8 @@ export interface FieldType<T> {
 }
 
 type Fields = Readonly<Record<string, FieldType<unknown>>>;
-type ValueOfField<F> = F extends FieldType<infer T> ? T : never;
+// From `read` alone: a nested struct's `write` takes less than its value.
+type ValueOfField<F> = F extends { read(view: DataView, at: number): infer T } ? T : never;
 type ValueOfFields<F> = { -readonly [K in keyof F]: ValueOfField<F[K]> };
 
 export interface Struct<F> extends FieldType<ValueOfFields<F>> {

@@ -10,6 +10,8 @@ import type { CrashDump } from './crash-dump.ts';
 export interface Clock {
   /** Nanoseconds since Xen started; also the guests' TSC, whose frequency is 1 GHz by definition. */
   now(): SystemTime;
+  /** CPU time that domain 0's side of the host has used, in nanoseconds; absent where nobody can tell. */
+  cpuTime?(): number;
   /** Unix time at system time 0, in nanoseconds split at the second. */
   readonly bootTime: { readonly seconds: number; readonly nanoseconds: number };
 }

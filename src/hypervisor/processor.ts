@@ -43,17 +43,19 @@ export interface CpuState {
   readonly hasErrorCode: boolean;
   faultAddress: Vaddr;
   readonly instructionsRetired: number;
-  /** Bytes of the instruction that caused the exit. */
-  readonly instructionLength: number;
+  /** Bytes of the instruction that made the exit. */
+  readonly exitLength: number;
   /** Operands of a privileged exit: src/cpu/exits.ts, Privileged, says which. */
   detail(index: number): number;
   /** CR0.TS: the next x87, MMX or SSE instruction raises #NM. */
   taskSwitched: boolean;
   /** CR4.FSGSBASE: RDFSBASE and its kin do not raise #UD. */
   fsGsBaseEnabled: boolean;
+  /** What RDTSCP and RDPID give. */
+  tscAux: number;
   /** Limit of the GDT in bytes, inclusive, and the host address of each of its 16 pages (0: reads as not present). */
   gdtLimit: number;
-  setGdtPage(page: number, at: HostAddress): void;
+  setGdtFrame(page: number, at: HostAddress): void;
   /** Linear base and inclusive limit of the LDT; `ldtLimit` -1: none. */
   ldtBase: Vaddr;
   ldtLimit: number;
@@ -67,6 +69,8 @@ export interface ProcessorShape {
   readonly regionSize: (frameCount: number) => number;
   /** Offset in the region of the word that makes `run` return soon once it is not zero. */
   readonly exitRequest: number;
+  /** Offset in the region of 8 bytes for each frame that are zero while no code of the frame is decoded. */
+  readonly codeMask: number;
 }
 
 export const Gpr = {

@@ -24,7 +24,8 @@ export function populateExtent(domain: Domain, kind: PlatformKind, pages: FreePa
   if (order > MAX_ORDER) return undefined;
   const count = 1 << order;
   if (domain.get('totPages') + count > domain.get('maxPages')) return undefined;
-  const mfn = isFree(domain, pfn, count) && pfn % count === 0 ? pfn : findFree(domain, count);
+  const wished: number = pfn;
+  const mfn = isFree(domain, wished, count) && wished % count === 0 ? wished : findFree(domain, count);
   if (mfn === undefined || !pages.claimPages(count)) return undefined;
   for (let i = 0; i < count; i++) {
     domain.frame(mfn + i).fill(0);

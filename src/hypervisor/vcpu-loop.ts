@@ -7,15 +7,16 @@ import { EVENT_CHECK_EXITS, endPoll, nextDeadline, runTimers } from './timers.ts
 import { enterRunstate, Runstate } from './runstate.ts';
 import type { HypercallTable } from './hypercall.ts';
 import type { Vcpu } from './vcpu.ts';
+import { takeWrites } from './written-frames.ts';
 
 /** Instructions between two looks at the clock: well below a millisecond. */
 const BUDGET = 50_000;
 
 /**
- * How a turn ended. `ran`: there is more to do. `blocked`: nothing to do before `deadline` or a kick. `paused`, `down`:
+ * How a turn ended. `ran`: there is more to do. `yielded`: there is, but others may go first. `blocked`: nothing to do before `deadline` or a kick. `paused`, `down`:
  * nothing before a kick. `ended`: the domain is shutting down or dying; it may come back only from a suspend.
  */
-export type Turn = 'ran' | 'blocked' | 'paused' | 'down' | 'ended';
+export type Turn = 'ran' | 'yielded' | 'blocked' | 'paused' | 'down' | 'ended';
 
 export class VcpuLoop {
   readonly #vcpu: Vcpu;
@@ -49,6 +50,7 @@ export class VcpuLoop {
     if (vcpu.load('online') === 0) return this.#rest('down');
     if (vcpu.load('blocked') !== 0) return this.#rest('blocked');
     if (vcpu.load('pollPort') !== 0) endPoll(vcpu);
+    if (vcpu.load('writtenCount') !== 0) takeWrites(vcpu);
     if (vcpu.load('contextPending') !== 0) {
       vcpu.store('contextPending', 0);
       vcpu.platform.loadContext(vcpu.contextAt);
@@ -58,7 +60,7 @@ export class VcpuLoop {
     vcpu.yielding = false;
     for (let i = 0; i < slices && this.#slice(); i++) runTimers(vcpu);
     vcpu.store('running', 0);
-    return 'ran';
+    return vcpu.yielding ? 'yielded' : 'ran';
   }
 
   #rest(turn: Turn): Turn {

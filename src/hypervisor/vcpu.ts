@@ -12,7 +12,7 @@ import { collectCrash } from './crash-collect.ts';
 import type { Processor } from './processor.ts';
 import { VcpuState } from './state.ts';
 
-type Word = 'wake' | 'running' | 'blocked' | 'online' | 'initialised' | 'contextPending' | 'tlbFlush' | 'nmiPending' | 'pollPort';
+type Word = 'wake' | 'running' | 'blocked' | 'online' | 'initialised' | 'contextPending' | 'tlbFlush' | 'writtenCount' | 'nmiPending' | 'pollPort';
 type Number32 = 'infoAt' | 'infoRegistered' | 'kernelMode' | 'runstate' | 'fifoControlAt' | 'ioplRing' | 'ioBitmapPorts' | 'infoMfn' | 'infoOffset';
 type Double = 'runstateSince' | 'singleshot' | 'period' | 'nextPeriodic' | 'pollTimeout' | 'runstateVa' | 'timeVa' | 'ioBitmapVa';
 

@@ -1,0 +1,107 @@
+/** A worker for each vCPU. One that throws or dies ends its domain and nothing else. */
+import { Worker } from 'node:worker_threads';
+import type { Domain } from '../../hypervisor/domain.ts';
+import type { HostState } from '../../hypervisor/host-state.ts';
+import type { Hypervisor, VcpuRunner } from '../../hypervisor/hypervisor.ts';
+import type { ClockStart } from './clock.ts';
+import type { VcpuMessage, VcpuStart } from './vcpu-messages.ts';
+
+/** A vCPU leaves the guest within a millisecond when its domain dies; a thread that does not is ended from outside. */
+const END_MS = 2000;
+const STACK_MIB = 8;
+
+interface Thread {
+  readonly worker: Worker;
+  readonly ended: Promise<void>;
+}
+
+export class VcpuThreads implements VcpuRunner {
+  readonly #state: HostState;
+  readonly #clock: ClockStart;
+  readonly #module: () => WebAssembly.Module;
+  readonly #threads = new Map<number, Map<number, Thread>>();
+  #hypervisor: Hypervisor | undefined;
+
+  constructor(state: HostState, clock: ClockStart, module: () => WebAssembly.Module) {
+    this.#state = state;
+    this.#clock = clock;
+    this.#module = module;
+  }
+
+  attach(hypervisor: Hypervisor): void {
+    this.#hypervisor = hypervisor;
+  }
+
+  start(domain: Domain, vcpu: number): void {
+    const threads = this.#threads.get(domain.domid) ?? new Map<number, Thread>();
+    this.#threads.set(domain.domid, threads);
+    if (!threads.has(vcpu)) threads.set(vcpu, this.#create(domain, vcpu));
+  }
+
+  async stop(domain: Domain): Promise<void> {
+    const threads = [...(this.#threads.get(domain.domid)?.values() ?? [])];
+    this.#threads.delete(domain.domid);
+    await Promise.all(threads.map(endOf));
+  }
+
+  #create(domain: Domain, vcpu: number): Thread {
+    const { domid } = domain;
+    const hypervisor = this.#hypervisor;
+    if (hypervisor === undefined) throw new Error('vcpu threads: no hypervisor attached');
+    const { maxPages, maxVcpus, maxEvtchnPort, maxGrantFrames } = domain.layout;
+    const workerData: VcpuStart = {
+      domid,
+      vcpu,
+      memory: domain.memory,
+      module: this.#module(),
+      maxPages,
+      maxVcpus,
+      maxEvtchnPort,
+      maxGrantFrames,
+      hostState: this.#state.buffer,
+      clock: this.#clock,
+      thresholds: hypervisor.thresholds,
+    };
+    const worker = new Worker(new URL('./vcpu-worker.ts', import.meta.url), {
+      workerData,
+      name: `d${domid}v${vcpu}`,
+      resourceLimits: { stackSizeMb: STACK_MIB },
+      stdin: false,
+    });
+    worker.on('message', (message: VcpuMessage) => report(hypervisor, domid, vcpu, message));
+    worker.on('error', (error: unknown) => hypervisor.threadDied(domid, vcpu, error instanceof Error ? (error.stack ?? error.message) : String(error)));
+    const ended = new Promise<void>((resolve) => {
+      worker.on('exit', (code) => {
+        // A thread ends by itself when its domain dies, and not before.
+        if (!domain.dying) hypervisor.threadDied(domid, vcpu, `exit code ${code}`);
+        resolve();
+      });
+    });
+    return { worker, ended };
+  }
+}
+
+function report(hypervisor: Hypervisor, domid: number, vcpu: number, message: VcpuMessage): void {
+  switch (message.kind) {
+    case 'log':
+      return hypervisor.log(message.level, message.line);
+    case 'exception':
+      return hypervisor.domainException(domid);
+    case 'crashed':
+      return hypervisor.domainCrashed(message.dump);
+    case 'up':
+      return hypervisor.vcpuUp(domid, message.vcpu);
+    case 'died':
+      return hypervisor.threadDied(domid, vcpu, message.error);
+  }
+}
+
+async function endOf(thread: Thread): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<'late'>((resolve) => {
+    timer = setTimeout(() => resolve('late'), END_MS);
+  });
+  const first = await Promise.race([thread.ended, late]);
+  clearTimeout(timer);
+  if (first === 'late') await thread.worker.terminate();
+}

@@ -1,0 +1,95 @@
+/** The thread of one vCPU: the hypervisor's loop, and sleep when there is nothing to do. */
+import { parentPort, workerData } from 'node:worker_threads';
+import { Processor } from '../../cpu/index.ts';
+import { createVcpuLoop } from '../../hypervisor/create-vcpu.ts';
+import { computeLayout, cpuRegionAt } from '../../hypervisor/domain-memory.ts';
+import { Domain, vcpuThread } from '../../hypervisor/domain.ts';
+import type { Glue } from '../../hypervisor/host-services.ts';
+import { HostState } from '../../hypervisor/host-state.ts';
+import { RateLimit, isLogged } from '../../hypervisor/log-ring.ts';
+import { pvPlatform } from '../../hypervisor/pv/index.ts';
+import { VcpuState } from '../../hypervisor/state.ts';
+import { clockFrom } from './clock.ts';
+import { processorShape } from './processor-shape.ts';
+import type { VcpuMessage, VcpuStart } from './vcpu-messages.ts';
+
+/** Slices in a turn: only a kick or an empty queue ends it earlier. */
+const SLICES = 1000;
+const NS_PER_MS = 1e6;
+/** What SCHEDOP_yield gives to others. */
+const YIELD_MS = 0.05;
+
+const port = parentPort;
+if (port === null) throw new Error('vcpu-worker: not a worker');
+const start = workerData as VcpuStart;
+const post = (message: VcpuMessage): void => port.postMessage(message);
+
+try {
+  run();
+} catch (error) {
+  post({ kind: 'died', error: error instanceof Error ? (error.stack ?? error.message) : String(error) });
+}
+
+function run(): void {
+  const layout = computeLayout({ ...start, processor: processorShape });
+  if (layout === undefined) throw new Error('vcpu-worker: the domain has no layout');
+  const domain = new Domain(start.domid, start.memory, layout, vcpuThread(start.vcpu));
+  const clock = clockFrom(start.clock);
+  const processor = new Processor({
+    memory: start.memory,
+    module: start.module,
+    regionAt: cpuRegionAt(layout, start.vcpu),
+    framesAt: layout.framesAt,
+    frameCount: layout.totalFrames,
+    now: clock.now,
+  });
+  const loop = createVcpuLoop({ domain, vcpu: start.vcpu, processor, clock, glue: createGlue(clock.now), kind: pvPlatform });
+  const wake = (loop.vcpu.at + VcpuState.at.wake) >>> 2;
+  for (;;) {
+    const seen = Atomics.load(domain.i32, wake);
+    const turn = loop.turn(SLICES);
+    switch (turn) {
+      case 'ran':
+        break;
+      case 'yielded':
+        Atomics.wait(domain.i32, wake, seen, YIELD_MS);
+        break;
+      case 'blocked': {
+        const wait = (loop.deadline - clock.now()) / NS_PER_MS;
+        if (wait > 0) Atomics.wait(domain.i32, wake, seen, wait);
+        break;
+      }
+      case 'paused':
+      case 'down':
+        Atomics.wait(domain.i32, wake, seen);
+        break;
+      case 'ended':
+        if (domain.dying) return;
+        Atomics.wait(domain.i32, wake, seen);
+        break;
+      default:
+        throw new Error(`vcpu-worker: turn ended with ${String(turn satisfies never)}`);
+    }
+  }
+}
+
+function createGlue(now: () => number): Glue {
+  const host = new HostState(start.hostState);
+  const limit = new RateLimit();
+  const wants = (level: Parameters<Glue['wants']>[0]): boolean => isLogged(start.thresholds, level);
+  return {
+    log(level, line) {
+      if (!wants(level) || !limit.allow(now())) return;
+      const lost = limit.takeSuppressed();
+      if (lost > 0) post({ kind: 'log', level, line: `printk: ${lost} messages suppressed.` });
+      post({ kind: 'log', level, line });
+    },
+    wants,
+    notifyDom0: (dom0Port) => host.raise(dom0Port),
+    domainException: () => post({ kind: 'exception' }),
+    crashed: (dump) => post({ kind: 'crashed', dump }),
+    vcpuUp: (vcpu) => post({ kind: 'up', vcpu }),
+    claimPages: (count) => host.claimPages(count),
+    releasePages: (count) => host.releasePages(count),
+  };
+}

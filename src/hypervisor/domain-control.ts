@@ -1,0 +1,194 @@
+/** domctl: one domain as domain 0 sees it. Main thread only. */
+import { Errno } from '../abi/errno.ts';
+import { PAGE_SIZE } from '../abi/numbers.ts';
+import type { CreateDomain, DomainControl, DomainInfo, GrantMapping, GuestFrames, ShutdownReason, Symbolizer, VcpuContext, VcpuInfo } from './control.ts';
+import { HypercallError, shutdownReasons } from './control.ts';
+import { vcpuBlock } from './domain-memory.ts';
+import type { Domain } from './domain.ts';
+import { allocUnbound } from './event-channel/lifecycle.ts';
+import { DomainFrames } from './domain-frames.ts';
+import { GrantMappings } from './grant-table/mappings.ts';
+import { seed } from './grant-table/table.ts';
+import type { HypervisorHost } from './hypervisor.ts';
+import { hypercallPage } from './hypercall-page.ts';
+import { populateInitial } from './reservation.ts';
+import { Runstate, runstateOf } from './runstate.ts';
+import { DomainState, VcpuState } from './state.ts';
+import { writeContext } from './vcpu-context.ts';
+
+const PAGES_PER_KIB = 1024 / PAGE_SIZE;
+/** A vCPU leaves the guest within a millisecond; one that does not is stuck in a bug, and the toolstack goes on. */
+const PAUSE_WAIT_MS = 1000;
+
+export class DomainControlOf implements DomainControl {
+  readonly domid: number;
+  readonly frames: GuestFrames;
+  readonly sharedInfoMfn: number;
+  readonly domain: Domain;
+  readonly #host: HypervisorHost;
+  readonly #grants: GrantMappings;
+  symbolize: Symbolizer | undefined;
+  #destroyed: Promise<void> | undefined;
+
+  constructor(domain: Domain, host: HypervisorHost, config: CreateDomain) {
+    this.domid = domain.domid;
+    this.domain = domain;
+    this.frames = new DomainFrames(domain);
+    this.sharedInfoMfn = domain.layout.sharedInfoMfn;
+    this.#host = host;
+    this.#grants = new GrantMappings(domain, host.kind);
+    this.setHandle(config.handle);
+  }
+
+  info(): DomainInfo {
+    const { domain } = this;
+    const { maxVcpus } = domain.layout;
+    let online = 0;
+    let blocked = true;
+    let running = false;
+    let cpuTimeNs = 0;
+    for (let vcpu = 0; vcpu < maxVcpus; vcpu++) {
+      const info = this.#vcpu(vcpu);
+      cpuTimeNs += info.cpuTimeNs;
+      if (!info.online) continue;
+      online++;
+      if (!info.blocked) blocked = false;
+      if (info.running) running = true;
+    }
+    const code = domain.shutdownCode;
+    return {
+      domid: this.domid,
+      handle: domain.u8.slice(domain.at + DomainState.at.handle, domain.at + DomainState.at.handle + 16),
+      dying: domain.dying,
+      shutdown: code !== undefined,
+      paused: domain.pauseCount > 0,
+      blocked,
+      running,
+      ...(code === undefined ? {} : { shutdownReason: code }),
+      totPages: domain.get('totPages'),
+      maxPages: domain.get('maxPages'),
+      sharedInfoMfn: this.sharedInfoMfn,
+      cpuTimeNs,
+      nrOnlineVcpus: online,
+      maxVcpuId: maxVcpus - 1,
+    };
+  }
+
+  vcpuInfo(vcpu: number): VcpuInfo | undefined {
+    return this.domain.hasVcpu(vcpu) ? this.#vcpu(vcpu) : undefined;
+  }
+
+  #vcpu(vcpu: number): VcpuInfo {
+    const { domain } = this;
+    const at = domain.vcpuAt(vcpu);
+    const { state, times } = runstateOf(domain.u32, domain.f64, at, this.#host.clock.now());
+    const online = Atomics.load(domain.i32, (at + VcpuState.at.online) >>> 2) !== 0;
+    return {
+      vcpu,
+      online,
+      blocked: online && state === Runstate.blocked,
+      running: online && state === Runstate.running,
+      cpuTimeNs: Math.round(times[Runstate.running] ?? 0),
+      cpu: vcpu % this.#host.nrCpus,
+    };
+  }
+
+  populate(nrPages: number): void {
+    this.#check(populateInitial(this.domain, this.#host.kind, this.#host.state, nrPages), `populate ${nrPages} pages`);
+    this.#host.kind.populated(this.domain);
+  }
+
+  setMaxMem(kib: number): void {
+    const pages = Math.floor(kib * PAGES_PER_KIB);
+    if (!(pages >= 0) || pages > this.domain.layout.maxPages) throw this.#error(Errno.EINVAL, `max_mem ${kib} KiB`);
+    this.domain.set('maxPages', pages);
+  }
+
+  setHandle(handle: Uint8Array): void {
+    DomainState.write(this.domain.view, this.domain.at, { handle });
+  }
+
+  hypercallInit(mfn: number): void {
+    if (!this.domain.isRam(mfn)) throw this.#error(Errno.EACCES, `hypercall page in frame ${mfn}`);
+    this.domain.frame(mfn).set(hypercallPage());
+    this.frames.wrote(mfn, 0, PAGE_SIZE);
+  }
+
+  allocUnbound(remoteDomid: number): number {
+    return this.#check(allocUnbound(this.domain, remoteDomid), 'alloc_unbound');
+  }
+
+  seedGrant(ref: number, mfn: number): void {
+    if (!this.domain.isRam(mfn)) throw this.#error(Errno.EINVAL, `grant ${ref} of frame ${mfn}`);
+    this.domain.locked(() => seed(this.domain, ref, mfn));
+  }
+
+  grantMap(ref: number, options: { readonly readonly: boolean }): GrantMapping | number {
+    return this.#grants.map(ref, options.readonly);
+  }
+
+  pinL4(mfn: number): void {
+    this.#check(this.#host.kind.pinL4(this.domain, mfn), `pin L4 table in frame ${mfn}`);
+  }
+
+  setVcpuContext(vcpu: number, context: VcpuContext): void {
+    const { domain } = this;
+    if (!domain.hasVcpu(vcpu)) throw this.#error(Errno.EINVAL, `context of vcpu ${vcpu}`);
+    const base = domain.vcpuAt(vcpu);
+    const at = base + vcpuBlock.context;
+    writeContext(domain, at, context);
+    this.#check(
+      domain.locked(() => this.#host.kind.checkContext(domain, at)),
+      `context of vcpu ${vcpu}`,
+    );
+    for (const word of ['initialised', 'contextPending', 'online'] as const) Atomics.store(domain.i32, (base + VcpuState.at[word]) >>> 2, 1);
+  }
+
+  setSymbols(symbolize: Symbolizer): void {
+    this.symbolize = symbolize;
+  }
+
+  /** On return no vCPU of the domain executes guest code. */
+  pause(): void {
+    const { domain } = this;
+    domain.pause();
+    for (let vcpu = 0; vcpu < domain.layout.maxVcpus; vcpu++) {
+      const running = (domain.vcpuAt(vcpu) + VcpuState.at.running) >>> 2;
+      for (let i = 0; i < PAUSE_WAIT_MS && Atomics.load(domain.i32, running) !== 0; i++) Atomics.wait(domain.i32, running, 1, 1);
+    }
+  }
+
+  unpause(): void {
+    if (!this.domain.unpause()) throw this.#error(Errno.EINVAL, 'unpause');
+    for (let vcpu = 0; vcpu < this.domain.layout.maxVcpus; vcpu++) {
+      if (Atomics.load(this.domain.i32, (this.domain.vcpuAt(vcpu) + VcpuState.at.online) >>> 2) !== 0) this.#host.startVcpu(this.domain, vcpu);
+    }
+  }
+
+  shutdown(reason: ShutdownReason): void {
+    if (this.domain.shutDown(shutdownReasons[reason])) this.#host.domainException(this.domid);
+  }
+
+  destroy(): Promise<void> {
+    this.#destroyed ??= this.#kill();
+    return this.#destroyed;
+  }
+
+  async #kill(): Promise<void> {
+    this.domain.die();
+    await this.#host.stopVcpus(this.domain);
+    this.#host.state.releasePages(this.domain.get('totPages'));
+    this.domain.set('totPages', 0);
+    this.#host.forget(this.domid);
+  }
+
+  #error(errno: Errno, what: string): HypercallError {
+    return new HypercallError(errno, `domain ${this.domid}: ${what}`);
+  }
+
+  #check(result: number, what: string): number {
+    if (result < 0) throw this.#error(result as Errno, what);
+    return result;
+  }
+}
+

@@ -1,0 +1,75 @@
+/**
+ * What all threads of a host share beside the domains' memories: domain 0's pending events and the free memory. One
+ * SharedArrayBuffer; vCPU threads set bits and notify, the main thread drains.
+ */
+import type { Port } from '../abi/numbers.ts';
+import type { FreePages } from './reservation.ts';
+
+const DOM0_PORTS = 65536;
+const PENDING_WORDS = DOM0_PORTS / 32;
+const SELECTOR_WORDS = PENDING_WORDS / 32;
+const WAKE = 0;
+const FREE_PAGES = 1;
+const SELECTOR = 16;
+const PENDING = SELECTOR + SELECTOR_WORDS;
+
+export const MAX_DOM0_PORT = DOM0_PORTS - 1;
+
+export class HostState implements FreePages {
+  readonly buffer: SharedArrayBuffer;
+  readonly words: Int32Array;
+  /** The word to wait on for events: it changes with every one. */
+  readonly wakeIndex = WAKE;
+
+  constructor(buffer: SharedArrayBuffer = new SharedArrayBuffer((PENDING + PENDING_WORDS) * 4)) {
+    this.buffer = buffer;
+    this.words = new Int32Array(buffer);
+  }
+
+  // --- domain 0's event channels ----------------------------------------------------------------------------------
+
+  raise(port: Port): void {
+    const word = port >>> 5;
+    const bit = 1 << (port & 31);
+    if ((Atomics.or(this.words, PENDING + word, bit) & bit) !== 0) return;
+    const selected = 1 << (word & 31);
+    if ((Atomics.or(this.words, SELECTOR + (word >>> 5), selected) & selected) !== 0) return;
+    Atomics.add(this.words, WAKE, 1);
+    Atomics.notify(this.words, WAKE);
+  }
+
+  /** Takes all pending ports, lowest first. */
+  drain(onPort: (port: Port) => void): void {
+    for (let group = 0; group < SELECTOR_WORDS; group++) {
+      let selector = Atomics.exchange(this.words, SELECTOR + group, 0);
+      while (selector !== 0) {
+        const low = 31 - Math.clz32(selector & -selector);
+        selector &= selector - 1;
+        const word = group * 32 + low;
+        let pending = Atomics.exchange(this.words, PENDING + word, 0);
+        while (pending !== 0) {
+          onPort(word * 32 + 31 - Math.clz32(pending & -pending));
+          pending &= pending - 1;
+        }
+      }
+    }
+  }
+
+  // --- memory -----------------------------------------------------------------------------------------------------
+
+  get freePages(): number {
+    return Atomics.load(this.words, FREE_PAGES);
+  }
+
+  claimPages(count: number): boolean {
+    for (;;) {
+      const free = Atomics.load(this.words, FREE_PAGES);
+      if (count > free) return false;
+      if (Atomics.compareExchange(this.words, FREE_PAGES, free, free - count) === free) return true;
+    }
+  }
+
+  releasePages(count: number): void {
+    Atomics.add(this.words, FREE_PAGES, count);
+  }
+}

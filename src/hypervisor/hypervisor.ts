@@ -1,0 +1,271 @@
+/**
+ * The hypervisor on the main thread: the list of domains, host-wide accounting, the log, and what sysctl answers. How
+ * vCPUs get to run is the host's affair (VcpuRunner): threads in src/host, steps in steppable-host.ts.
+ */
+import { Errno } from '../abi/errno.ts';
+import { PAGE_SIZE } from '../abi/numbers.ts';
+import { DOMID_FIRST_RESERVED } from '../abi/xen.ts';
+import type { CreateDomain, DomainControl, HypervisorControl, LocalPort, LogLevel, PhysInfo, XenVersion } from './control.ts';
+import { HypercallError } from './control.ts';
+import type { CrashDump } from './crash-dump.ts';
+import { formatCrash } from './crash-dump.ts';
+import { Dom0Control } from './dom0-control.ts';
+import { Dom0Ports } from './dom0-ports.ts';
+import { DomainControlOf } from './domain-control.ts';
+import type { DomainShape } from './domain-memory.ts';
+import { MAX_EVTCHN_PORT, MAX_GRANT_FRAMES, MAX_VCPUS, computeLayout, createMemory } from './domain-memory.ts';
+import { Domain, MAIN_THREAD, vcpuThread } from './domain.ts';
+import { grow } from './grant-table/table.ts';
+import type { Clock } from './host-services.ts';
+import type { HostState } from './host-state.ts';
+import type { LogThresholds } from './log-ring.ts';
+import { LogRing, isLogged, parseThresholds, prefixed } from './log-ring.ts';
+import type { PlatformKind } from './platform.ts';
+import type { ProcessorShape } from './processor.ts';
+import { initialiseSharedInfo } from './shared-info.ts';
+import { TSC_KHZ } from './time.ts';
+import { xenVersion } from './xen-version.ts';
+
+/** What libxl gives a domain that asks for nothing else. */
+const DEFAULT_EVTCHN_PORT = 1023;
+const DEFAULT_GRANT_FRAMES = 64;
+const DEFAULT_DOM0_MIB = 512;
+const PAGES_PER_MIB = 2 ** 20 / PAGE_SIZE;
+
+/** Runs vCPUs. `start` is called again and again for a vCPU that runs already. */
+export interface VcpuRunner {
+  start(domain: Domain, vcpu: number): void;
+  /** Resolves when no thread touches the domain's memory any more. */
+  stop(domain: Domain): Promise<void>;
+}
+
+export interface HypervisorOptions {
+  readonly clock: Clock;
+  readonly kind: PlatformKind;
+  readonly processor: ProcessorShape;
+  readonly state: HostState;
+  readonly runner: VcpuRunner;
+  readonly totalPages: number;
+  readonly nrCpus: number;
+  /** Xen's own command line: `dom0_mem=`, `loglvl=`, `guest_loglvl=` count. */
+  readonly commandLine: string;
+  /** The eight words of CPUID features that `xl info` shows. */
+  readonly hwCap?: readonly number[];
+}
+
+/** What a domain's control asks of the hypervisor. */
+export interface HypervisorHost {
+  readonly clock: Clock;
+  readonly kind: PlatformKind;
+  readonly state: HostState;
+  readonly nrCpus: number;
+  startVcpu(domain: Domain, vcpu: number): void;
+  stopVcpus(domain: Domain): Promise<void>;
+  domainException(domid: number): void;
+  forget(domid: number): void;
+}
+
+export class Hypervisor implements HypervisorControl, HypervisorHost {
+  readonly version: XenVersion;
+  readonly clock: Clock;
+  readonly kind: PlatformKind;
+  readonly state: HostState;
+  readonly nrCpus: number;
+  readonly thresholds: LogThresholds;
+  readonly #options: HypervisorOptions;
+  readonly #dom0: Dom0Control;
+  readonly #domains = new Map<number, DomainControlOf>();
+  readonly #ports: Dom0Ports;
+  readonly #ring = new LogRing();
+  readonly #exceptionCallbacks = new Set<(domid: number) => void>();
+  #lastDomid = 0;
+
+  constructor(options: HypervisorOptions) {
+    this.#options = options;
+    this.clock = options.clock;
+    this.kind = options.kind;
+    this.state = options.state;
+    this.nrCpus = options.nrCpus;
+    this.version = xenVersion(options.commandLine);
+    this.thresholds = parseThresholds(options.commandLine);
+    const dom0Pages = Math.min(dom0Memory(options.commandLine) * PAGES_PER_MIB, options.totalPages);
+    this.state.releasePages(options.totalPages);
+    if (!this.state.claimPages(dom0Pages)) throw new Error('hypervisor: memory of domain 0 exceeds the host');
+    this.#dom0 = new Dom0Control(dom0Pages, options.nrCpus, options.clock);
+    this.#ports = new Dom0Ports(options.state);
+    this.#banner();
+  }
+
+  physInfo(): PhysInfo {
+    const { totalPages, nrCpus, hwCap } = this.#options;
+    return {
+      nrCpus,
+      maxCpuId: nrCpus - 1,
+      nrNodes: 1,
+      coresPerSocket: nrCpus,
+      threadsPerCore: 1,
+      cpuKhz: TSC_KHZ,
+      hwCap: hwCap ?? [0, 0, 0, 0, 0, 0, 0, 0],
+      capabilities: { hvm: false, pv: true, directIo: false, hap: false, shadow: false, grantV1: true, grantV2: true },
+      totalPages,
+      freePages: this.state.freePages,
+      scrubPages: 0,
+      outstandingPages: 0,
+      maxMfn: totalPages - 1,
+    };
+  }
+
+  createDomain(config: CreateDomain): DomainControl {
+    const shape = this.#shape(config);
+    const layout = computeLayout(shape);
+    if (layout === undefined) throw new HypercallError(Errno.ENOMEM, `a domain of ${config.maxMemKiB} KiB`);
+    const domid = this.#freeDomid();
+    let memory: WebAssembly.Memory;
+    try {
+      memory = createMemory(layout);
+    } catch {
+      // The engine has no address space left for it.
+      throw new HypercallError(Errno.ENOMEM, `memory for domain ${domid}`);
+    }
+    const domain = new Domain(domid, memory, layout, MAIN_THREAD);
+    domain.initialise();
+    domain.set('maxGrantVersion', config.maxGrantVersion ?? 2);
+    domain.locked(() => grow(domain, 1));
+    initialiseSharedInfo(domain, this.clock);
+    const control = new DomainControlOf(domain, this, config);
+    this.#lastDomid = domid;
+    this.#domains.set(domid, control);
+    return control;
+  }
+
+  #shape(config: CreateDomain): DomainShape {
+    const maxPages = Math.floor((config.maxMemKiB * 1024) / PAGE_SIZE);
+    const maxEvtchnPort = config.maxEvtchnPort ?? DEFAULT_EVTCHN_PORT;
+    const maxGrantFrames = config.maxGrantFrames ?? DEFAULT_GRANT_FRAMES;
+    const within = (value: number, least: number, most: number): boolean => Number.isInteger(value) && value >= least && value <= most;
+    const valid =
+      within(config.maxVcpus, 1, MAX_VCPUS) && within(maxPages, 1, 2 ** 30) && within(maxEvtchnPort, 1, MAX_EVTCHN_PORT) && within(maxGrantFrames, 1, MAX_GRANT_FRAMES);
+    if (!valid) throw new HypercallError(Errno.EINVAL, 'create a domain');
+    return { maxPages, maxVcpus: config.maxVcpus, maxEvtchnPort, maxGrantFrames, processor: this.#options.processor };
+  }
+
+  domain(domid: number): DomainControl | undefined {
+    return domid === 0 ? this.#dom0 : this.#domains.get(domid);
+  }
+
+  domains(): readonly DomainControl[] {
+    return [this.#dom0, ...[...this.#domains.values()].sort((a, b) => a.domid - b.domid)];
+  }
+
+  bindInterdomain(remoteDomid: number, remotePort: number, onEvent: () => void): LocalPort {
+    const control = this.#domains.get(remoteDomid);
+    if (control === undefined) throw new HypercallError(Errno.ESRCH, `bind to a port of domain ${remoteDomid}`);
+    return this.#ports.bind(control.domain, remotePort, onEvent);
+  }
+
+  /** Runs the handlers of domain 0's pending event channels. The host calls it when the state's wake word changes. */
+  deliverEvents(): void {
+    this.#ports.deliver((error) => this.log('error', `dom0: event handler failed: ${String(error)}`));
+  }
+
+  // --- log --------------------------------------------------------------------------------------------------------
+
+  readConsole(options: { readonly clear?: boolean } = {}): string {
+    const text = this.#ring.read();
+    if (options.clear === true) this.#ring.clear();
+    return text;
+  }
+
+  log(level: LogLevel, line: string): void {
+    if (isLogged(this.thresholds, level)) this.#ring.append(prefixed(line));
+  }
+
+  #banner(): void {
+    const { version } = this;
+    const { totalPages, commandLine, nrCpus } = this.#options;
+    const kib = (totalPages * PAGE_SIZE) / 1024;
+    // Xen prints its first lines at XENLOG_ERR or unconditionally.
+    for (const line of [
+      `Xen version ${version.major}.${version.minor}${version.extraVersion} (${version.compileBy}@${version.compileDomain}) (${version.compiler}) debug=n`,
+      `Command line: ${commandLine}`,
+      `System RAM: ${Math.floor(kib / 1024)}MB (${kib}kB)`,
+      `Detected ${(TSC_KHZ / 1000).toFixed(3)} MHz processor.`,
+      `Brought up ${nrCpus} CPUs`,
+      `Dom0 has maximum ${nrCpus} VCPUs`,
+    ]) {
+      this.#ring.append(prefixed(line));
+    }
+  }
+
+  // --- what the domains' threads report ---------------------------------------------------------------------------
+
+  onDomainException(callback: (domid: number) => void): () => void {
+    this.#exceptionCallbacks.add(callback);
+    return () => this.#exceptionCallbacks.delete(callback);
+  }
+
+  domainException(domid: number): void {
+    for (const callback of [...this.#exceptionCallbacks]) {
+      queueMicrotask(() => {
+        try {
+          callback(domid);
+        } catch (error) {
+          this.log('error', `dom0: exception handler failed: ${String(error)}`);
+        }
+      });
+    }
+  }
+
+  domainCrashed(dump: CrashDump): void {
+    const { major, minor, extraVersion } = this.version;
+    const lines = formatCrash(dump, `${major}.${minor}${extraVersion}`, this.#domains.get(dump.domid)?.symbolize);
+    // Xen prints a crash whatever the guests' log level is.
+    for (const line of lines) this.#ring.append(prefixed(line));
+  }
+
+  /** A vCPU's thread ended by a fault of ours: the domain is lost, the host is not. */
+  threadDied(domid: number, vcpu: number, error: string): void {
+    const control = this.#domains.get(domid);
+    if (control === undefined) return;
+    control.domain.threadEnded(vcpuThread(vcpu));
+    this.#ring.append(prefixed(`d${domid}v${vcpu}: vCPU thread ended: ${error}`));
+    if (control.domain.crash()) this.domainException(domid);
+  }
+
+  startVcpu(domain: Domain, vcpu: number): void {
+    this.#options.runner.start(domain, vcpu);
+  }
+
+  vcpuUp(domid: number, vcpu: number): void {
+    const control = this.#domains.get(domid);
+    if (control !== undefined && !control.domain.dying) this.startVcpu(control.domain, vcpu);
+  }
+
+  stopVcpus(domain: Domain): Promise<void> {
+    return this.#options.runner.stop(domain);
+  }
+
+  forget(domid: number): void {
+    this.#ports.closeAll(domid);
+    this.#domains.delete(domid);
+    this.domainException(domid);
+  }
+
+  /** The next number after the last one given, as Xen: numbers are not reused soon. */
+  #freeDomid(): number {
+    for (let i = 1; i < DOMID_FIRST_RESERVED; i++) {
+      const domid = ((this.#lastDomid + i - 1) % (DOMID_FIRST_RESERVED - 1)) + 1;
+      if (!this.#domains.has(domid)) return domid;
+    }
+    throw new HypercallError(Errno.ENOMEM, 'create a domain');
+  }
+}
+
+const UNITS: Readonly<Record<string, number>> = { k: 1 / 1024, m: 1, g: 1024 };
+
+/** MiB that `dom0_mem=` gives domain 0; without a unit it is KiB (docs/misc/xen-command-line.pandoc). */
+function dom0Memory(commandLine: string): number {
+  const match = /(?:^|\s)dom0_mem=(\d+)([kmgKMG]?)/.exec(commandLine);
+  if (match?.[1] === undefined) return DEFAULT_DOM0_MIB;
+  return Math.floor(Number(match[1]) * (UNITS[(match[2] || 'k').toLowerCase()] ?? 1));
+}
