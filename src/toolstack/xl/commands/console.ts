@@ -1,0 +1,43 @@
+/** `xl console` */
+import { attempt, findDomain, readArguments, type Invocation } from '../command.ts';
+import { runConsole } from '../console-session.ts';
+
+/** EINVAL and ENOENT, which xenconsole exits with. */
+const exitInvalid = 22;
+const exitNoConsole = 2;
+
+export async function run(invocation: Invocation): Promise<number> {
+  const { err } = invocation;
+  const { valueOf, arguments: given } = await readArguments(invocation, { short: 'n:t:' }, 1);
+  const type = valueOf('t') ?? 'pv';
+  if (!['pv', 'serial', 'vuart'].includes(type)) {
+    err('console type supported are: pv, serial, vuart');
+    return 1;
+  }
+  const domid = await findDomain(invocation, given[0] ?? '');
+  if (domid === 0) {
+    err("Can't specify Domain-0");
+    return exitInvalid;
+  }
+  const client = await invocation.daemon();
+  const { domains } = await client.call('list', { domid });
+  if (domains.length === 0) {
+    err(`libxl: error: libxl_dom.c:37:libxl__domain_type: unable to get domain type for domid=${domid}`);
+    err('Unable to attach console');
+    return 1;
+  }
+  if (type !== 'pv' || Number(valueOf('n') ?? 0) !== 0) {
+    err('xenconsole: Could not read tty from store: No such file or directory');
+    return exitNoConsole;
+  }
+  let failure: number | undefined;
+  await runConsole(
+    client,
+    async () => {
+      failure = await attempt(invocation, () => client.call('attachConsole', { domid }));
+      if (failure !== undefined) client.onClosed();
+    },
+    { input: process.stdin, output: process.stdout },
+  );
+  return failure === undefined ? 0 : exitNoConsole;
+}

@@ -1,0 +1,65 @@
+/**
+ * A terminal, or whatever standard input and output are, connected to a domain's console. First comes what the domain has printed so
+ * far. Ctrl-] leaves, also when it comes from a pipe; the end of standard input does not: output goes on until the domain ends.
+ */
+import type { ReadStream } from 'node:tty';
+import type { DaemonClient } from '../daemon/client.ts';
+
+/** Ctrl-] */
+export const escapeByte = 0x1d;
+
+export interface ConsoleStreams {
+  readonly input: NodeJS.ReadStream;
+  readonly output: NodeJS.WriteStream;
+}
+
+/** Resolves when the user leaves, the console ends, or the daemon does. The client is attached to the console already. */
+export async function runConsole(
+  client: DaemonClient,
+  attach: () => Promise<void>,
+  streams: ConsoleStreams,
+): Promise<void> {
+  const { input, output } = streams;
+  const raw = input.isTTY === true && output.isTTY === true ? (input as ReadStream) : undefined;
+  let finish: () => void = () => undefined;
+  const finished = new Promise<void>((resolve) => (finish = resolve));
+  client.onData = (bytes) => {
+    if (output.write(bytes)) return;
+    // A reader that is slow stops the daemon too, which then keeps its place in the scroll-back.
+    client.pause();
+    output.once('drain', () => client.resume());
+  };
+  client.onEvent = ({ end }) => {
+    if (end === true) finish();
+  };
+  client.onClosed = () => finish();
+  const onInput = (bytes: Buffer): void => {
+    const leave = bytes.indexOf(escapeByte);
+    const typed = leave < 0 ? bytes : bytes.subarray(0, leave);
+    if (typed.length > 0 && !client.send(typed)) {
+      input.pause();
+      void client.whenDrained().then(() => input.resume());
+    }
+    if (leave >= 0) finish();
+  };
+  // `xl console web | head` must not leave a stack trace.
+  const onOutputError = (): void => finish();
+  output.on('error', onOutputError);
+  raw?.setRawMode(true);
+  try {
+    await attach();
+    input.on('data', onInput);
+    input.on('error', ignore);
+    await finished;
+  } finally {
+    raw?.setRawMode(false);
+    input.off('data', onInput);
+    input.off('error', ignore);
+    input.pause();
+    output.off('error', onOutputError);
+  }
+}
+
+function ignore(): void {
+  // Standard input cannot be read: there is nothing to type.
+}
