@@ -6,14 +6,14 @@ const at = XenconsInterface.at;
 type Index = 'in_cons' | 'in_prod' | 'out_cons' | 'out_prod';
 
 export class ConsoleFrontend {
-  readonly #page: Uint8Array;
+  readonly page: Uint8Array;
   readonly #words: DataView;
   readonly #domain: FakeDomain;
   readonly #port: number;
 
   constructor(domain: FakeDomain, mfn: number, port: number) {
-    this.#page = domain.frames.view(mfn);
-    this.#words = new DataView(this.#page.buffer, this.#page.byteOffset, this.#page.byteLength);
+    this.page = domain.frames.view(mfn);
+    this.#words = new DataView(this.page.buffer, this.page.byteOffset, this.page.byteLength);
     this.#domain = domain;
     this.#port = port;
   }
@@ -22,7 +22,7 @@ export class ConsoleFrontend {
   put(text: string): number {
     const prod = this.word('out_prod');
     const count = Math.min(text.length, XENCONS_OUT_SIZE - ((prod - this.word('out_cons')) >>> 0));
-    for (let i = 0; i < count; i++) this.#page[at.out + ((prod + i) % XENCONS_OUT_SIZE)] = text.charCodeAt(i);
+    for (let i = 0; i < count; i++) this.page[at.out + ((prod + i) % XENCONS_OUT_SIZE)] = text.charCodeAt(i);
     this.setWord('out_prod', prod + count);
     return count;
   }
@@ -41,7 +41,7 @@ export class ConsoleFrontend {
   take(max = Infinity): string {
     const cons = this.word('in_cons');
     const count = Math.min((this.word('in_prod') - cons) >>> 0, max);
-    const bytes = Array.from({ length: count }, (_, i) => this.#page[at.in + ((cons + i) % XENCONS_IN_SIZE)] ?? 0);
+    const bytes = Array.from({ length: count }, (_, i) => this.page[at.in + ((cons + i) % XENCONS_IN_SIZE)] ?? 0);
     this.setWord('in_cons', cons + count);
     this.signal();
     return String.fromCharCode(...bytes);

@@ -1,4 +1,3 @@
-export { initDom0 } from './init-dom0.ts';
 export { XenstoreError, type Cancellation, type UntilOptions, type Xenstore, type XenstoreView } from './client.ts';
 export { dom0, type Caller } from './permissions.ts';
 export { defaultQuotas, type Quotas } from './quota.ts';

@@ -43,10 +43,13 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const startTime = clock.now();
   const onError = (error: unknown): void =>
     log(error instanceof Error ? (error.stack ?? error.message) : String(error));
-  const xenstored = new Xenstored(host, { onError });
+  // Through the event loop, so that a guest that never stops talking does not keep clients and other guests waiting.
+  const scheduler = { defer: (task: () => void) => void setImmediate(task) };
+  const xenstored = new Xenstored(host, { scheduler, onError });
   const xs = xenstored.client();
   initialise(xs, (host.domain(0)?.info().totPages ?? 0) * 4);
   const consoles = new Consoles(host, xs, {
+    scheduler,
     openLog: (name) => openConsoleLog(run.logs, name),
     tty: (console) => `${run.socket}:${console.domid}`,
   });
