@@ -44,7 +44,7 @@ export interface CpuState {
   faultAddress: Vaddr;
   readonly instructionsRetired: number;
   /** Bytes of the instruction that made the exit. */
-  readonly exitLength: number;
+  readonly instructionLength: number;
   /** Operands of a privileged exit: src/cpu/exits.ts, Privileged, says which. */
   detail(index: number): number;
   /** CR0.TS: the next x87, MMX or SSE instruction raises #NM. */
@@ -55,7 +55,7 @@ export interface CpuState {
   tscAux: number;
   /** Limit of the GDT in bytes, inclusive, and the host address of each of its 16 pages (0: reads as not present). */
   gdtLimit: number;
-  setGdtFrame(page: number, at: HostAddress): void;
+  setGdtPage(page: number, at: HostAddress): void;
   /** Linear base and inclusive limit of the LDT; `ldtLimit` -1: none. */
   ldtBase: Vaddr;
   ldtLimit: number;

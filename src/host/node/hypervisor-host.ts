@@ -5,7 +5,7 @@ import { processorModule } from '../../cpu/index.ts';
 import type { HypervisorControl } from '../../hypervisor/control.ts';
 import { HostState } from '../../hypervisor/host-state.ts';
 import { Hypervisor } from '../../hypervisor/hypervisor.ts';
-import { pvPlatform } from '../../hypervisor/pv/index.ts';
+import { pvPlatform } from './pv-platform.ts';
 import { clockFrom, startClock } from './clock.ts';
 import { processorShape } from './processor-shape.ts';
 import { VcpuThreads } from './vcpu-threads.ts';

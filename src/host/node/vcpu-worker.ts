@@ -7,7 +7,7 @@ import { Domain, vcpuThread } from '../../hypervisor/domain.ts';
 import type { Glue } from '../../hypervisor/host-services.ts';
 import { HostState } from '../../hypervisor/host-state.ts';
 import { RateLimit, isLogged } from '../../hypervisor/log-ring.ts';
-import { pvPlatform } from '../../hypervisor/pv/index.ts';
+import { pvPlatform } from './pv-platform.ts';
 import { VcpuState } from '../../hypervisor/state.ts';
 import { clockFrom } from './clock.ts';
 import { processorShape } from './processor-shape.ts';
