@@ -1,4 +1,5 @@
 import type { InstructionGroup } from '../instruction-set.ts';
+import { sseArithmetic } from './sse-arithmetic.ts';
 import { sseInteger } from './sse-integer.ts';
 import { sseMove } from './sse-move.ts';
 import { sseShift } from './sse-shift.ts';
@@ -6,4 +7,4 @@ import { sseShuffle } from './sse-shuffle.ts';
 import { sseState } from './sse-state.ts';
 
 /** MMX, SSE to SSE4.2, AES-NI, PCLMULQDQ and SHA. */
-export const sse: readonly InstructionGroup[] = [sseMove, sseInteger, sseShift, sseShuffle, sseState];
+export const sse: readonly InstructionGroup[] = [sseMove, sseInteger, sseShift, sseShuffle, sseState, sseArithmetic];

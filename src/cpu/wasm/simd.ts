@@ -1,5 +1,6 @@
 import { I32, I64, instruction, simdOpcode, V128, type Value } from './value.ts';
 
+// prettier-ignore
 /** Numbers of vector instructions whose result is a vector (core specification, "Vector Instructions"). */
 const VECTOR = {
   'i8x16.swizzle': 0x0e, 'i8x16.splat': 0x0f, 'i16x8.splat': 0x10, 'i32x4.splat': 0x11, 'i64x2.splat': 0x12,
@@ -39,7 +40,7 @@ const VECTOR = {
   'i32x4.extmul_low_i16x8_u': 0xbe, 'i32x4.extmul_high_i16x8_u': 0xbf,
   'i64x2.extend_low_i32x4_s': 0xc7, 'i64x2.extend_low_i32x4_u': 0xc9,
   'i64x2.shl': 0xcb, 'i64x2.shr_s': 0xcc, 'i64x2.shr_u': 0xcd,
-  'i64x2.add': 0xce, 'i64x2.sub': 0xd1, 'i64x2.mul': 0xd5, 'i64x2.eq': 0xd6, 'i64x2.lt_s': 0xd8, 'i64x2.gt_s': 0xd9,
+  'i64x2.add': 0xce, 'i64x2.sub': 0xd1, 'i64x2.mul': 0xd5, 'i64x2.eq': 0xd6, 'i64x2.lt_s': 0xd8, 'i64x2.gt_s': 0xd9, 'i64x2.ge_s': 0xdb,
   'f32x4.sqrt': 0xe3, 'f32x4.add': 0xe4, 'f32x4.sub': 0xe5, 'f32x4.mul': 0xe6, 'f32x4.div': 0xe7,
   'f32x4.pmin': 0xea, 'f32x4.pmax': 0xeb,
   'f64x2.sqrt': 0xef, 'f64x2.add': 0xf0, 'f64x2.sub': 0xf1, 'f64x2.mul': 0xf2, 'f64x2.div': 0xf3,
@@ -53,8 +54,15 @@ export const simd = (name: VectorOp, ...args: readonly Value[]): V128 => V128.op
 
 /** Vector instructions whose result is an integer. */
 const REDUCTION = {
-  'v128.any_true': 0x53, 'i8x16.all_true': 0x63, 'i8x16.bitmask': 0x64, 'i16x8.all_true': 0x83, 'i16x8.bitmask': 0x84,
-  'i32x4.all_true': 0xa3, 'i32x4.bitmask': 0xa4, 'i64x2.all_true': 0xc3, 'i64x2.bitmask': 0xc4,
+  'v128.any_true': 0x53,
+  'i8x16.all_true': 0x63,
+  'i8x16.bitmask': 0x64,
+  'i16x8.all_true': 0x83,
+  'i16x8.bitmask': 0x84,
+  'i32x4.all_true': 0xa3,
+  'i32x4.bitmask': 0xa4,
+  'i64x2.all_true': 0xc3,
+  'i64x2.bitmask': 0xc4,
 } as const;
 
 export const reduce = (name: keyof typeof REDUCTION, v: V128): I32 => new I32(simdOpcode(REDUCTION[name]), [v]);
@@ -74,7 +82,11 @@ export const shuffle = (a: V128, b: V128, lanes: readonly number[]): V128 => {
 
 /** A shuffle by units of `bytes`: n-th unit of a, then of b. */
 export const shuffleUnits = (bytes: number, a: V128, b: V128, units: readonly number[]): V128 =>
-  shuffle(a, b, units.flatMap((n) => Array.from({ length: bytes }, (_, i) => n * bytes + i)));
+  shuffle(
+    a,
+    b,
+    units.flatMap((n) => Array.from({ length: bytes }, (_, i) => n * bytes + i)),
+  );
 
 export const vectorOf = (bytes: readonly number[]): V128 => {
   if (bytes.length !== 16) throw new Error('a vector has 16 bytes');
