@@ -127,9 +127,11 @@ function place(elf: ElfFile, notes: XenNotes, physStart: number, physEnd: number
 function checkAddresses(kernel: PvKernel): void {
   const { virtBase, virtStart, virtEnd, entry, initP2m, hypercallPage } = kernel;
   const inKernel = (va: number): boolean => va >= virtStart && va < virtEnd;
-  if (virtBase % PAGE_SIZE !== 0 || (initP2m ?? 0) % PAGE_SIZE !== 0) throw new ElfError('base addresses must be page aligned');
+  if (virtBase % PAGE_SIZE !== 0 || (initP2m ?? 0) % PAGE_SIZE !== 0)
+    throw new ElfError('base addresses must be page aligned');
   if (virtStart < virtBase || !inKernel(entry)) throw new ElfError('ERROR: ELF start or entries are out of bounds');
-  if (!isGuests(virtBase, virtEnd)) throw new ElfError(`the kernel asks for addresses that Xen owns (${hex(virtBase)})`);
+  if (!isGuests(virtBase, virtEnd))
+    throw new ElfError(`the kernel asks for addresses that Xen owns (${hex(virtBase)})`);
   if (initP2m !== undefined) {
     if (inKernel(initP2m)) throw new ElfError('ERROR: P->M table base is out of bounds');
     if (!isGuests(initP2m, initP2m)) throw new ElfError('ERROR: P->M table base lies where Xen owns the addresses');

@@ -69,7 +69,8 @@ export class PageTablePlan {
     this.#l4 ??= next++;
     for (const { level, bits } of LEVELS) {
       const known = this.#tables[level];
-      for (let r = region(mapping.from, bits); r <= region(mapping.to, bits); r++) if (!known.has(r)) known.set(r, next++);
+      for (let r = region(mapping.from, bits); r <= region(mapping.to, bits); r++)
+        if (!known.has(r)) known.set(r, next++);
     }
     this.#mappings.push(mapping);
   }

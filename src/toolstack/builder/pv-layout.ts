@@ -103,7 +103,8 @@ function planFirstMapping(
   let pages = fixed;
   for (;;) {
     const virtPgtabEnd = Math.ceil((allocEnd + pages * PAGE_SIZE) / MAP_ALIGN) * MAP_ALIGN;
-    if (!isGuests(virtBase, virtPgtabEnd)) throw outOfMemory('the first mapping does not fit behind the kernel', 'alloc_pgtables_pv');
+    if (!isGuests(virtBase, virtPgtabEnd))
+      throw outOfMemory('the first mapping does not fit behind the kernel', 'alloc_pgtables_pv');
     const count = countTables(tables, virtBase, virtPgtabEnd - 1, 0, nrPages, log);
     pages = count + fixed;
     if (allocEnd + pages * PAGE_SIZE <= virtPgtabEnd) return { count, virtPgtabEnd };
@@ -126,7 +127,10 @@ function countTables(
   let total = tables.hasL4 ? 0 : 1;
   for (const { bits, from: first, to: last, tables: needed } of tables.count(from, to)) {
     const mask = address48(2 ** bits - 1);
-    domainBuilder(log, `count_pgtables: ${mask}/${bits}: ${address48(first)} -> ${address48(last)}, ${needed} table(s)`);
+    domainBuilder(
+      log,
+      `count_pgtables: ${mask}/${bits}: ${address48(first)} -> ${address48(last)}, ${needed} table(s)`,
+    );
     total += needed;
   }
   return total;

@@ -59,12 +59,16 @@ export function unmetRequirement(notes: XenNotes): string | undefined {
     return `ERROR: Will only load images built for the generic loader, this one is for "${loader}"`;
   }
   const feature = notes.requiredFeatures.find((name) => UNAVAILABLE_FEATURES.includes(name));
-  return feature === undefined ? undefined : `the kernel requires the feature ${feature}, which a PV domain does not have`;
+  return feature === undefined
+    ? undefined
+    : `the kernel requires the feature ${feature}, which a PV domain does not have`;
 }
 
 function notesOfSections(elf: ElfFile): ElfNote[] {
   const sections = elfSections(elf.bytes);
-  const notes = sections.filter((section) => section.type === SHT_NOTE).flatMap((section) => parseNotes(section.content));
+  const notes = sections
+    .filter((section) => section.type === SHT_NOTE)
+    .flatMap((section) => parseNotes(section.content));
   const ours = notes.filter(isXens);
   if (ours.length === 0 && sections.some((section) => section.name === LEGACY_SECTION)) {
     throw new ElfError(

@@ -158,7 +158,12 @@ export class Apt {
           } else if (error.code === 'ENOENT') {
             reject(new GuestFilesError(`${program} is not there: this needs a Debian machine`, { hint: HINT }));
           } else {
-            const reason = stderr.trim().split('\n').filter((line) => line.startsWith('E:')).join(' ') || error.message;
+            const reason =
+              stderr
+                .trim()
+                .split('\n')
+                .filter((line) => line.startsWith('E:'))
+                .join(' ') || error.message;
             reject(new GuestFilesError(`${program} failed: ${reason}`, { hint: HINT, cause: 'exit' }));
           }
         },

@@ -7,7 +7,7 @@ import type { Cache } from './cache.ts';
 import { debData } from './deb.ts';
 import { GuestFilesError } from './guest-files-error.ts';
 import type { OnProgress } from './progress.ts';
-import { tarEntries } from './tar.ts';
+import { tarEntries, type TarHeader } from './tar.ts';
 
 const PACKAGE = 'busybox-static';
 const PATHS: readonly string[] = ['bin/busybox', 'usr/bin/busybox'];
@@ -18,17 +18,17 @@ export async function fetchBusybox(architecture: Architecture, cache: Cache, onP
     const apt = new Apt(cache, architecture, onProgress);
     const wanted = await apt.show(PACKAGE);
     const deb = await cache.withScratch(async (scratch) => readFile(await apt.download(wanted, scratch)));
+    const isBusybox = ({ name, type }: TarHeader): boolean => type === 'file' && PATHS.includes(name);
+    let busybox: Uint8Array | undefined;
     try {
-      const isBusybox = ({ name, type }: { name: string; type: string }): boolean => type === 'file' && PATHS.includes(name);
-      for (const { content } of tarEntries(debData(deb), isBusybox)) {
-        await writeFile(join(draft, 'busybox'), content);
-        return { package: wanted.name, version: wanted.version };
-      }
+      busybox = tarEntries(debData(deb), isBusybox).next().value?.content;
     } catch (cause) {
       if (cause instanceof CorruptData) throw new GuestFilesError(`${PACKAGE}: ${cause.message}`, { cause });
       throw cause;
     }
-    throw new GuestFilesError(`the package ${PACKAGE} has no busybox in it`);
+    if (busybox === undefined) throw new GuestFilesError(`the package ${PACKAGE} has no busybox in it`);
+    await writeFile(join(draft, 'busybox'), busybox);
+    return { package: wanted.name, version: wanted.version };
   });
   return join(folder, 'busybox');
 }

@@ -43,7 +43,10 @@ try {
   if (error instanceof XenError) {
     console.error(`guest-files: ${error.message}${error.hint === undefined ? '' : `\n${error.hint}`}`);
     process.exitCode = error.exitCode;
-  } else if (error instanceof TypeError && (error as NodeJS.ErrnoException).code?.startsWith('ERR_PARSE_ARGS') === true) {
+  } else if (
+    error instanceof TypeError &&
+    (error as NodeJS.ErrnoException).code?.startsWith('ERR_PARSE_ARGS') === true
+  ) {
     console.error(`guest-files: ${error.message}\n${USAGE}`);
     process.exitCode = 2;
   } else {

@@ -31,7 +31,9 @@ export async function makeInitramfs(
   const busybox32 = options.busybox32 === true ? await fetchBusybox('i386', cache, onProgress) : undefined;
   const extra = Object.entries(options.extraFiles ?? {});
 
-  const inputs = createHash('sha256').update(`${kernel.release}\n${kernel.digest}\n${await checksum(busybox)}\n${initScript}`);
+  const inputs = createHash('sha256').update(
+    `${kernel.release}\n${kernel.digest}\n${await checksum(busybox)}\n${initScript}`,
+  );
   if (busybox32 !== undefined) inputs.update(`32 ${await checksum(busybox32)}\n`);
   for (const [path, { content, executable }] of extra) {
     inputs.update(`${path} ${executable === true ? 'x' : '-'} ${createHash('sha256').update(content).digest('hex')}\n`);
@@ -52,7 +54,21 @@ export async function makeInitramfs(
 }
 
 function basicEntries(release: string): CpioEntry[] {
-  const folders = ['proc', 'sys', 'dev', 'run', 'tmp', 'root', 'etc', 'bin', 'sbin', 'mnt', 'usr/bin', 'usr/sbin', 'var'];
+  const folders = [
+    'proc',
+    'sys',
+    'dev',
+    'run',
+    'tmp',
+    'root',
+    'etc',
+    'bin',
+    'sbin',
+    'mnt',
+    'usr/bin',
+    'usr/sbin',
+    'var',
+  ];
   return [
     ...folders.map((path) => ({ path, kind: { type: 'folder' } as const })),
     // The kernel opens it before anything is mounted.
@@ -73,7 +89,10 @@ function basicEntries(release: string): CpioEntry[] {
 async function moduleEntries(kernel: GuestKernel): Promise<CpioEntry[]> {
   const folder = `lib/modules/${kernel.release}`;
   const modules = await Promise.all(
-    kernel.modules.map(async (path) => ({ path, ...readModule(path, await readFile(join(kernel.modulesFolder, path))) })),
+    kernel.modules.map(async (path) => ({
+      path,
+      ...readModule(path, await readFile(join(kernel.modulesFolder, path))),
+    })),
   );
   const pathOf = new Map(modules.map(({ name, path }) => [name, path]));
   const dependsOf = new Map(modules.map(({ name, depends }) => [name, depends]));
@@ -93,7 +112,10 @@ async function moduleEntries(kernel: GuestKernel): Promise<CpioEntry[]> {
   const dep = modules.map(({ name, path }) => `${[`${path}:`, ...closure(name)].join(' ')}\n`);
   const alias = modules.flatMap(({ name, aliases }) => aliases.map((pattern) => `alias ${pattern} ${name}\n`));
   return [
-    ...modules.map(({ path, bytes }) => ({ path: `${folder}/${path}`, kind: { type: 'file', content: bytes } as const })),
+    ...modules.map(({ path, bytes }) => ({
+      path: `${folder}/${path}`,
+      kind: { type: 'file', content: bytes } as const,
+    })),
     file(`${folder}/modules.dep`, dep.join('')),
     file(`${folder}/modules.alias`, alias.join('')),
   ];

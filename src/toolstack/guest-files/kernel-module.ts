@@ -31,7 +31,8 @@ export function readModule(path: string, file: Uint8Array): KernelModule {
   try {
     modinfo = elfSections(bytes).find((section) => section.name === '.modinfo')?.content;
   } catch (cause) {
-    if (cause instanceof ElfError) throw new CorruptData(`the kernel module ${path} is damaged: ${cause.message}`, { cause });
+    if (cause instanceof ElfError)
+      throw new CorruptData(`the kernel module ${path} is damaged: ${cause.message}`, { cause });
     throw cause;
   }
   const entries = new TextDecoder()

@@ -29,17 +29,14 @@ const fields = {
   prefix: { at: 345, length: 155 },
 } as const;
 
-export function* tarEntries(
-  pieces: Iterable<Uint8Array>,
-  wanted: (header: TarHeader) => boolean,
-): Generator<TarEntry> {
+export function* tarEntries(pieces: Iterable<Uint8Array>, wanted: (header: TarHeader) => boolean): Generator<TarEntry, undefined> {
   const input = new PieceReader(pieces);
   let longName: string | undefined;
   let longLink: string | undefined;
   for (;;) {
     const block = input.take(BLOCK);
     if (block === undefined) throw new CorruptData('the tar archive ends without its end mark');
-    if (block.every((byte) => byte === 0)) return;
+    if (block.every((byte) => byte === 0)) return undefined;
     verifyChecksum(block);
     const size = numberField(block, 'size');
     const type = textField(block, 'type');

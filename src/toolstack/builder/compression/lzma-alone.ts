@@ -20,8 +20,9 @@ export function unlzma(input: Uint8Array, maxSize: number): Uint8Array {
   let out = new Uint8Array(isSized ? size : Math.min(maxSize, input.length * 8));
   let pos = 0;
   while (decoder.decode(input, input.length, out, pos, out.length, 0) === 'full') {
-    if (isSized && decoder.finished) return out;
-    if (isSized || out.length === maxSize) throw new CorruptData('LZMA data is longer than it says');
+    // An end marker may follow all the same; there is no checksum that would be worth looking for.
+    if (isSized) return out;
+    if (out.length === maxSize) throw new CorruptData(`LZMA data unpacks to more than ${maxSize} bytes`);
     pos = out.length;
     const grown = new Uint8Array(Math.min(maxSize, 2 * out.length));
     grown.set(out);

@@ -98,7 +98,14 @@ export class LzmaDecoder {
    * Decodes until `out` is filled up to `outEnd`, or an end marker comes. `dictStart` is where the oldest byte lies that
    * a match may reach.
    */
-  decode(input: Uint8Array, inEnd: number, out: Uint8Array, outPos: number, outEnd: number, dictStart: number): LzmaStop {
+  decode(
+    input: Uint8Array,
+    inEnd: number,
+    out: Uint8Array,
+    outPos: number,
+    outEnd: number,
+    dictStart: number,
+  ): LzmaStop {
     const probs = this.#probs;
     const lc = this.#lc;
     const lcShift = 8 - lc;

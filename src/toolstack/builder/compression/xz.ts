@@ -97,7 +97,8 @@ function* block(
     produced = whole.length;
     yield whole;
   }
-  if (plainSize !== undefined && plainSize !== produced) throw new CorruptData('xz block has another size than it says');
+  if (plainSize !== undefined && plainSize !== produced)
+    throw new CorruptData('xz block has another size than it says');
   if (packedSize !== undefined && packedSize !== lzma2.at - headerEnd - 4) {
     throw new CorruptData('xz block has another packed size than it says');
   }

@@ -1,8 +1,8 @@
 /** A stand-in for the hypervisor in tests of the builder: memory, and a record of what was asked. */
-import { Errno } from '../../abi/errno.ts';
-import { PAGE_SIZE } from '../../abi/numbers.ts';
-import type { BuildTarget } from './pv-builder.ts';
-import { HypercallError, type GuestFrames, type VcpuContext } from '../../hypervisor/control.ts';
+import { Errno } from '../../../abi/errno.ts';
+import { PAGE_SIZE } from '../../../abi/numbers.ts';
+import type { BuildTarget } from '../pv-builder.ts';
+import { HypercallError, type GuestFrames, type VcpuContext } from '../../../hypervisor/control.ts';
 
 export class FakeDomain implements BuildTarget {
   readonly domid = 5;
