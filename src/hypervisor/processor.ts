@@ -43,7 +43,7 @@ export interface CpuState {
   readonly hasErrorCode: boolean;
   faultAddress: Vaddr;
   readonly instructionsRetired: number;
-  /** Bytes of the instruction that made the exit. */
+  /** Bytes of the instruction that caused the exit. */
   readonly instructionLength: number;
   /** Operands of a privileged exit: src/cpu/exits.ts, Privileged, says which. */
   detail(index: number): number;

@@ -1,0 +1,179 @@
+/** HYPERVISOR_mmu_update, update_va_mapping and update_va_mapping_otherdomain. After xen/arch/x86/mm.c. */
+import { Errno } from '../../abi/errno.ts';
+import { PTE } from '../../abi/arch-x86/page-table.ts';
+import { MMU, MmuUpdate, UVMF } from '../../abi/arch-x86/mmu.ts';
+import { signedOf } from '../../abi/numbers.ts';
+import type { HypercallArguments, HypercallRow } from '../hypercall.ts';
+import { full } from '../hypercall.ts';
+import { DOMID_IO, DOMID_SELF, checkOwner } from './foreign-domain.ts';
+import type { GuestWords } from './guest-words.ts';
+import { setM2p } from './m2p.ts';
+import { PGT } from './page-type.ts';
+import type { PvVcpu } from './pv-vcpu.ts';
+import { addressOkay } from './pv-vcpu.ts';
+import { flushVcpus } from './vcpu-mask.ts';
+
+export const MMU_UPDATE_PREEMPTED = 0x8000_0000;
+/** Requests between two moments at which other threads get the domain's lock. */
+const BATCH = 256;
+
+export class MmuUpdates {
+  readonly #pv: PvVcpu;
+  readonly #words: GuestWords;
+
+  constructor(pv: PvVcpu, words: GuestWords) {
+    this.#pv = pv;
+    this.#words = words;
+  }
+
+  rows(): readonly HypercallRow[] {
+    return [
+      {
+        nr: 1,
+        name: 'mmu_update',
+        args: ['mmu_update *reqs', 'count', 'unsigned *done_out', 'foreigndom'],
+        support: full,
+        run: (_, args) => this.#pv.settled(this.mmuUpdate(args.num(0), args.u32(1), args.num(2), args.u32(3))),
+      },
+      {
+        nr: 14,
+        name: 'update_va_mapping',
+        args: ['va', 'u64 val', 'enum update_va_mapping_flags'],
+        support: full,
+        run: (_, args) => this.#pv.settled(this.updateVaMapping(args)),
+      },
+      {
+        nr: 22,
+        name: 'update_va_mapping_otherdomain',
+        args: ['va', 'u64 val', 'enum update_va_mapping_flags', 'domid'],
+        support: full,
+        run: (_, args) => {
+          const error = checkOwner(this.#pv.domain, args.u32(3) & 0xffff);
+          return error !== 0 ? error : this.#pv.settled(this.updateVaMapping(args));
+        },
+      },
+    ];
+  }
+
+  mmuUpdate(reqs: number, countArgument: number, doneOut: number, foreign: number): number {
+    const { domain, vcpu } = this.#pv;
+    const count = (countArgument & ~MMU_UPDATE_PREEMPTED) >>> 0;
+    if (!vcpu.guest.allowed(reqs, count * MmuUpdate.size)) return Errno.EFAULT;
+    const tables = foreign >>> 16;
+    if (tables !== 0 && tables - 1 !== domain.domid) return tables - 1 === 0 ? Errno.EPERM : Errno.ESRCH;
+    const owner = foreign & 0xffff;
+    // Mapping MMIO space is refused frame by frame, since there is none that the domain may use.
+    if (owner !== DOMID_SELF && owner !== DOMID_IO) {
+      const error = checkOwner(domain, owner);
+      if (error !== 0) return error;
+    }
+    let done = 0;
+    let error = 0;
+    while (done < count && error === 0 && !domain.dying) {
+      const end = Math.min(count, done + BATCH);
+      domain.lock();
+      try {
+        for (; done < end; done++) {
+          error = this.#words.fetch(reqs + done * MmuUpdate.size, 4) ? this.#update(owner === DOMID_IO) : Errno.EFAULT;
+          if (error !== 0) break;
+        }
+      } finally {
+        domain.unlock();
+      }
+    }
+    if (doneOut !== 0) vcpu.guest.writeU32(doneOut, done);
+    return error;
+  }
+
+  /** One request, in `#words`. */
+  #update(io: boolean): number {
+    const ptr = this.#words.lo(0);
+    const ptrHi = this.#words.lo(1);
+    const lo = this.#words.lo(2);
+    const hi = this.#words.lo(3);
+    const { tables, domain } = this.#pv;
+    const { types } = tables;
+    const mfn = ptrHi === 0 ? ptr >>> 12 : -1;
+    const cmd = ptr & 7;
+    switch (cmd) {
+      case MMU.NORMAL_PT_UPDATE:
+      case MMU.PT_UPDATE_PRESERVE_AD:
+      case MMU.PT_UPDATE_NO_TRANSLATE: {
+        if (!types.getPage(mfn)) return Errno.EINVAL;
+        const error = this.#updateEntry(mfn, (ptr & 0xff8) >>> 3, lo, hi, cmd === MMU.PT_UPDATE_PRESERVE_AD, io);
+        types.putPage(mfn);
+        return error;
+      }
+      case MMU.MACHPHYS_UPDATE:
+        if (!types.getPage(mfn)) return Errno.EINVAL;
+        setM2p(domain, mfn, lo, hi);
+        types.putPage(mfn);
+        return 0;
+      default:
+        return Errno.ENOSYS;
+    }
+  }
+
+  #updateEntry(mfn: number, slot: number, lo: number, hi: number, preserveAd: boolean, io: boolean): number {
+    const { tables, domain, processor } = this.#pv;
+    const type = tables.types.typeInUse(mfn);
+    switch (type) {
+      case PGT.l1_page_table:
+        if (io && (lo & PTE.P) !== 0) return Errno.EPERM;
+        return tables.modL1(tables.entriesOf(mfn) + slot * 2, lo, hi, preserveAd);
+      case PGT.l2_page_table:
+      case PGT.l3_page_table:
+      case PGT.l4_page_table:
+        return io ? Errno.EINVAL : tables.modTable(mfn, type, slot, lo, hi, preserveAd);
+      case PGT.seg_desc_page:
+        return Errno.EINVAL;
+      default: {
+        // An ordinary frame: a plain store, as long as it may be written.
+        if (tables.getType(mfn, PGT.writable_page) !== 0) return Errno.EINVAL;
+        const e = tables.entriesOf(mfn) + slot * 2;
+        domain.i32[e] = lo;
+        domain.i32[e + 1] = hi;
+        processor.frameWritten(mfn, slot * 8, 8);
+        tables.putType(mfn);
+        return 0;
+      }
+    }
+  }
+
+  updateVaMapping(args: HypercallArguments): number {
+    const { domain, tlb } = this.#pv;
+    const va = signedOf(args.lo[0] ?? 0, args.hi[0] ?? 0);
+    domain.lock();
+    let error: number;
+    try {
+      error = this.#updateVa(va, args.lo[1] ?? 0, args.hi[1] ?? 0);
+    } finally {
+      domain.unlock();
+    }
+    if (error !== 0) return error;
+    const flags = args.lo[2] ?? 0;
+    const page = (flags & UVMF.FLUSHTYPE_MASK) === UVMF.INVLPG ? va : undefined;
+    if (page === undefined && (flags & UVMF.FLUSHTYPE_MASK) !== UVMF.TLB_FLUSH) return 0;
+    const where = flags & ~UVMF.FLUSHTYPE_MASK;
+    if ((args.hi[2] ?? 0) === 0 && where === UVMF.LOCAL) {
+      if (page === undefined) tlb.flushLocal();
+      else tlb.flushPageLocal(page);
+      return 0;
+    }
+    if ((args.hi[2] ?? 0) === 0 && where === UVMF.ALL) {
+      if (page === undefined) tlb.flushAll();
+      else tlb.flushPageAll(page);
+      return 0;
+    }
+    return flushVcpus(this.#pv, signedOf(where, args.hi[2] ?? 0), page) ? 0 : Errno.EFAULT;
+  }
+
+  /** The L1 entry that maps `va` in the kernel's tables, changed. */
+  #updateVa(va: number, lo: number, hi: number): number {
+    if (!addressOkay(va)) return Errno.EINVAL;
+    const { tables, state } = this.#pv;
+    const e = tables.findL1Entry(state.word('cr3'), va);
+    if (e < 0 || tables.types.typeInUse(tables.frameOfEntry(e)) !== PGT.l1_page_table) return Errno.EINVAL;
+    return tables.modL1(e, lo, hi, false);
+  }
+}
