@@ -52,7 +52,13 @@ export class CodeCache {
    * Registers a block. `pieces` are the host address ranges of its bytes: one, or two when it lies in two pages.
    * @returns the host pages that hold code only from now on
    */
-  add(host: number, mode: number, op: number, end: number, pieces: readonly (readonly [first: number, last: number])[]): number[] {
+  add(
+    host: number,
+    mode: number,
+    op: number,
+    end: number,
+    pieces: readonly (readonly [first: number, last: number])[],
+  ): number[] {
     this.#next = end;
     this.#count++;
     const entry = this.#entry(host, mode);
@@ -89,8 +95,10 @@ export class CodeCache {
         kept.push(block);
         continue;
       }
-      for (let op = block.op; op < block.end; op += Op.size) this.#memory.setUint32(op + Op.handler, this.#staleHandler, true);
-      if (this.#memory.getUint32(block.key + BlockTable.op, true) === block.op) this.#memory.setUint32(block.key + BlockTable.op, 0, true);
+      for (let op = block.op; op < block.end; op += Op.size)
+        this.#memory.setUint32(op + Op.handler, this.#staleHandler, true);
+      if (this.#memory.getUint32(block.key + BlockTable.op, true) === block.op)
+        this.#memory.setUint32(block.key + BlockTable.op, 0, true);
     }
     this.#setMask(page, 0, 0);
     if (kept.length === 0) this.#pages.delete(page);

@@ -235,7 +235,10 @@ export class CpuState {
     view.setUint16(at + 2, this.#get32(S.x87Status) | (top << 11), true);
     view.setUint8(at + 4, this.#get32(S.x87Tags));
     view.setUint16(at + 6, this.#get32(S.x87Opcode), true);
-    for (const [to, from] of [[8, S.x87Ip], [16, S.x87Dp]] as const) {
+    for (const [to, from] of [
+      [8, S.x87Ip],
+      [16, S.x87Dp],
+    ] as const) {
       view.setUint32(at + to, this.#get32(from), true);
       view.setUint32(at + to + 4, this.#get32(from + 4), true);
     }
@@ -253,7 +256,10 @@ export class CpuState {
     this.#set32(S.x87Top, top);
     this.#set32(S.x87Tags, view.getUint8(at + 4));
     this.#set32(S.x87Opcode, view.getUint16(at + 6, true));
-    for (const [from, to] of [[8, S.x87Ip], [16, S.x87Dp]] as const) {
+    for (const [from, to] of [
+      [8, S.x87Ip],
+      [16, S.x87Dp],
+    ] as const) {
       this.#set32(to, view.getUint32(at + from, true));
       this.#set32(to + 4, view.getUint32(at + from + 4, true));
     }
@@ -263,7 +269,8 @@ export class CpuState {
       for (let n = 0; n < 12; n += 4) this.#set32(to + n, view.getUint32(at + 32 + i * 16 + n, true));
       this.#set32(to + 8, view.getUint16(at + 32 + i * 16 + 8, true));
     }
-    for (let i = 0; i < 16; i++) for (let n = 0; n < 16; n += 4) this.#set32(S.xmm + i * 32 + n, view.getUint32(at + 160 + i * 16 + n, true));
+    for (let i = 0; i < 16; i++)
+      for (let n = 0; n < 16; n += 4) this.#set32(S.xmm + i * 32 + n, view.getUint32(at + 160 + i * 16 + n, true));
   }
 
   #copyOut(view: DataView, to: number, from: number, bytes: number): void {

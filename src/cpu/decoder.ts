@@ -9,7 +9,16 @@ export const MAX_LENGTH = 15;
 const SEGMENT_PREFIX: Readonly<Record<number, number>> = { 0x26: 0, 0x2e: 1, 0x36: 2, 0x3e: 3, 0x64: 4, 0x65: 5 };
 
 /** Sixteen-bit addressing (SDM Vol. 2A, "16-Bit Addressing Forms"): base and index register numbers, -1 for none. */
-const ADDRESS16 = [[3, 6], [3, 7], [5, 6], [5, 7], [6, -1], [7, -1], [5, -1], [3, -1]] as const;
+const ADDRESS16 = [
+  [3, 6],
+  [3, 7],
+  [5, 6],
+  [5, 7],
+  [6, -1],
+  [7, -1],
+  [5, -1],
+  [3, -1],
+] as const;
 
 const gprSlot = (n: number): number => S.gpr + n * 8;
 const segmentSlot = (n: number): number => S.segmentBase + n * 8;
@@ -143,7 +152,15 @@ export class Decoder {
         this.#rex = opcode;
         opcode = this.#byte();
         // A REX prefix counts only directly before the opcode.
-        if (opcode === 0x66 || opcode === 0x67 || opcode === 0xf0 || opcode === 0xf2 || opcode === 0xf3 || SEGMENT_PREFIX[opcode] !== undefined || (opcode & 0xf0) === 0x40) {
+        if (
+          opcode === 0x66 ||
+          opcode === 0x67 ||
+          opcode === 0xf0 ||
+          opcode === 0xf2 ||
+          opcode === 0xf3 ||
+          SEGMENT_PREFIX[opcode] !== undefined ||
+          (opcode & 0xf0) === 0x40
+        ) {
           this.#rex = 0;
           continue;
         }
@@ -161,8 +178,7 @@ export class Decoder {
         map = opcode === 0x38 ? 2 : 3;
         opcode = this.#byte();
       }
-    }
-    else if ((opcode === 0xc4 || opcode === 0xc5) && (this.#long || this.#peek() >= 0xc0)) {
+    } else if ((opcode === 0xc4 || opcode === 0xc5) && (this.#long || this.#peek() >= 0xc0)) {
       // VEX (SDM Vol. 2A, "The VEX Prefix"): R, X, B inverted; W, map and the mandatory prefix inside. Other prefixes must be absent.
       if (this.#rex !== 0 || operandSize || repeat !== 0 || lock) return false;
       let last = this.#byte();
@@ -215,11 +231,19 @@ export class Decoder {
         if (form.exact >= 0 && (modrm < form.exact || modrm >= form.exact + form.exactCount)) continue;
       }
       const mod = form.modrm ? (modrm >= 0xc0 ? 'r' : 'm') : form.operands.some((o) => o.letter === 'O') ? 'm' : 'r';
-      this.#width = rexW || (this.#long && form.defaultSize === 'f64') ? 64 : operandSize && form.prefix !== '66' ? 16 : this.#long && form.defaultSize === 'd64' ? 64 : 32;
+      this.#width =
+        rexW || (this.#long && form.defaultSize === 'f64')
+          ? 64
+          : operandSize && form.prefix !== '66'
+            ? 16
+            : this.#long && form.defaultSize === 'd64'
+              ? 64
+              : 32;
       if (operandSize && form.prefix === '66' && !rexW) this.#width = 32;
       this.#address = this.#long ? (addressSize ? 32 : 64) : addressSize ? 16 : 32;
       const rep = row.instruction.rep ? (repeat === 0xf3 ? 1 : repeat === 0xf2 ? 2 : 0) : 0;
-      const handler = row.handlers[variantNumber(this.#width, mod, lock, rep, this.#long ? 64 : 32, this.#address === 64 ? 64 : 32)];
+      const handler =
+        row.handlers[variantNumber(this.#width, mod, lock, rep, this.#long ? 64 : 32, this.#address === 64 ? 64 : 32)];
       if (handler === undefined) continue;
       return this.#operands(row, handler, mod);
     }
@@ -345,7 +369,14 @@ export class Decoder {
     else {
       const first = form.operands[0];
       const integer = first !== undefined && 'EGRZBMfixed'.includes(first.letter);
-      const width = first?.letter === 'I' ? (spec.size === 16 || (spec.size === 8 && form.operands.length > 1) ? 16 : this.#width) : integer ? firstWidth : 8;
+      const width =
+        first?.letter === 'I'
+          ? spec.size === 16 || (spec.size === 8 && form.operands.length > 1)
+            ? 16
+            : this.#width
+          : integer
+            ? firstWidth
+            : 8;
       if (width < 64) hi = 0;
       if (width === 16) lo &= 0xffff;
       if (width === 8) lo &= 0xff;
@@ -411,7 +442,8 @@ export class Decoder {
         if (mod === 1) d.disp = (this.#byte() << 24) >> 24;
         else if (mod === 2) d.disp = this.#dword();
       }
-      if (this.#address === 32) d.prelude = this.#long ? (d.ripRelative ? this.#ea.rip : this.#ea.a32Flat) : this.#ea.a32;
+      if (this.#address === 32)
+        d.prelude = this.#long ? (d.ripRelative ? this.#ea.rip : this.#ea.a32Flat) : this.#ea.a32;
     }
     d.segment = isLea ? S.zero : this.#segmentOr(defaultSegment);
   }

@@ -1,6 +1,6 @@
 import type { Code, Fn } from './wasm/code.ts';
 import type { ModuleBuilder } from './wasm/module.ts';
-import { I32, I64, ValType } from './wasm/value.ts';
+import { I32, type I64, ValType } from './wasm/value.ts';
 import { Exit, Vector } from './exits.ts';
 import { Access, NOT_CANONICAL, type Paging } from './paging.ts';
 import { BlockTable, JumpCache, Op, Region, S } from './state-layout.ts';
@@ -43,7 +43,10 @@ export function defineDispatch(m: ModuleBuilder, paging: Paging): Dispatch {
     // A non-canonical address is a stack fault when the stack segment is the one used (SDM Vol. 1, "Canonical Addressing").
     c.if(vcpu.load32(S.hasErrorCode).eq(NOT_CANONICAL), () => {
       const base = c.let(op.load16U(Op.base));
-      const stack = base.eq(S.gpr + 4 * 8).or(base.eq(S.gpr + 5 * 8)).and(op.load16U(Op.segment).eq(S.zero));
+      const stack = base
+        .eq(S.gpr + 4 * 8)
+        .or(base.eq(S.gpr + 5 * 8))
+        .and(op.load16U(Op.segment).eq(S.zero));
       c.store32(vcpu, I32.of(1), S.hasErrorCode);
       c.if(stack, () => c.store32(vcpu, I32.of(Vector.SS), S.vector));
     });

@@ -2,7 +2,27 @@ import type { Operand } from './semantics.ts';
 
 /** How an operand is encoded; letters of SDM Vol. 2D, Appendix A, "Key to Abbreviations", and Z for a register in the opcode's low bits. */
 export type OperandLetter =
-  | 'E' | 'G' | 'M' | 'R' | 'Z' | 'I' | 'J' | 'O' | 'B' | 'X' | 'S' | 'C' | 'D' | 'V' | 'W' | 'U' | 'P' | 'Q' | 'N' | 'ST' | 'fixed';
+  | 'E'
+  | 'G'
+  | 'M'
+  | 'R'
+  | 'Z'
+  | 'I'
+  | 'J'
+  | 'O'
+  | 'B'
+  | 'X'
+  | 'S'
+  | 'C'
+  | 'D'
+  | 'V'
+  | 'W'
+  | 'U'
+  | 'P'
+  | 'Q'
+  | 'N'
+  | 'ST'
+  | 'fixed';
 
 export interface OperandSpec {
   readonly letter: OperandLetter;
@@ -35,12 +55,31 @@ export interface Form {
 }
 
 const SIZES: Readonly<Record<string, number | 'v' | 'z' | 'y'>> = {
-  b: 8, w: 16, d: 32, q: 64, v: 'v', z: 'z', y: 'y',
-  dq: 128, x: 128, ps: 128, pd: 128, ss: 32, sd: 64, pi: 64, t: 80, '': 0,
+  b: 8,
+  w: 16,
+  d: 32,
+  q: 64,
+  v: 'v',
+  z: 'z',
+  y: 'y',
+  dq: 128,
+  x: 128,
+  ps: 128,
+  pd: 128,
+  ss: 32,
+  sd: 64,
+  pi: 64,
+  t: 80,
+  '': 0,
 };
 
 const FIXED: Readonly<Record<string, readonly [register: number, size: number | 'v']>> = {
-  AL: [0, 8], CL: [1, 8], AX: [0, 16], DX: [2, 16], EAX: [0, 32], rAX: [0, 'v'],
+  AL: [0, 8],
+  CL: [1, 8],
+  AX: [0, 16],
+  DX: [2, 16],
+  EAX: [0, 32],
+  rAX: [0, 'v'],
 };
 
 /**
@@ -56,7 +95,11 @@ export function parseForm(text: string): Form {
   if (vex) words.shift();
   const first = words[0] ?? '';
   const escapes = words[1] === '0F';
-  if (first === 'NP' || first === 'NFx' || ((first === '66' || first === 'F2' || first === 'F3') && (escapes || words.length > 1 && isByte(words[1])))) {
+  if (
+    first === 'NP' ||
+    first === 'NFx' ||
+    ((first === '66' || first === 'F2' || first === 'F3') && (escapes || (words.length > 1 && isByte(words[1]))))
+  ) {
     prefix = first as Form['prefix'];
     words.shift();
   }
@@ -64,7 +107,7 @@ export function parseForm(text: string): Form {
   let map = 0;
   if (bytes[0] === '0F' && bytes.length > 1) {
     bytes.shift();
-    const second = bytes.length > 1 ? bytes[0] : undefined;
+    const second = bytes.length > 1 ? bytes.at(0) : undefined;
     map = second === '38' ? 2 : second === '3A' ? 3 : 1;
     if (map !== 1) bytes.shift();
   }
@@ -131,7 +174,9 @@ export const sizeOf = (spec: OperandSpec, width: number): number => {
 };
 
 export const dependsOnWidth = (form: Form): boolean =>
-  form.operands.length === 0 || form.operands[0]?.letter === 'I' || form.operands.some((o) => typeof o.size === 'string');
+  form.operands.length === 0 ||
+  form.operands[0]?.letter === 'I' ||
+  form.operands.some((o) => typeof o.size === 'string');
 
 /** Whether ModRM may name memory, a register, or both. */
 export function modKinds(form: Form): readonly ('r' | 'm')[] {

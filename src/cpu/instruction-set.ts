@@ -2,7 +2,16 @@ import type { Fn } from './wasm/code.ts';
 import { ModuleBuilder } from './wasm/module.ts';
 import { ValType } from './wasm/value.ts';
 import { defineDispatch, type Dispatch } from './dispatch.ts';
-import { dependsOnWidth, type Form, modKinds, type OperandLetter, opcodesOf, operandOf, parseForm, sizeOf } from './form.ts';
+import {
+  dependsOnWidth,
+  type Form,
+  modKinds,
+  type OperandLetter,
+  opcodesOf,
+  operandOf,
+  parseForm,
+  sizeOf,
+} from './form.ts';
 import { definePaging, type Paging } from './paging.ts';
 import { type Operand, Semantics, type Variant } from './semantics.ts';
 
@@ -44,8 +53,17 @@ export interface InstructionGroup {
 }
 
 /** Variant numbers of a form: which handler for which prefixes. */
-export const variantNumber = (width: number, mod: 'r' | 'm', lock: boolean, rep: number, mode: 64 | 32, address: 64 | 32): number =>
-  (((((width === 64 ? 2 : width === 32 ? 1 : 0) * 2 + (mod === 'm' ? 1 : 0)) * 2 + (lock ? 1 : 0)) * 3 + rep) * 2 + (mode === 32 ? 1 : 0)) * 2 +
+export const variantNumber = (
+  width: number,
+  mod: 'r' | 'm',
+  lock: boolean,
+  rep: number,
+  mode: 64 | 32,
+  address: 64 | 32,
+): number =>
+  (((((width === 64 ? 2 : width === 32 ? 1 : 0) * 2 + (mod === 'm' ? 1 : 0)) * 2 + (lock ? 1 : 0)) * 3 + rep) * 2 +
+    (mode === 32 ? 1 : 0)) *
+    2 +
   (address === 32 ? 1 : 0);
 
 const REPS = ['none', 'rep', 'repne'] as const;
@@ -89,7 +107,8 @@ export function buildInstructionSet(groups: readonly InstructionGroup[], interna
     return fn;
   };
   const everything = [internal, ...groups];
-  for (const group of everything) for (const h of group.helpers ?? []) helpers.set(h.name, h.define(m, { paging, dispatch, helper }));
+  for (const group of everything)
+    for (const h of group.helpers ?? []) helpers.set(h.name, h.define(m, { paging, dispatch, helper }));
 
   const handlerIndex = new Map<string, number>();
   const handlerNames: string[] = [];
@@ -156,7 +175,12 @@ const specificity = (form: Form): number =>
   (form.w === undefined && !form.noRexB ? 0 : 1);
 
 function handlerKey(instruction: Pick<Instruction, 'name'>, v: Variant, operands: readonly Operand[]): string {
-  const marks = [v.mode === 32 ? '@32' : '', v.address === 32 ? '@a32' : '', v.lock ? '+lock' : '', v.rep === 'none' ? '' : `+${v.rep}`];
+  const marks = [
+    v.mode === 32 ? '@32' : '',
+    v.address === 32 ? '@a32' : '',
+    v.lock ? '+lock' : '',
+    v.rep === 'none' ? '' : `+${v.rep}`,
+  ];
   return `${instruction.name}/${v.width}:${operands.map((o) => o.kind + o.bits).join()}${marks.join('')}`;
 }
 
@@ -175,7 +199,10 @@ function encode(
         const operands = form.operands.map((spec, i) => operandOf(spec, i, width, mod));
         const first = operands[0];
         const firstSpec = form.operands[0];
-        const effective = !dependsOnWidth(form) && first && firstSpec ? normalWidth(first, firstSpec.letter, sizeOf(firstSpec, width)) : width;
+        const effective =
+          !dependsOnWidth(form) && first && firstSpec
+            ? normalWidth(first, firstSpec.letter, sizeOf(firstSpec, width))
+            : width;
         for (const lock of [false, true]) {
           if (lock && (!instruction.lock || first?.kind !== 'm')) continue;
           for (const [repNumber, rep] of REPS.entries()) {
@@ -188,7 +215,11 @@ function encode(
                 lock,
                 rep,
               };
-              handlers[variantNumber(width, mod, lock, repNumber, mode, address)] = handlerFor(instruction, variant, operands);
+              handlers[variantNumber(width, mod, lock, repNumber, mode, address)] = handlerFor(
+                instruction,
+                variant,
+                operands,
+              );
             }
           }
         }

@@ -69,13 +69,7 @@ export function definePaging(m: ModuleBuilder, codeWritten: Fn<undefined>): Pagi
       c.return(I32.of(0));
     });
     const user = c.let(vcpu.load32(S.space));
-    const error = c.let(
-      access
-        .eq(Access.write)
-        .shl(1)
-        .or(user.shl(2))
-        .or(access.eq(Access.execute).shl(4)),
-    );
+    const error = c.let(access.eq(Access.write).shl(1).or(user.shl(2)).or(access.eq(Access.execute).shl(4)));
     const failed = (bits: number): void =>
       c.return(c.call(fault, vcpu, I32.of(Vector.PF), va, bits === 0 ? error : error.or(bits)));
     const framesAt = c.let(vcpu.load32(S.framesAt));
@@ -84,10 +78,8 @@ export function definePaging(m: ModuleBuilder, codeWritten: Fn<undefined>): Pagi
     c.if(table.get.eqz(), () => failed(0));
     const rights = c.variable(i64, I64.of(P | W | U)); // intersection over the levels
     const nx = c.variable(i64, I64.of(0)); // union over the levels
-    const entryAt: I32[] = [];
     const host = c.variable(i32, I32.of(0));
     const slots = [39, 30, 21, 12].map(() => c.variable(i32, I32.of(0)));
-    void entryAt;
     c.block((mapped) => {
       [39, 30, 21, 12].forEach((shift, level) => {
         const slot = slots[level];
@@ -136,7 +128,14 @@ export function definePaging(m: ModuleBuilder, codeWritten: Fn<undefined>): Pagi
       c.if(last.get.load64().and(D).eqz(), () => c.drop(last.get.atomicOr64(I64.of(D))));
     });
     const page = c.let(va.and(~0xfffn));
-    const entry = c.let(vcpu.load32(S.tlb).add(va.shrU(7).wrap().and((Tlb.entries - 1) << 5)));
+    const entry = c.let(
+      vcpu.load32(S.tlb).add(
+        va
+          .shrU(7)
+          .wrap()
+          .and((Tlb.entries - 1) << 5),
+      ),
+    );
     // Another page had this entry: its other tags must not survive with the new host address.
     c.if(entry.load32(Tlb.host).ne(host.get), () => {
       for (const tag of [Tlb.read, Tlb.write, Tlb.execute]) c.store64(entry, I64.of(-1), tag);
@@ -160,7 +159,14 @@ export function definePaging(m: ModuleBuilder, codeWritten: Fn<undefined>): Pagi
     const vcpu = c.param(i32, 0);
     const va = c.param(i64, 1);
     const access = c.param(i32, 2);
-    const entry = c.let(vcpu.load32(S.tlb).add(va.shrU(7).wrap().and((Tlb.entries - 1) << 5)));
+    const entry = c.let(
+      vcpu.load32(S.tlb).add(
+        va
+          .shrU(7)
+          .wrap()
+          .and((Tlb.entries - 1) << 5),
+      ),
+    );
     c.if(entry.add(access.shl(3)).load64().eq(va.and(~0xfffn)), () => {
       c.return(entry.load32(Tlb.host).or(va.wrap().and(0xfff)));
     });
@@ -215,9 +221,7 @@ export function definePaging(m: ModuleBuilder, codeWritten: Fn<undefined>): Pagi
       const firstPiece = c.let(host.and(0xfff).shrU(6));
       const lastPiece = c.let(host.and(0xfff).add(bytes).sub(1).shrU(6));
       // Bits first…last of the mask: (2 << last) - (1 << first); 2 << 63 is 0, as it has to be.
-      const touched = I64.of(2)
-        .shl(lastPiece.extendU())
-        .sub(I64.of(1).shl(firstPiece.extendU()));
+      const touched = I64.of(2).shl(lastPiece.extendU()).sub(I64.of(1).shl(firstPiece.extendU()));
       c.if(mask.and(touched).ne(0), () => c.do(codeWritten, host, bytes));
     });
   });
@@ -269,7 +273,12 @@ export function definePaging(m: ModuleBuilder, codeWritten: Fn<undefined>): Pagi
       vcpu
         .add(Region.tlbAt)
         .add(space.mul(Region.tlbSet))
-        .add(va.shrU(7).wrap().and((Tlb.entries - 1) << 5)),
+        .add(
+          va
+            .shrU(7)
+            .wrap()
+            .and((Tlb.entries - 1) << 5),
+        ),
     );
     for (const tag of [Tlb.read, Tlb.write, Tlb.execute]) c.store64(entry, I64.of(-1), tag);
     c.memoryFill(

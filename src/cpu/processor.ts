@@ -173,7 +173,7 @@ export class Processor {
 
   copyFromGuest(va: Vaddr, length: number): Uint8Array | undefined {
     const out = new Uint8Array(length);
-    for (let done = 0; done < length; ) {
+    for (let done = 0; done < length;) {
       const host = this.translate(va + done, 'read');
       if (host === 0) return undefined;
       const piece = Math.min(length - done, 4096 - ((host - this.#framesAt) & 4095));
@@ -184,7 +184,7 @@ export class Processor {
   }
 
   copyToGuest(va: Vaddr, bytes: Uint8Array): boolean {
-    for (let done = 0; done < bytes.length; ) {
+    for (let done = 0; done < bytes.length;) {
       const host = this.translate(va + done, 'write');
       if (host === 0) return false;
       const piece = Math.min(bytes.length - done, 4096 - ((host - this.#framesAt) & 4095));
@@ -270,7 +270,13 @@ export class Processor {
       lastByte = pageEnd - 4096 + off - 1;
       if (d.ends) break;
     }
-    const pieces: [number, number][] = second === 0 ? [[host, lastByte]] : [[host, pageEnd - 1], [second, second + off - 4097]];
+    const pieces: [number, number][] =
+      second === 0
+        ? [[host, lastByte]]
+        : [
+            [host, pageEnd - 1],
+            [second, second + off - 4097],
+          ];
     for (const page of this.#cache.add(host, mode, start, to, pieces)) this.#exports.protectFrame(this.regionAt, page);
     return true;
   }

@@ -39,10 +39,11 @@ interface Descriptor {
 }
 
 /** Thrown inside this file only: the instruction faults. */
-class Fault {
+class Fault extends Error {
   readonly vector: number;
   readonly errorCode: number;
   constructor(vector: number, errorCode: number) {
+    super('segment fault');
     this.vector = vector;
     this.errorCode = errorCode;
   }
@@ -138,8 +139,10 @@ const operations: Readonly<Record<number, (p: Processor) => void>> = {
     const d = visible(p, p.state.detail(1), SYSTEM_LSL);
     answer(p, d, d ? limitOf(d) : 0);
   },
-  [SegmentOperation.verr]: (p) => verify(p, (access) => (access & Type.code) === 0 || (access & Type.writableOrReadable) !== 0),
-  [SegmentOperation.verw]: (p) => verify(p, (access) => (access & Type.code) === 0 && (access & Type.writableOrReadable) !== 0),
+  [SegmentOperation.verr]: (p) =>
+    verify(p, (access) => (access & Type.code) === 0 || (access & Type.writableOrReadable) !== 0),
+  [SegmentOperation.verw]: (p) =>
+    verify(p, (access) => (access & Type.code) === 0 && (access & Type.writableOrReadable) !== 0),
 };
 
 const LONG = 1 << 21;
@@ -188,7 +191,8 @@ function loadDataSegment(p: Processor, segment: number, selector: number): void 
   if (!d) throw new Fault(Vector.GP, code);
   const isCode = (d.access & Type.code) !== 0;
   const conforming = isCode && (d.access & Type.conformingOrDown) !== 0;
-  if ((d.access & Type.user) === 0 || (isCode && (d.access & Type.writableOrReadable) === 0)) throw new Fault(Vector.GP, code);
+  if ((d.access & Type.user) === 0 || (isCode && (d.access & Type.writableOrReadable) === 0))
+    throw new Fault(Vector.GP, code);
   if (!conforming && d.dpl < Math.max(CPL, selector & 3)) throw new Fault(Vector.GP, code);
   if ((d.access & Type.present) === 0) throw new Fault(Vector.NP, code);
   touch(p, d);
@@ -202,7 +206,8 @@ function loadStackSegment(p: Processor, selector: number, toLong: boolean): void
   const code = selector & ~3;
   const d = descriptor(p, selector);
   if (!d || (selector & 3) !== CPL || d.dpl !== CPL) throw new Fault(Vector.GP, code);
-  if ((d.access & (Type.user | Type.code | Type.writableOrReadable)) !== (Type.user | Type.writableOrReadable)) throw new Fault(Vector.GP, code);
+  if ((d.access & (Type.user | Type.code | Type.writableOrReadable)) !== (Type.user | Type.writableOrReadable))
+    throw new Fault(Vector.GP, code);
   if ((d.access & Type.present) === 0) throw new Fault(Vector.SS, code);
   touch(p, d);
   p.state.setSelector(SS, selector);
@@ -245,7 +250,8 @@ function visible(p: Processor, selector: number, system: ReadonlySet<number>): D
   const d = descriptor(p, selector & 0xffff);
   if (!d) return undefined;
   if ((d.access & Type.user) === 0 && !system.has(d.access & 15)) return undefined;
-  const conforming = (d.access & (Type.user | Type.code | Type.conformingOrDown)) === (Type.user | Type.code | Type.conformingOrDown);
+  const conforming =
+    (d.access & (Type.user | Type.code | Type.conformingOrDown)) === (Type.user | Type.code | Type.conformingOrDown);
   return conforming || d.dpl >= Math.max(CPL, selector & 3) ? d : undefined;
 }
 
@@ -304,7 +310,11 @@ function offsetOf(lo: number, hi: number, bits: number): Vaddr {
 }
 
 const takeOffset = (view: DataView, at: number, bytes: number): Vaddr =>
-  bytes === 8 ? offsetOf(view.getUint32(at, true), view.getUint32(at + 4, true), 64) : bytes === 4 ? view.getUint32(at, true) : view.getUint16(at, true);
+  bytes === 8
+    ? offsetOf(view.getUint32(at, true), view.getUint32(at + 4, true), 64)
+    : bytes === 4
+      ? view.getUint32(at, true)
+      : view.getUint16(at, true);
 
 function putOffset(view: DataView, at: number, bytes: number, value: Vaddr): void {
   const hi = Math.floor(value / 2 ** 32);

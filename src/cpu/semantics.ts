@@ -1,5 +1,5 @@
 import type { Code, Fn } from './wasm/code.ts';
-import { I32, I64, V128, ValType } from './wasm/value.ts';
+import { I32, type I64, type V128, ValType } from './wasm/value.ts';
 import { checkpoint, type Dispatch, dispatchTo } from './dispatch.ts';
 import { Exit, type Privileged, Vector } from './exits.ts';
 import { Flags, signExtend, truncate } from './flags.ts';
@@ -131,13 +131,17 @@ export class Semantics {
       };
       if (!this.#lock) return plain();
       // An access that is not aligned cannot be one WebAssembly atomic; it is done plainly.
-      this.code.if(host.and(bytes - 1).eqz(), () => {
-        this.code.loop((_again, againIf) => {
-          old.set(loadBits(host, bits));
-          result.set(truncate(bits, change(old.get)));
-          againIf(host.atomicCompareExchange(bytes, old.get, result.get).ne(old.get));
-        });
-      }, plain);
+      this.code.if(
+        host.and(bytes - 1).eqz(),
+        () => {
+          this.code.loop((_again, againIf) => {
+            old.set(loadBits(host, bits));
+            result.set(truncate(bits, change(old.get)));
+            againIf(host.atomicCompareExchange(bytes, old.get, result.get).ne(old.get));
+          });
+        },
+        plain,
+      );
     });
     return { old: old.get, result: result.get };
   }
@@ -231,7 +235,14 @@ export class Semantics {
   }
 
   requireAligned(va: I64, bytes: number): void {
-    this.raiseIf(va.wrap().and(bytes - 1).ne(0), Vector.GP, 0);
+    this.raiseIf(
+      va
+        .wrap()
+        .and(bytes - 1)
+        .ne(0),
+      Vector.GP,
+      0,
+    );
   }
 
   /** Host address from which `bytes` (at most 512) at `va` can be read in one piece. Faults as the guest sees it. */
@@ -318,6 +329,13 @@ export class Semantics {
     return truncate(this.mode, this.vcpu.load64(S.pageVa).add(this.op.load64(Op.imm)));
   }
 
+  /** Target of an indirect branch: one that is not canonical is refused by the branch itself. */
+  branchAddress(target: I64): I64 {
+    const va = this.let(target);
+    if (this.mode === 64) this.raiseIf(va.shl(16).shrS(16).ne(va), Vector.GP, 0);
+    return va;
+  }
+
   /** Continues at a linear address; the end of the instruction. */
   jump(va: I64): void {
     this.code.returnCall(this.dispatch.jump, this.vcpu, va, this.op.load16U(Op.c));
@@ -397,7 +415,12 @@ export class Semantics {
   }
 
   #tlbEntry(va: I64): I32 {
-    return this.vcpu.load32(S.tlb).add(va.shrU(7).wrap().and((Tlb.entries - 1) << 5));
+    return this.vcpu.load32(S.tlb).add(
+      va
+        .shrU(7)
+        .wrap()
+        .and((Tlb.entries - 1) << 5),
+    );
   }
 
   #effectiveAddress(): I64 {

@@ -10,13 +10,26 @@ import { S } from '../state-layout.ts';
 const aluForms = (n: number): string[] => {
   const op = (low: number): string => (n * 8 + low).toString(16).toUpperCase().padStart(2, '0');
   return [
-    `${op(0)} /r Eb,Gb`, `${op(1)} /r Ev,Gv`, `${op(2)} /r Gb,Eb`, `${op(3)} /r Gv,Ev`, `${op(4)} AL,Ib`, `${op(5)} rAX,Iz`,
-    `80 /${n} Eb,Ib`, `81 /${n} Ev,Iz`, `82 /${n} Eb,Ib i64`, `83 /${n} Ev,Ib`,
+    `${op(0)} /r Eb,Gb`,
+    `${op(1)} /r Ev,Gv`,
+    `${op(2)} /r Gb,Eb`,
+    `${op(3)} /r Gv,Ev`,
+    `${op(4)} AL,Ib`,
+    `${op(5)} rAX,Iz`,
+    `80 /${n} Eb,Ib`,
+    `81 /${n} Ev,Iz`,
+    `82 /${n} Eb,Ib i64`,
+    `83 /${n} Ev,Ib`,
   ];
 };
 
 /** dst := combine(dst, src), flags from both. */
-const binary = (name: string, n: number, combine: (u: Semantics, a: I64, b: I64) => I64, flags: 'add' | 'sub' | 'logic'): Instruction => ({
+const binary = (
+  name: string,
+  n: number,
+  combine: (u: Semantics, a: I64, b: I64) => I64,
+  flags: 'add' | 'sub' | 'logic',
+): Instruction => ({
   name,
   forms: aluForms(n),
   lock: true,
@@ -48,7 +61,16 @@ const instructions: Instruction[] = [
   },
   {
     name: 'TEST',
-    forms: ['84 /r Eb,Gb', '85 /r Ev,Gv', 'A8 AL,Ib', 'A9 rAX,Iz', 'F6 /0 Eb,Ib', 'F6 /1 Eb,Ib', 'F7 /0 Ev,Iz', 'F7 /1 Ev,Iz'],
+    forms: [
+      '84 /r Eb,Gb',
+      '85 /r Ev,Gv',
+      'A8 AL,Ib',
+      'A9 rAX,Iz',
+      'F6 /0 Eb,Ib',
+      'F6 /1 Eb,Ib',
+      'F7 /0 Ev,Iz',
+      'F7 /1 Ev,Iz',
+    ],
     build(u, dst, src) {
       u.flags.logic(u.width, u.let(u.read(dst).and(u.read(src))));
     },
@@ -79,7 +101,11 @@ const multiplyHigh: Helper = {
       const b = c.param(ValType.i64, 1);
       const low = (v: I64): I64 => v.and(0xffff_ffffn);
       const high = (v: I64): I64 => v.shrU(32);
-      const middle = c.let(high(a).mul(low(b)).add(high(low(a).mul(low(b)))));
+      const middle = c.let(
+        high(a)
+          .mul(low(b))
+          .add(high(low(a).mul(low(b)))),
+      );
       const other = c.let(low(a).mul(high(b)).add(low(middle)));
       c.return(high(a).mul(high(b)).add(high(middle)).add(high(other)));
       c.unreachable();
@@ -125,7 +151,8 @@ const divide128: Helper = {
 };
 
 const signedHigh = (u: Semantics, a: I64, b: I64): I64 =>
-  (u.code.call(u.helper('multiplyHigh') as Fn<typeof ValType.i64>, a, b))
+  u.code
+    .call(u.helper('multiplyHigh') as Fn<typeof ValType.i64>, a, b)
     .sub(a.shrS(63).and(b))
     .sub(b.shrS(63).and(a));
 
@@ -141,7 +168,9 @@ const multiply = (name: string, digit: number, signed: boolean): Instruction => 
     const low = u.let(a.mul(b));
     let overflow: I32;
     if (width === 64) {
-      const high = u.let(signed ? signedHigh(u, a, b) : u.code.call(u.helper('multiplyHigh') as Fn<typeof ValType.i64>, a, b));
+      const high = u.let(
+        signed ? signedHigh(u, a, b) : u.code.call(u.helper('multiplyHigh') as Fn<typeof ValType.i64>, a, b),
+      );
       u.setGpr(Gpr.rax, low);
       u.setGpr(Gpr.rdx, high);
       overflow = signed ? high.ne(low.shrS(63)) : high.ne(0);
@@ -168,9 +197,13 @@ const divide = (name: string, digit: number, signed: boolean): Instruction => ({
     if (width === 64) return divide64(u, divisor, signed);
     const dividend = u.let(
       width === 8
-        ? signed ? u.gpr(Gpr.rax, 16).extend16S() : u.gpr(Gpr.rax, 16)
+        ? signed
+          ? u.gpr(Gpr.rax, 16).extend16S()
+          : u.gpr(Gpr.rax, 16)
         : width === 16
-          ? signed ? u.gpr(Gpr.rdx, 16).shl(16).or(u.gpr(Gpr.rax, 16)).extend32S() : u.gpr(Gpr.rdx, 16).shl(16).or(u.gpr(Gpr.rax, 16))
+          ? signed
+            ? u.gpr(Gpr.rdx, 16).shl(16).or(u.gpr(Gpr.rax, 16)).extend32S()
+            : u.gpr(Gpr.rdx, 16).shl(16).or(u.gpr(Gpr.rax, 16))
           : u.gpr(Gpr.rdx, 32).shl(32).or(u.gpr(Gpr.rax, 32)),
     );
     // The one quotient that a 64-bit signed division cannot hold is too large for the result anyway.
@@ -244,7 +277,11 @@ const more: Instruction[] = [
       const a = u.let(u.readSigned(src));
       const b = u.let(factor.position === 2 ? signExtend(width, u.immediate()) : u.readSigned(dst));
       const product = u.let(a.mul(b));
-      const overflow = u.let(width === 64 ? signedHigh(u, a, b).ne(product.shrS(63)) : signExtend(width, truncate(width, product)).ne(product));
+      const overflow = u.let(
+        width === 64
+          ? signedHigh(u, a, b).ne(product.shrS(63))
+          : signExtend(width, truncate(width, product)).ne(product),
+      );
       u.write(dst, product);
       u.flags.explicit(width, truncate(width, product), overflow, overflow);
     },

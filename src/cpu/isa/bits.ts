@@ -7,7 +7,13 @@ import { Gpr, type Semantics } from '../semantics.ts';
 const { i64 } = ValType;
 
 /** BT, BTS, BTR, BTC: opcode of the register form, digit of the immediate form, new value of the tested word. */
-function bitTest(name: string, opcode: string, digit: number, lock: boolean, change: ((a: I64, mask: I64) => I64) | undefined): Instruction {
+function bitTest(
+  name: string,
+  opcode: string,
+  digit: number,
+  lock: boolean,
+  change: ((a: I64, mask: I64) => I64) | undefined,
+): Instruction {
   return {
     name,
     forms: [`0F ${opcode} /r Ev,Gv`, `0F BA /${digit} Ev,Ib`],
@@ -20,7 +26,10 @@ function bitTest(name: string, opcode: string, digit: number, lock: boolean, cha
       let old: I64;
       if (dst.kind === 'm') {
         // A register names any bit of a string that starts at the operand, before it too (SDM Vol. 2A, "BT").
-        const va = src.kind === 'i' ? u.address(dst) : u.address(dst).add(offset.shrS(Math.log2(width)).shl(Math.log2(width / 8)));
+        const va =
+          src.kind === 'i'
+            ? u.address(dst)
+            : u.address(dst).add(offset.shrS(Math.log2(width)).shl(Math.log2(width / 8)));
         old = change ? u.modifyMemory(va, width, (a) => change(a, mask)).old : u.load(width, va);
       } else old = change ? u.modify(dst, (a) => change(a, mask)).old : u.let(u.read(dst));
       u.flags.setCarry(old.shrU(position).and(1).wrap());
@@ -95,11 +104,13 @@ const bmi: Instruction[] = [
       u.flags.logic(dst.bits, u.let(truncate(dst.bits, r)));
     },
   },
-  ...([
-    ['BLSR', 1, (a: I64): I64 => a.sub(1).and(a)],
-    ['BLSMSK', 2, (a: I64): I64 => a.sub(1).xor(a)],
-    ['BLSI', 3, (a: I64): I64 => a.neg().and(a)],
-  ] as const).map(([name, digit, meaning]): Instruction => ({
+  ...(
+    [
+      ['BLSR', 1, (a: I64): I64 => a.sub(1).and(a)],
+      ['BLSMSK', 2, (a: I64): I64 => a.sub(1).xor(a)],
+      ['BLSI', 3, (a: I64): I64 => a.neg().and(a)],
+    ] as const
+  ).map(([name, digit, meaning]): Instruction => ({
     name,
     forms: [`VEX NP 0F 38 F3 /${digit} By,Ey`],
     build(u, dst, src) {
@@ -141,7 +152,9 @@ const bmi: Instruction[] = [
       const a = u.let(u.gpr(Gpr.rdx, high.bits));
       const b = u.let(u.read(src));
       const product = u.let(a.mul(b));
-      const top = u.let(high.bits === 32 ? product.shrU(32) : u.code.call(u.helper('multiplyHigh') as Fn<typeof i64>, a, b));
+      const top = u.let(
+        high.bits === 32 ? product.shrU(32) : u.code.call(u.helper('multiplyHigh') as Fn<typeof i64>, a, b),
+      );
       u.write(low, product);
       // The high half wins when both are one register.
       u.write(high, top);
@@ -150,19 +163,32 @@ const bmi: Instruction[] = [
   ...(['PDEP', 'PEXT'] as const).map((name): Instruction => ({
     name,
     forms: [`VEX ${name === 'PDEP' ? 'F2' : 'F3'} 0F 38 F5 /r Gy,By,Ey`],
-    build: (u, dst, src, mask) => u.write(dst, u.code.call(u.helper(name) as Fn<typeof i64>, u.read(src), u.read(mask))),
+    build: (u, dst, src, mask) =>
+      u.write(dst, u.code.call(u.helper(name) as Fn<typeof i64>, u.read(src), u.read(mask))),
   })),
   {
     name: 'RORX',
     forms: ['VEX F2 0F 3A F0 /r Gy,Ey,Ib'],
     build: (u, dst, src) =>
-      u.write(dst, dst.bits === 64 ? u.read(src).rotr(u.immediate()) : u.read(src).wrap().rotr(u.immediate().wrap()).extendU()),
+      u.write(
+        dst,
+        dst.bits === 64 ? u.read(src).rotr(u.immediate()) : u.read(src).wrap().rotr(u.immediate().wrap()).extendU(),
+      ),
   },
-  ...([
-    ['SARX', 'F3', (u: Semantics, bits: number, a: I64, n: I64): I64 => { void u; return signExtend(bits, a).shrS(n); }],
-    ['SHLX', '66', (_u: Semantics, _bits: number, a: I64, n: I64): I64 => a.shl(n)],
-    ['SHRX', 'F2', (_u: Semantics, _bits: number, a: I64, n: I64): I64 => a.shrU(n)],
-  ] as const).map(([name, prefix, meaning]): Instruction => ({
+  ...(
+    [
+      [
+        'SARX',
+        'F3',
+        (u: Semantics, bits: number, a: I64, n: I64): I64 => {
+          void u;
+          return signExtend(bits, a).shrS(n);
+        },
+      ],
+      ['SHLX', '66', (_u: Semantics, _bits: number, a: I64, n: I64): I64 => a.shl(n)],
+      ['SHRX', 'F2', (_u: Semantics, _bits: number, a: I64, n: I64): I64 => a.shrU(n)],
+    ] as const
+  ).map(([name, prefix, meaning]): Instruction => ({
     name,
     forms: [`VEX ${prefix} 0F 38 F7 /r Gy,Ey,By`],
     build: (u, dst, src, count) => u.write(dst, meaning(u, dst.bits, u.read(src), u.read(count).and(dst.bits - 1))),
@@ -178,13 +204,16 @@ const scatter = (name: 'PDEP' | 'PEXT'): Helper => ({
       const mask = c.variable(i64, c.param(i64, 1));
       const result = c.variable(i64, I64.of(0));
       const place = c.variable(i64, I64.of(1));
-      c.while(() => mask.get.ne(0), () => {
-        const lowest = c.let(mask.get.and(mask.get.neg()));
-        const [from, to] = name === 'PDEP' ? [place.get, lowest] : [lowest, place.get];
-        c.if(source.get.and(from).ne(0), () => result.set(result.get.or(to)));
-        place.set(place.get.shl(1));
-        mask.set(mask.get.xor(lowest));
-      });
+      c.while(
+        () => mask.get.ne(0),
+        () => {
+          const lowest = c.let(mask.get.and(mask.get.neg()));
+          const [from, to] = name === 'PDEP' ? [place.get, lowest] : [lowest, place.get];
+          c.if(source.get.and(from).ne(0), () => result.set(result.get.or(to)));
+          place.set(place.get.shl(1));
+          mask.set(mask.get.xor(lowest));
+        },
+      );
       c.return(result.get);
       c.unreachable();
     }),

@@ -1,11 +1,28 @@
 import type { Instruction, InstructionGroup } from '../instruction-set.ts';
-import { I32, I64 } from '../wasm/value.ts';
+import { type I32, I64 } from '../wasm/value.ts';
 import { Exit, Vector } from '../exits.ts';
 import { truncate } from '../flags.ts';
 import { Gpr, type Semantics } from '../semantics.ts';
 import { SegmentOperation } from '../segmentation.ts';
 
-const CONDITIONS = ['JO', 'JNO', 'JB', 'JNB', 'JZ', 'JNZ', 'JBE', 'JNBE', 'JS', 'JNS', 'JP', 'JNP', 'JL', 'JNL', 'JLE', 'JNLE'] as const;
+const CONDITIONS = [
+  'JO',
+  'JNO',
+  'JB',
+  'JNB',
+  'JZ',
+  'JNZ',
+  'JBE',
+  'JNBE',
+  'JS',
+  'JNS',
+  'JP',
+  'JNP',
+  'JL',
+  'JNL',
+  'JLE',
+  'JNLE',
+] as const;
 const hex = (n: number): string => n.toString(16).toUpperCase().padStart(2, '0');
 
 /** The offset and the selector of a far pointer in memory. */
@@ -28,8 +45,26 @@ const jumps: Instruction[] = [
     perMode: true,
     build: (u) => u.code.if(u.flags.condition(cc), () => u.branch()),
   })),
-  { name: 'JMP', forms: ['EB Jb f64', 'E9 Jz f64'], perMode: true, ends: true, build: (u) => { u.branch(); u.end(); } },
-  { name: 'JMP_indirect', forms: ['FF /4 Ev f64'], perMode: true, ends: true, build: (u, target) => { u.jump(u.let(u.read(target))); u.end(); } },
+  {
+    name: 'JMP',
+    forms: ['EB Jb f64', 'E9 Jz f64'],
+    perMode: true,
+    ends: true,
+    build: (u) => {
+      u.branch();
+      u.end();
+    },
+  },
+  {
+    name: 'JMP_indirect',
+    forms: ['FF /4 Ev f64'],
+    perMode: true,
+    ends: true,
+    build: (u, target) => {
+      u.jump(u.branchAddress(u.read(target)));
+      u.end();
+    },
+  },
   {
     name: 'CALL',
     stack: true,
@@ -49,7 +84,7 @@ const jumps: Instruction[] = [
     perMode: true,
     ends: true,
     build(u, operand) {
-      const target = u.let(u.read(operand));
+      const target = u.branchAddress(u.read(operand));
       u.push(u.mode, u.nextRip());
       u.jump(target);
       u.end();
@@ -62,8 +97,15 @@ const jumps: Instruction[] = [
     perMode: true,
     ends: true,
     build(u, extra) {
-      const target = u.top(u.mode);
-      u.moveStack(extra.position === 0 && extra.bits === 16 ? u.immediate().and(0xffff).add(u.mode / 8) : u.mode / 8);
+      const target = u.branchAddress(u.top(u.mode));
+      u.moveStack(
+        extra.position === 0 && extra.bits === 16
+          ? u
+              .immediate()
+              .and(0xffff)
+              .add(u.mode / 8)
+          : u.mode / 8,
+      );
       u.jump(target);
       u.end();
     },
@@ -78,30 +120,68 @@ const jumps: Instruction[] = [
       if (name === 'JRCXZ') return u.code.if(u.gpr(Gpr.rcx, bits).eqz(), () => u.branch());
       const count = u.let(truncate(bits, u.gpr(Gpr.rcx, bits).sub(1)));
       u.setGpr(Gpr.rcx, count, bits);
-      const condition = name === 'LOOP' ? count.ne(0) : count.ne(0).and(name === 'LOOPE' ? u.flags.zero() : u.flags.zero().eqz());
+      const condition =
+        name === 'LOOP' ? count.ne(0) : count.ne(0).and(name === 'LOOPE' ? u.flags.zero() : u.flags.zero().eqz());
       u.code.if(condition, () => u.branch());
     },
   })),
 ];
 
 const farTransfers: Instruction[] = [
-  { name: 'JMP_far', forms: ['FF /5 Mv'], ends: true, build: (u, m) => { const p = farPointer(u, u.address(m)); far(u, SegmentOperation.farJump, p.selector, p.offset); } },
-  { name: 'CALL_far', forms: ['FF /3 Mv'], ends: true, build: (u, m) => { const p = farPointer(u, u.address(m)); far(u, SegmentOperation.farCall, p.selector, p.offset); } },
-  { name: 'RET_far', forms: ['CB', 'CA Iw'], ends: true, build: (u, extra) => far(u, SegmentOperation.farReturn, 0, extra.bits === 16 ? u.immediate() : I64.of(0)) },
+  {
+    name: 'JMP_far',
+    forms: ['FF /5 Mv'],
+    ends: true,
+    build: (u, m) => {
+      const p = farPointer(u, u.address(m));
+      far(u, SegmentOperation.farJump, p.selector, p.offset);
+    },
+  },
+  {
+    name: 'CALL_far',
+    forms: ['FF /3 Mv'],
+    ends: true,
+    build: (u, m) => {
+      const p = farPointer(u, u.address(m));
+      far(u, SegmentOperation.farCall, p.selector, p.offset);
+    },
+  },
+  {
+    name: 'RET_far',
+    forms: ['CB', 'CA Iw'],
+    ends: true,
+    build: (u, extra) => far(u, SegmentOperation.farReturn, 0, extra.bits === 16 ? u.immediate() : I64.of(0)),
+  },
   { name: 'IRET', forms: ['CF'], ends: true, build: (u) => far(u, SegmentOperation.iret, 0, I64.of(0)) },
-  ...([['LES', 'C4 /r Gz,Mv i64', 0], ['LDS', 'C5 /r Gz,Mv i64', 3], ['LSS', '0F B2 /r Gv,Mv', 2], ['LFS', '0F B4 /r Gv,Mv', 4], ['LGS', '0F B5 /r Gv,Mv', 5]] as const).map(
-    ([name, form, segment]): Instruction => ({
-      name,
-      forms: [form],
-      ends: true,
-      build(u, dst, m) {
-        const p = farPointer(u, u.address(m));
-        // The general register is written once the selector proved good: segmentation.ts finds its slot and width here.
-        u.exit(Exit.Segment, u.rip(), SegmentOperation.loadFar, segment, p.selector, p.offset.wrap(), p.offset.shrU(32).wrap(), u.slot(dst).sub(u.vcpu), u.width);
-        u.end();
-      },
-    }),
-  ),
+  ...(
+    [
+      ['LES', 'C4 /r Gz,Mv i64', 0],
+      ['LDS', 'C5 /r Gz,Mv i64', 3],
+      ['LSS', '0F B2 /r Gv,Mv', 2],
+      ['LFS', '0F B4 /r Gv,Mv', 4],
+      ['LGS', '0F B5 /r Gv,Mv', 5],
+    ] as const
+  ).map(([name, form, segment]): Instruction => ({
+    name,
+    forms: [form],
+    ends: true,
+    build(u, dst, m) {
+      const p = farPointer(u, u.address(m));
+      // The general register is written once the selector proved good: segmentation.ts finds its slot and width here.
+      u.exit(
+        Exit.Segment,
+        u.rip(),
+        SegmentOperation.loadFar,
+        segment,
+        p.selector,
+        p.offset.wrap(),
+        p.offset.shrU(32).wrap(),
+        u.slot(dst).sub(u.vcpu),
+        u.width,
+      );
+      u.end();
+    },
+  })),
 ];
 
 const traps: Instruction[] = [
@@ -142,20 +222,39 @@ const traps: Instruction[] = [
       u.end();
     },
   },
-  { name: 'INT1', forms: ['F1'], perMode: true, ends: true, build: (u) => { u.setVector(Vector.DB); u.exit(Exit.Exception, u.nextRip()); u.end(); } },
+  {
+    name: 'INT1',
+    forms: ['F1'],
+    perMode: true,
+    ends: true,
+    build: (u) => {
+      u.setVector(Vector.DB);
+      u.exit(Exit.Exception, u.nextRip());
+      u.end();
+    },
+  },
   {
     name: 'BOUND',
     forms: ['62 /r Gv,M i64'],
     build(u, index, m) {
       const va = u.address(m);
-      const signed = (offset: number): I64 => (u.width === 16 ? u.load(16, va.add(offset)).extend16S() : u.load(32, va.add(offset)).extend32S());
+      const signed = (offset: number): I64 =>
+        u.width === 16 ? u.load(16, va.add(offset)).extend16S() : u.load(32, va.add(offset)).extend32S();
       const lower = signed(0);
       const upper = signed(u.width / 8);
       const n = u.let(u.readSigned(index));
       u.raiseIf(n.ltS(lower).or(n.gtS(upper)), Vector.BR);
     },
   },
-  { name: 'UD', forms: ['0F 0B', '0F B9 /r Gv,Ev', '0F FF /r Gv,Ev'], ends: true, build: (u) => { u.raise(Vector.UD); u.end(); } },
+  {
+    name: 'UD',
+    forms: ['0F 0B', '0F B9', '0F FF'],
+    ends: true,
+    build: (u) => {
+      u.raise(Vector.UD);
+      u.end();
+    },
+  },
 ];
 
 export const controlFlow: InstructionGroup = { instructions: [...jumps, ...farTransfers, ...traps] };

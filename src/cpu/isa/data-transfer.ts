@@ -2,11 +2,28 @@ import type { Instruction, InstructionGroup } from '../instruction-set.ts';
 import { I32, I64, ValType } from '../wasm/value.ts';
 import { Exit, Vector } from '../exits.ts';
 import { Flag, signExtend, STATUS_FLAGS, truncate } from '../flags.ts';
-import { Gpr, type Operand, type Semantics } from '../semantics.ts';
+import { Gpr, type Semantics } from '../semantics.ts';
 import { SegmentOperation } from '../segmentation.ts';
 import { Op, S } from '../state-layout.ts';
 
-const CONDITIONS = ['O', 'NO', 'B', 'NB', 'Z', 'NZ', 'BE', 'NBE', 'S', 'NS', 'P', 'NP', 'L', 'NL', 'LE', 'NLE'] as const;
+const CONDITIONS = [
+  'O',
+  'NO',
+  'B',
+  'NB',
+  'Z',
+  'NZ',
+  'BE',
+  'NBE',
+  'S',
+  'NS',
+  'P',
+  'NP',
+  'L',
+  'NL',
+  'LE',
+  'NLE',
+] as const;
 const hex = (n: number): string => n.toString(16).toUpperCase().padStart(2, '0');
 
 /** A selector loaded from a register field that numbers it. */
@@ -15,24 +32,51 @@ const selectorAt = (u: Semantics, segment: I32): I32 => u.vcpu.add(segment.shl(1
 const reverse = (u: Semantics, bits: number, value: I64): I64 => {
   let out = I64.of(0);
   const v = u.let(value);
-  for (let byte = 0; byte < bits / 8; byte++) out = out.or(v.shrU(byte * 8).and(0xff).shl(bits - 8 - byte * 8));
+  for (let byte = 0; byte < bits / 8; byte++)
+    out = out.or(
+      v
+        .shrU(byte * 8)
+        .and(0xff)
+        .shl(bits - 8 - byte * 8),
+    );
   return out;
 };
 
 const moves: Instruction[] = [
   {
     name: 'MOV',
-    forms: ['88 /r Eb,Gb', '89 /r Ev,Gv', '8A /r Gb,Eb', '8B /r Gv,Ev', 'A0 AL,Ob', 'A1 rAX,Ov', 'A2 Ob,AL', 'A3 Ov,rAX', 'B0+r Zb,Ib', 'B8+r Zv,Iv', 'C6 /0 Eb,Ib', 'C7 /0 Ev,Iz'],
+    forms: [
+      '88 /r Eb,Gb',
+      '89 /r Ev,Gv',
+      '8A /r Gb,Eb',
+      '8B /r Gv,Ev',
+      'A0 AL,Ob',
+      'A1 rAX,Ov',
+      'A2 Ob,AL',
+      'A3 Ov,rAX',
+      'B0+r Zb,Ib',
+      'B8+r Zv,Iv',
+      'C6 /0 Eb,Ib',
+      'C7 /0 Ev,Iz',
+    ],
     build: (u, dst, src) => u.write(dst, u.read(src)),
   },
   { name: 'MOVZX', forms: ['0F B6 /r Gv,Eb', '0F B7 /r Gv,Ew'], build: (u, dst, src) => u.write(dst, u.read(src)) },
-  { name: 'MOVSX', forms: ['0F BE /r Gv,Eb', '0F BF /r Gv,Ew', '63 /r Gv,Ez o64'], build: (u, dst, src) => u.write(dst, u.readSigned(src)) },
+  {
+    name: 'MOVSX',
+    forms: ['0F BE /r Gv,Eb', '0F BF /r Gv,Ew', '63 /r Gv,Ez o64'],
+    build: (u, dst, src) => u.write(dst, u.readSigned(src)),
+  },
   {
     name: 'MOVBE',
     forms: ['NFx 0F 38 F0 /r Gv,Mv', 'NFx 0F 38 F1 /r Mv,Gv'],
     build: (u, dst, src) => u.write(dst, reverse(u, dst.bits, u.read(src))),
   },
-  { name: 'BSWAP', forms: ['0F C8+r Zv'], build: (u, dst) => u.write(dst, u.width === 16 ? I64.of(0) : reverse(u, u.width, u.read(dst))) },
+  {
+    name: 'BSWAP',
+    forms: ['0F C8+r Zv'],
+    build: (u, dst) => u.write(dst, u.width === 16 ? I64.of(0) : reverse(u, u.width, u.read(dst))),
+  },
   {
     name: 'LEA',
     forms: ['8D /r Gv,M'],
@@ -78,9 +122,13 @@ const moves: Instruction[] = [
       const b = u.let(u.read(src));
       if (dst.kind === 'r') {
         const a = u.let(u.read(dst));
-        u.code.if(a.eq(expected), () => u.write(dst, b), () => {
-          u.setGpr(Gpr.rax, a, dst.bits);
-        });
+        u.code.if(
+          a.eq(expected),
+          () => u.write(dst, b),
+          () => {
+            u.setGpr(Gpr.rax, a, dst.bits);
+          },
+        );
         u.flags.sub(dst.bits, expected, a, u.let(truncate(dst.bits, expected.sub(a))));
         return;
       }
@@ -118,13 +166,17 @@ const moves: Instruction[] = [
         const lo = u.let(host.load64());
         const hi = u.let(host.load64(8));
         const equal = u.let(lo.eq(u.gpr(Gpr.rax)).and(hi.eq(u.gpr(Gpr.rdx))));
-        u.code.if(equal, () => {
-          u.code.store64(host, u.gpr(Gpr.rbx));
-          u.code.store64(host, u.gpr(Gpr.rcx), 8);
-        }, () => {
-          u.setGpr(Gpr.rax, lo);
-          u.setGpr(Gpr.rdx, hi);
-        });
+        u.code.if(
+          equal,
+          () => {
+            u.code.store64(host, u.gpr(Gpr.rbx));
+            u.code.store64(host, u.gpr(Gpr.rcx), 8);
+          },
+          () => {
+            u.setGpr(Gpr.rax, lo);
+            u.setGpr(Gpr.rdx, hi);
+          },
+        );
         setZero(u, equal);
       });
     },
@@ -146,10 +198,19 @@ const conditional: Instruction[] = CONDITIONS.flatMap((name, cc): Instruction[] 
       u.write(dst, u.flags.condition(cc).select(b, u.read(dst)));
     },
   },
-  { name: `SET${name}`, forms: [`0F ${hex(0x90 + cc)} /r Eb`], build: (u, dst) => u.write(dst, u.flags.condition(cc).extendU()) },
+  {
+    name: `SET${name}`,
+    forms: [`0F ${hex(0x90 + cc)} /r Eb`],
+    build: (u, dst) => u.write(dst, u.flags.condition(cc).extendU()),
+  },
 ]);
 
-const SEGMENT_PUSH = [['ES', 0, '06', '07'], ['CS', 1, '0E', ''], ['SS', 2, '16', '17'], ['DS', 3, '1E', '1F']] as const;
+const SEGMENT_PUSH = [
+  ['ES', 0, '06', '07'],
+  ['CS', 1, '0E', ''],
+  ['SS', 2, '16', '17'],
+  ['DS', 3, '1E', '1F'],
+] as const;
 
 const stack: Instruction[] = [
   {
@@ -176,29 +237,33 @@ const stack: Instruction[] = [
       }
     },
   },
-  ...[...SEGMENT_PUSH.map(([n, i, push]) => [n, i, `${push} i64`] as const), ['FS', 4, '0F A0 d64'] as const, ['GS', 5, '0F A8 d64'] as const].map(
-    ([name, segment, form]): Instruction => ({
-      name: `PUSH_${name}`,
+  ...[
+    ...SEGMENT_PUSH.map(([n, i, push]) => [n, i, `${push} i64`] as const),
+    ['FS', 4, '0F A0 d64'] as const,
+    ['GS', 5, '0F A8 d64'] as const,
+  ].map(([name, segment, form]): Instruction => ({
+    name: `PUSH_${name}`,
     stack: true,
-      forms: [form],
-      perMode: true,
-      build: (u) => u.push(u.width, u.vcpu.load16U(S.selector + segment * 2).extendU()),
-    }),
-  ),
-  ...[...SEGMENT_PUSH.filter(([, , , pop]) => pop !== '').map(([n, i, , pop]) => [n, i, `${pop} i64`] as const), ['FS', 4, '0F A1 d64'] as const, ['GS', 5, '0F A9 d64'] as const].map(
-    ([name, segment, form]): Instruction => ({
-      name: `POP_${name}`,
+    forms: [form],
+    perMode: true,
+    build: (u) => u.push(u.width, u.vcpu.load16U(S.selector + segment * 2).extendU()),
+  })),
+  ...[
+    ...SEGMENT_PUSH.filter(([, , , pop]) => pop !== '').map(([n, i, , pop]) => [n, i, `${pop} i64`] as const),
+    ['FS', 4, '0F A1 d64'] as const,
+    ['GS', 5, '0F A9 d64'] as const,
+  ].map(([name, segment, form]): Instruction => ({
+    name: `POP_${name}`,
     stack: true,
-      forms: [form],
-      perMode: true,
-      ends: true,
-      build(u) {
-        const selector = u.top(u.width).wrap().and(0xffff);
-        u.exit(Exit.Segment, u.rip(), SegmentOperation.pop, segment, selector, u.width / 8);
-        u.end();
-      },
-    }),
-  ),
+    forms: [form],
+    perMode: true,
+    ends: true,
+    build(u) {
+      const selector = u.top(u.width).wrap().and(0xffff);
+      u.exit(Exit.Segment, u.rip(), SegmentOperation.pop, segment, selector, u.width / 8);
+      u.end();
+    },
+  })),
   {
     name: 'PUSHA',
     stack: true,
@@ -208,7 +273,8 @@ const stack: Instruction[] = [
       const sp = u.let(u.stackPointer());
       const bytes = u.width / 8;
       u.probeWrite(u.stackAddress(truncate(32, sp.sub(8 * bytes))), 8 * bytes);
-      for (let n = 0; n < 8; n++) u.store(u.width, u.stackAddress(truncate(32, sp.sub((n + 1) * bytes))), u.gpr(n, u.width));
+      for (let n = 0; n < 8; n++)
+        u.store(u.width, u.stackAddress(truncate(32, sp.sub((n + 1) * bytes))), u.gpr(n, u.width));
       u.moveStack(-8 * bytes);
     },
   },
@@ -240,12 +306,15 @@ const stack: Instruction[] = [
       u.code.if(level.ne(0), () => {
         const bp = u.code.variable(ValType.i64, u.gpr(Gpr.rbp, u.mode));
         const n = u.code.variable(ValType.i32, level.sub(1));
-        u.code.while(() => n.get.ne(0), () => {
-          bp.set(truncate(u.mode, bp.get.sub(bytes)));
-          sp.set(truncate(u.mode, sp.get.sub(bytes)));
-          u.store(u.width, u.stackAddress(sp.get), u.load(u.width, u.stackAddress(bp.get)));
-          n.set(n.get.sub(1));
-        });
+        u.code.while(
+          () => n.get.ne(0),
+          () => {
+            bp.set(truncate(u.mode, bp.get.sub(bytes)));
+            sp.set(truncate(u.mode, sp.get.sub(bytes)));
+            u.store(u.width, u.stackAddress(sp.get), u.load(u.width, u.stackAddress(bp.get)));
+            n.set(n.get.sub(1));
+          },
+        );
         sp.set(truncate(u.mode, sp.get.sub(bytes)));
         u.store(u.width, u.stackAddress(sp.get), frame);
       });
@@ -273,7 +342,14 @@ const stack: Instruction[] = [
     stack: true,
     forms: ['9C d64'],
     perMode: true,
-    build: (u) => u.push(u.width, u.flags.image().and(~(Flag.RF | Flag.VM)).extendU()),
+    build: (u) =>
+      u.push(
+        u.width,
+        u.flags
+          .image()
+          .and(~(Flag.RF | Flag.VM))
+          .extendU(),
+      ),
   },
   {
     name: 'POPF',
@@ -284,7 +360,8 @@ const stack: Instruction[] = [
     build(u) {
       // At CPL 3 IF and IOPL stay as they are (SDM Vol. 2B, "POPF").
       const image = u.top(u.width).wrap();
-      const changed = (STATUS_FLAGS | Flag.TF | Flag.DF | Flag.NT | (u.width === 16 ? 0 : Flag.AC | Flag.ID)) & ~STATUS_FLAGS;
+      const changed =
+        (STATUS_FLAGS | Flag.TF | Flag.DF | Flag.NT | (u.width === 16 ? 0 : Flag.AC | Flag.ID)) & ~STATUS_FLAGS;
       u.moveStack(u.width / 8);
       const i = u.let(image);
       u.flags.setStatus(i);
@@ -300,8 +377,16 @@ const stack: Instruction[] = [
 
 /** CBW/CWDE/CDQE, CWD/CDQ/CQO, flags in AH, XLAT. */
 const conversions: Instruction[] = [
-  { name: 'CBW', forms: ['98'], build: (u) => u.setGpr(Gpr.rax, signExtend(u.width / 2, u.gpr(Gpr.rax, u.width / 2)), u.width) },
-  { name: 'CWD', forms: ['99'], build: (u) => u.setGpr(Gpr.rdx, signExtend(u.width, u.gpr(Gpr.rax, u.width)).shrS(63), u.width) },
+  {
+    name: 'CBW',
+    forms: ['98'],
+    build: (u) => u.setGpr(Gpr.rax, signExtend(u.width / 2, u.gpr(Gpr.rax, u.width / 2)), u.width),
+  },
+  {
+    name: 'CWD',
+    forms: ['99'],
+    build: (u) => u.setGpr(Gpr.rdx, signExtend(u.width, u.gpr(Gpr.rax, u.width)).shrS(63), u.width),
+  },
   { name: 'LAHF', forms: ['9F'], build: (u) => u.code.store8(u.vcpu, u.flags.status().or(2), S.gpr + 1) },
   {
     name: 'SAHF',
@@ -326,21 +411,28 @@ const flagOperations: Instruction[] = [
   { name: 'CLC', forms: ['F8'], build: (u) => u.flags.setCarry(I32.of(0)) },
   { name: 'STC', forms: ['F9'], build: (u) => u.flags.setCarry(I32.of(1)) },
   { name: 'CMC', forms: ['F5'], build: (u) => u.flags.setCarry(u.flags.carry().xor(1)) },
-  { name: 'CLD', forms: ['FC'], build: (u) => u.code.store32(u.vcpu, u.vcpu.load32(S.flagsRest).and(~Flag.DF), S.flagsRest) },
-  { name: 'STD', forms: ['FD'], build: (u) => u.code.store32(u.vcpu, u.vcpu.load32(S.flagsRest).or(Flag.DF), S.flagsRest) },
+  {
+    name: 'CLD',
+    forms: ['FC'],
+    build: (u) => u.code.store32(u.vcpu, u.vcpu.load32(S.flagsRest).and(~Flag.DF), S.flagsRest),
+  },
+  {
+    name: 'STD',
+    forms: ['FD'],
+    build: (u) => u.code.store32(u.vcpu, u.vcpu.load32(S.flagsRest).or(Flag.DF), S.flagsRest),
+  },
 ];
 
 const segments: Instruction[] = [
   {
     name: 'MOV_from_segment',
     forms: ['8C /r Ev,Sw'],
-    build(u, dst, src) {
+    build(u, dst) {
       const n = u.let(u.op.load16U(Op.b));
       u.raiseIf(n.gtU(5), Vector.UD);
       const selector = selectorAt(u, n).extendU();
       if (dst.kind === 'm') u.store(16, u.address(dst), selector);
       else u.write(dst, selector);
-      void src;
     },
   },
   {
@@ -359,4 +451,3 @@ const segments: Instruction[] = [
 export const dataTransfer: InstructionGroup = {
   instructions: [...moves, ...conditional, ...stack, ...conversions, ...flagOperations, ...segments],
 };
-export type { Operand };

@@ -7,7 +7,7 @@ import type { Semantics } from '../semantics.ts';
 import { Op, S } from '../state-layout.ts';
 import { I32 } from '../wasm/value.ts';
 
-const { i32, i64 } = ValType;
+const { i32 } = ValType;
 
 /** base + index << scale + disp of an address computed ahead of its instruction. */
 const sum = (u: Semantics) =>
@@ -21,28 +21,84 @@ const segmentBase = (u: Semantics) => u.vcpu.add(u.op.load16U(Op.segment)).load6
 /** Operations that no instruction stands for. */
 export const internal: InstructionGroup = {
   instructions: [
-    { name: '(invalid)', forms: [], build: (u) => { u.raise(Vector.UD); u.end(); } },
+    {
+      name: '(invalid)',
+      forms: [],
+      build: (u) => {
+        u.raise(Vector.UD);
+        u.end();
+      },
+    },
     // The block goes on elsewhere: in another block of the page, or in the next page.
-    { name: '(next)', forms: [], build: (u) => { u.branch(); u.end(); } },
+    {
+      name: '(next)',
+      forms: [],
+      build: (u) => {
+        u.branch();
+        u.end();
+      },
+    },
     // The bytes that this operation came from were overwritten.
-    { name: '(stale)', forms: [], build: (u) => { u.code.returnCall(u.dispatch.jumpSlow, u.vcpu, u.rip()); u.end(); } },
+    {
+      name: '(stale)',
+      forms: [],
+      build: (u) => {
+        u.code.returnCall(u.dispatch.jumpSlow, u.vcpu, u.rip());
+        u.end();
+      },
+    },
     // Single step: stop before this operation.
-    { name: '(stop)', forms: [], build: (u) => { u.exit(Exit.Budget, u.rip()); u.end(); } },
+    {
+      name: '(stop)',
+      forms: [],
+      build: (u) => {
+        u.exit(Exit.Budget, u.rip());
+        u.end();
+      },
+    },
     {
       // In front of an instruction that lies in two pages: is the second one still where it was when it was decoded?
-      name: '(cross)', forms: [],
+      name: '(cross)',
+      forms: [],
       build: (u) => {
-        const second = u.let(u.code.call(u.paging.translate, u.vcpu, u.vcpu.load64(S.pageVa).add(4096), I32.of(Access.execute)));
+        const second = u.let(
+          u.code.call(u.paging.translate, u.vcpu, u.vcpu.load64(S.pageVa).add(4096), I32.of(Access.execute)),
+        );
         u.code.if(second.eqz(), () => u.code.returnCall(u.dispatch.raise, u.vcpu, u.op));
         u.code.if(second.ne(u.op.load32(Op.imm)), () => u.exit(Exit.Decode, u.rip()));
       },
     },
     // Addresses that do not fit the general rule, computed ahead of their instruction.
-    { name: '(ea rip)', forms: [], build: (u) => u.code.store64(u.vcpu, u.rip().add(u.op.load64From8U(Op.len)).add(u.op.load64From32S(Op.disp)).add(segmentBase(u)), S.ea) },
-    { name: '(ea absolute)', forms: [], build: (u) => u.code.store64(u.vcpu, u.op.load64(Op.imm).add(segmentBase(u)), S.ea) },
-    { name: '(ea 32)', forms: [], build: (u) => u.code.store64(u.vcpu, truncate(32, truncate(32, sum(u)).add(segmentBase(u))), S.ea) },
-    { name: '(ea 32 long)', forms: [], build: (u) => u.code.store64(u.vcpu, truncate(32, sum(u)).add(segmentBase(u)), S.ea) },
-    { name: '(ea 16)', forms: [], build: (u) => u.code.store64(u.vcpu, truncate(32, truncate(16, sum(u)).add(segmentBase(u))), S.ea) },
+    {
+      name: '(ea rip)',
+      forms: [],
+      build: (u) =>
+        u.code.store64(
+          u.vcpu,
+          u.rip().add(u.op.load64From8U(Op.len)).add(u.op.load64From32S(Op.disp)).add(segmentBase(u)),
+          S.ea,
+        ),
+    },
+    {
+      name: '(ea absolute)',
+      forms: [],
+      build: (u) => u.code.store64(u.vcpu, u.op.load64(Op.imm).add(segmentBase(u)), S.ea),
+    },
+    {
+      name: '(ea 32)',
+      forms: [],
+      build: (u) => u.code.store64(u.vcpu, truncate(32, truncate(32, sum(u)).add(segmentBase(u))), S.ea),
+    },
+    {
+      name: '(ea 32 long)',
+      forms: [],
+      build: (u) => u.code.store64(u.vcpu, truncate(32, sum(u)).add(segmentBase(u)), S.ea),
+    },
+    {
+      name: '(ea 16)',
+      forms: [],
+      build: (u) => u.code.store64(u.vcpu, truncate(32, truncate(16, sum(u)).add(segmentBase(u))), S.ea),
+    },
   ],
   helpers: [
     {
@@ -65,4 +121,3 @@ export const internal: InstructionGroup = {
     },
   ],
 };
-void i64;

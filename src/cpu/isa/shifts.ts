@@ -1,11 +1,16 @@
 import type { Instruction, InstructionGroup } from '../instruction-set.ts';
 import { I32, I64 } from '../wasm/value.ts';
-import { signExtend, truncate } from '../flags.ts';
+import { signExtend } from '../flags.ts';
 import type { Operand, Semantics } from '../semantics.ts';
 
 /** The encodings that the shift and rotate group shares, by ModRM.reg. */
 const shiftForms = (digit: number): string[] => [
-  `C0 /${digit} Eb,Ib`, `C1 /${digit} Ev,Ib`, `D0 /${digit} Eb`, `D1 /${digit} Ev`, `D2 /${digit} Eb,CL`, `D3 /${digit} Ev,CL`,
+  `C0 /${digit} Eb,Ib`,
+  `C1 /${digit} Ev,Ib`,
+  `D0 /${digit} Eb`,
+  `D1 /${digit} Ev`,
+  `D2 /${digit} Eb,CL`,
+  `D3 /${digit} Ev,CL`,
 ];
 
 /** The masked count: 5 bits, 6 for 64-bit operands; the forms without a second operand shift by one. */
@@ -69,8 +74,14 @@ function rotateThroughCarry(name: string, digit: number, left: boolean): Instruc
       const carry = u.let(u.flags.carry().extendU());
       const { old, result } = u.modify(dst, (a) => {
         const moved = left
-          ? a.shl(count).or(carry.shl(count.sub(1))).or(a.shrU(I64.of(width).sub(count)).shrU(1))
-          : a.shrU(count).or(carry.shl(I64.of(width).sub(count))).or(a.shl(I64.of(width).sub(count)).shl(1));
+          ? a
+              .shl(count)
+              .or(carry.shl(count.sub(1)))
+              .or(a.shrU(I64.of(width).sub(count)).shrU(1))
+          : a
+              .shrU(count)
+              .or(carry.shl(I64.of(width).sub(count)))
+              .or(a.shl(I64.of(width).sub(count)).shl(1));
         return count.eqz().select(a, moved);
       });
       u.code.if(count.ne(0), () => {
@@ -84,19 +95,29 @@ function rotateThroughCarry(name: string, digit: number, left: boolean): Instruc
 
 const shifts: Instruction[] = [
   rotate(
-    'ROL', 0,
+    'ROL',
+    0,
     (u, a, count) => rotateLeft(u, a, count),
     (u, _a, _count, r) => ({ carry: u.let(bitAt(r, 0)), overflow: top(u.width, r).xor(bitAt(r, 0)) }),
   ),
   rotate(
-    'ROR', 1,
-    (u, a, count) => rotateLeft(u, a, I64.of(u.width).sub(count.and(u.width - 1)).and(u.width - 1)),
+    'ROR',
+    1,
+    (u, a, count) =>
+      rotateLeft(
+        u,
+        a,
+        I64.of(u.width)
+          .sub(count.and(u.width - 1))
+          .and(u.width - 1),
+      ),
     (u, _a, _count, r) => ({ carry: u.let(top(u.width, r)), overflow: top(u.width, r).xor(bitAt(r, u.width - 2)) }),
   ),
   rotateThroughCarry('RCL', 2, true),
   rotateThroughCarry('RCR', 3, false),
   shift(
-    'SHL', [4, 6],
+    'SHL',
+    [4, 6],
     (_u, a, count) => a.shl(count),
     (u, a, count, r) => {
       // The last bit out: bit width - count of the operand; nothing once the count passes the width.
@@ -105,12 +126,14 @@ const shifts: Instruction[] = [
     },
   ),
   shift(
-    'SHR', [5],
+    'SHR',
+    [5],
     (_u, a, count) => a.shrU(count),
     (u, a, count) => ({ carry: bitAt(a, count.sub(1)), overflow: top(u.width, a) }),
   ),
   shift(
-    'SAR', [7],
+    'SAR',
+    [7],
     (u, a, count) => signExtend(u.width, a).shrS(count),
     (u, a, count) => ({ carry: bitAt(signExtend(u.width, a).shrS(count.sub(1)), 0), overflow: I32.of(0) }),
   ),
@@ -152,7 +175,10 @@ function doubleShift(name: string, forms: readonly string[], left: boolean): Ins
           const carry = left
             ? width === 64
               ? bitAt(old, I64.of(64).sub(count))
-              : bitAt(width === 16 ? old.shl(32).or(b.shl(16)).or(old).shl(count) : old.shl(count), width === 16 ? 48 : 32)
+              : bitAt(
+                  width === 16 ? old.shl(32).or(b.shl(16)).or(old).shl(count) : old.shl(count),
+                  width === 16 ? 48 : 32,
+                )
             : bitAt(width === 16 ? old.or(b.shl(16)).or(old.shl(32)) : old, count.sub(1));
           u.flags.explicit(width, result, carry, top(width, result).xor(top(width, old)));
         });
@@ -162,4 +188,3 @@ function doubleShift(name: string, forms: readonly string[], left: boolean): Ins
 }
 
 export const shiftGroup: InstructionGroup = { instructions: shifts };
-void truncate;

@@ -8,7 +8,10 @@ import { Op, S, Tlb } from '../state-layout.ts';
 
 const { i32, i64 } = ValType;
 
-const forms = (opcode: number): string[] => [`${opcode.toString(16).toUpperCase()} Xb`, `${(opcode + 1).toString(16).toUpperCase()} Xv`];
+const forms = (opcode: number): string[] => [
+  `${opcode.toString(16).toUpperCase()} Xb`,
+  `${(opcode + 1).toString(16).toUpperCase()} Xv`,
+];
 
 /** Bytes per element, negative when DF says downwards. */
 const stride = (u: Semantics): I64 => {
@@ -19,10 +22,13 @@ const stride = (u: Semantics): I64 => {
 /** DS:rSI, or what a segment override says. */
 const source = (u: Semantics, offset: I64): I64 => linear(u, offset, u.vcpu.add(u.op.load16U(Op.segment)).load64());
 /** ES:rDI; cannot be overridden. In 64-bit mode ES has base 0. */
-const destination = (u: Semantics, offset: I64): I64 => (u.addressSize === 64 ? offset : linear(u, offset, u.vcpu.load64(S.segmentBase)));
-const linear = (u: Semantics, offset: I64, base: I64): I64 => (u.addressSize === 64 ? offset.add(base) : truncate(32, offset.add(base)));
+const destination = (u: Semantics, offset: I64): I64 =>
+  u.addressSize === 64 ? offset : linear(u, offset, u.vcpu.load64(S.segmentBase));
+const linear = (u: Semantics, offset: I64, base: I64): I64 =>
+  u.addressSize === 64 ? offset.add(base) : truncate(32, offset.add(base));
 
-const advance = (u: Semantics, register: number, by: I64): void => u.setGpr(register, u.gpr(register, u.addressSize).add(by), u.addressSize);
+const advance = (u: Semantics, register: number, by: I64): void =>
+  u.setGpr(register, u.gpr(register, u.addressSize).add(by), u.addressSize);
 
 /**
  * Repeats `body` rCX times. Registers are up to date between elements, RIP stays at the instruction: a fault or a requested exit in the middle leaves
@@ -51,8 +57,20 @@ function repeat(u: Semantics, body: (left: I64) => I64, stop?: () => I32): void 
 
 /** Host address of `va` from the TLB tag at `tag`, or 0: no walk, no fault. */
 const quickHost = (c: Code, vcpu: I32, va: I64, tag: number): I32 => {
-  const entry = c.let(vcpu.load32(S.tlb).add(va.shrU(7).wrap().and((Tlb.entries - 1) << 5)));
-  return c.let(entry.load64(tag).eq(va.and(~0xfffn)).select(entry.load32(Tlb.host).or(va.wrap().and(0xfff)), I32.of(0)));
+  const entry = c.let(
+    vcpu.load32(S.tlb).add(
+      va
+        .shrU(7)
+        .wrap()
+        .and((Tlb.entries - 1) << 5),
+    ),
+  );
+  return c.let(
+    entry
+      .load64(tag)
+      .eq(va.and(~0xfffn))
+      .select(entry.load32(Tlb.host).or(va.wrap().and(0xfff)), I32.of(0)),
+  );
 };
 
 const leftInPage = (va: I64): I32 => I32.of(4096).sub(va.wrap().and(0xfff));
@@ -97,13 +115,24 @@ const fillRun: Helper = {
 };
 
 /** Elements that `run` did in one go, or one done by `single`. `run` gets the bytes that are wanted. */
-function bulk(u: Semantics, left: I64, possible: I32, run: (bytes: I32) => I32, single: () => void, moved: (bytes: I64) => void): I64 {
+function bulk(
+  u: Semantics,
+  left: I64,
+  possible: I32,
+  run: (bytes: I32) => I32,
+  single: () => void,
+  moved: (bytes: I64) => void,
+): I64 {
   const shift = Math.log2(u.width / 8);
   const done = u.code.variable(i64, I64.of(0));
   u.code.if(possible, () => {
     // A run stays in a page, so more than that need not be asked for.
     const wanted = u.let(left.gtU(4096).select(I64.of(4096), left).shl(shift).wrap());
-    const bytes = u.let(run(wanted).and(~((1 << shift) - 1)).extendU());
+    const bytes = u.let(
+      run(wanted)
+        .and(~((1 << shift) - 1))
+        .extendU(),
+    );
     done.set(bytes.shrU(shift));
     moved(bytes);
   });
@@ -135,8 +164,17 @@ const strings: Instruction[] = [
           return I64.of(1);
         }
         return bulk(
-          u, left, by.gtS(0),
-          (bytes) => u.code.call(u.helper('copyRun') as Fn<typeof i32>, u.vcpu, source(u, u.gpr(Gpr.rsi, u.addressSize)), destination(u, u.gpr(Gpr.rdi, u.addressSize)), bytes),
+          u,
+          left,
+          by.gtS(0),
+          (bytes) =>
+            u.code.call(
+              u.helper('copyRun') as Fn<typeof i32>,
+              u.vcpu,
+              source(u, u.gpr(Gpr.rsi, u.addressSize)),
+              destination(u, u.gpr(Gpr.rdi, u.addressSize)),
+              bytes,
+            ),
           single,
           (bytes) => {
             advance(u, Gpr.rsi, bytes);
@@ -167,8 +205,17 @@ const strings: Instruction[] = [
           return I64.of(1);
         }
         return bulk(
-          u, left, same,
-          (bytes) => u.code.call(u.helper('fillRun') as Fn<typeof i32>, u.vcpu, destination(u, u.gpr(Gpr.rdi, u.addressSize)), byte.wrap(), bytes),
+          u,
+          left,
+          same,
+          (bytes) =>
+            u.code.call(
+              u.helper('fillRun') as Fn<typeof i32>,
+              u.vcpu,
+              destination(u, u.gpr(Gpr.rdi, u.addressSize)),
+              byte.wrap(),
+              bytes,
+            ),
           single,
           (bytes) => advance(u, Gpr.rdi, bytes),
         );
@@ -219,8 +266,8 @@ const strings: Instruction[] = [
       repeat(
         u,
         () => {
-          const a = u.load(u.width, source(u, u.gpr(Gpr.rsi, u.addressSize)));
           const b = u.load(u.width, destination(u, u.gpr(Gpr.rdi, u.addressSize)));
+          const a = u.load(u.width, source(u, u.gpr(Gpr.rsi, u.addressSize)));
           u.flags.sub(u.width, a, b, u.let(truncate(u.width, a.sub(b))));
           advance(u, Gpr.rsi, by);
           advance(u, Gpr.rdi, by);

@@ -1,14 +1,20 @@
 import type { Instruction, InstructionGroup } from '../instruction-set.ts';
 import type { Fn } from '../wasm/code.ts';
-import { I32, I64, ValType } from '../wasm/value.ts';
+import { I32, type I64, type ValType } from '../wasm/value.ts';
 import { Exit, Privileged, Vector } from '../exits.ts';
-import { signExtend, truncate } from '../flags.ts';
+import { Flag } from '../flags.ts';
 import { Gpr, type Semantics } from '../semantics.ts';
 import { SegmentOperation } from '../segmentation.ts';
 import { Op, S } from '../state-layout.ts';
 
 /** Guest time in TSC ticks: nanoseconds, since the TSC runs at 1 GHz by definition. */
-const timeStamp = (u: Semantics): I64 => u.let(u.code.call(u.helper('now') as Fn<typeof ValType.f64>).toI64S().add(u.vcpu.load64(S.tscOffset)));
+const timeStamp = (u: Semantics): I64 =>
+  u.let(
+    u.code
+      .call(u.helper('now') as Fn<typeof ValType.f64>)
+      .toI64S()
+      .add(u.vcpu.load64(S.tscOffset)),
+  );
 
 function readTimeStamp(u: Semantics): void {
   const tsc = timeStamp(u);
@@ -19,14 +25,26 @@ function readTimeStamp(u: Semantics): void {
 const random = (u: Semantics): I64 => u.code.call(u.helper('random') as Fn<typeof ValType.i32>).extendU();
 
 const user: Instruction[] = [
-  { name: 'NOP', forms: ['90 noB', 'F3 90', ...['0D', '19', '1A', '1B', '1C', '1D', '1E', '1F'].map((o) => `0F ${o} /r Ev,Gv`)], build: () => undefined },
+  {
+    name: 'NOP',
+    forms: ['90 noB', 'F3 90', ...['0D', '19', '1A', '1B', '1C', '1D', '1E', '1F'].map((o) => `0F ${o} /r Ev,Gv`)],
+    build: () => undefined,
+  },
   { name: 'fence', forms: ['NP 0F AE /E8+i', 'NP 0F AE /F0+i', 'NP 0F AE /F8+i'], build: () => undefined },
   {
     name: 'CLFLUSH',
     forms: ['NP 0F AE /7 Mb', '66 0F AE /7 Mb'],
     build: (u, m) => void u.readPointer(u.address(m), 1),
   },
-  { name: 'CPUID', forms: ['0F A2'], ends: true, build: (u) => { u.exit(Exit.Cpuid, u.rip()); u.end(); } },
+  {
+    name: 'CPUID',
+    forms: ['0F A2'],
+    ends: true,
+    build: (u) => {
+      u.exit(Exit.Cpuid, u.rip());
+      u.end();
+    },
+  },
   { name: 'RDTSC', forms: ['0F 31'], build: readTimeStamp },
   {
     name: 'RDTSCP',
@@ -45,8 +63,26 @@ const user: Instruction[] = [
       u.flags.setStatus(I32.of(1));
     },
   })),
-  { name: 'SYSCALL', forms: ['0F 05'], perMode: true, ends: true, build: (u) => { u.exit(Exit.Syscall, u.nextRip()); u.end(); } },
-  { name: 'SYSENTER', forms: ['0F 34'], perMode: true, ends: true, build: (u) => { u.exit(Exit.Sysenter, u.nextRip()); u.end(); } },
+  {
+    name: 'SYSCALL',
+    forms: ['0F 05'],
+    perMode: true,
+    ends: true,
+    build: (u) => {
+      u.exit(Exit.Syscall, u.nextRip());
+      u.end();
+    },
+  },
+  {
+    name: 'SYSENTER',
+    forms: ['0F 34'],
+    perMode: true,
+    ends: true,
+    build: (u) => {
+      u.exit(Exit.Sysenter, u.nextRip());
+      u.end();
+    },
+  },
   ...(['RDFSBASE', 'RDGSBASE', 'WRFSBASE', 'WRGSBASE'] as const).map((name, n): Instruction => ({
     name,
     forms: [`F3 0F AE /${n} Ry o64`],
@@ -88,8 +124,10 @@ const descriptors: Instruction[] = [
     forms: ['63 /r Ew,Gw i64'],
     build(u, dst, src) {
       const want = u.let(u.read(src).and(3));
-      const { old } = u.modify(dst, (a) => a.and(3).ltU(want).select(a.and(~3).or(want), a));
-      u.flags.setStatus(u.flags.status().and(~0x40).or(old.and(3).ltU(want).shl(6)));
+      const less = u.let(u.let(u.read(dst)).and(3).ltU(want));
+      // A selector that is good already is not written.
+      u.code.if(less, () => void u.modify(dst, (a) => a.and(~3).or(want)));
+      u.flags.setStatus(u.flags.status().and(~Flag.ZF).or(less.shl(6)));
     },
   },
   {
@@ -104,16 +142,42 @@ const descriptors: Instruction[] = [
 ];
 
 const IN_OUT: readonly (readonly [form: string, kind: 'in' | 'out'])[] = [
-  ['E4 AL,Ib', 'in'], ['E5 rAX,Ib', 'in'], ['EC AL,DX', 'in'], ['ED rAX,DX', 'in'],
-  ['E6 AL,Ib', 'out'], ['E7 rAX,Ib', 'out'], ['EE AL,DX', 'out'], ['EF rAX,DX', 'out'],
+  ['E4 AL,Ib', 'in'],
+  ['E5 rAX,Ib', 'in'],
+  ['EC AL,DX', 'in'],
+  ['ED rAX,DX', 'in'],
+  ['E6 AL,Ib', 'out'],
+  ['E7 rAX,Ib', 'out'],
+  ['EE AL,DX', 'out'],
+  ['EF rAX,DX', 'out'],
 ];
 
 /** Exits with `Privileged[kind]` and no operands. */
 const PLAIN: readonly (readonly [form: string, kind: keyof typeof Privileged])[] = [
-  ['FA', 'cli'], ['FB', 'sti'], ['F4', 'hlt'], ['0F 32', 'rdmsr'], ['0F 30', 'wrmsr'], ['0F 06', 'clts'], ['0F 09', 'wbinvd'], ['0F 08', 'invd'],
-  ['0F 33', 'rdpmc'], ['0F 07', 'sysret'], ['0F 35', 'sysexit'], ['0F 01 /D1', 'xsetbv'], ['0F 01 /F8', 'swapgs'], ['0F 01 /CA', 'clac'], ['0F 01 /CB', 'stac'],
-  ['0F 01 /C8', 'monitor'], ['0F 01 /C9', 'mwait'], ['0F 01 /C1', 'vmcall'], ['0F 01 /D9', 'vmmcall'],
-  ['0F 00 /2 Ew', 'lldt'], ['0F 00 /3 Ew', 'ltr'], ['0F 01 /2 M', 'lgdt'], ['0F 01 /3 M', 'lidt'], ['0F 01 /6 Ew', 'lmsw'],
+  ['FA', 'cli'],
+  ['FB', 'sti'],
+  ['F4', 'hlt'],
+  ['0F 32', 'rdmsr'],
+  ['0F 30', 'wrmsr'],
+  ['0F 06', 'clts'],
+  ['0F 09', 'wbinvd'],
+  ['0F 08', 'invd'],
+  ['0F 33', 'rdpmc'],
+  ['0F 07', 'sysret'],
+  ['0F 35', 'sysexit'],
+  ['0F 01 /D1', 'xsetbv'],
+  ['0F 01 /F8', 'swapgs'],
+  ['0F 01 /CA', 'clac'],
+  ['0F 01 /CB', 'stac'],
+  ['0F 01 /C8', 'monitor'],
+  ['0F 01 /C9', 'mwait'],
+  ['0F 01 /C1', 'vmcall'],
+  ['0F 01 /D9', 'vmmcall'],
+  ['0F 00 /2 Ew', 'lldt'],
+  ['0F 00 /3 Ew', 'ltr'],
+  ['0F 01 /2 M', 'lgdt'],
+  ['0F 01 /3 M', 'lidt'],
+  ['0F 01 /6 Ew', 'lmsw'],
 ];
 
 const privileged: Instruction[] = [
@@ -121,9 +185,19 @@ const privileged: Instruction[] = [
     name: kind.toUpperCase(),
     forms: IN_OUT.filter(([, k]) => k === kind).map(([form]) => form),
     ends: true,
-    build: (u, _a, port) => u.privileged(Privileged[kind], Math.min(u.width, 32), port.kind === 'i' ? u.immediate().wrap().and(0xff) : u.gpr(Gpr.rdx, 16).wrap()),
+    build: (u, _a, port) =>
+      u.privileged(
+        Privileged[kind],
+        Math.min(u.width, 32),
+        port.kind === 'i' ? u.immediate().wrap().and(0xff) : u.gpr(Gpr.rdx, 16).wrap(),
+      ),
   })),
-  ...PLAIN.map(([form, kind]): Instruction => ({ name: kind, forms: [form], ends: true, build: (u) => u.privileged(Privileged[kind]) })),
+  ...PLAIN.map(([form, kind]): Instruction => ({
+    name: kind,
+    forms: [form],
+    ends: true,
+    build: (u) => u.privileged(Privileged[kind]),
+  })),
   ...(['movFromCr', 'movFromDr', 'movToCr', 'movToDr'] as const).map((kind, n): Instruction => ({
     name: kind,
     // ModRM.mod is ignored: the operand is always a register (SDM Vol. 2B, "MOV—Move to/from Control Registers").
@@ -147,6 +221,3 @@ const privileged: Instruction[] = [
 ];
 
 export const system: InstructionGroup = { instructions: [...user, ...descriptors, ...privileged] };
-void I64;
-void signExtend;
-void truncate;

@@ -63,7 +63,10 @@ export class Machine {
 
   /** Puts hexadecimal code bytes at an offset of a frame. */
   code(hex: string, offset = 0, frame = CODE_FRAME): void {
-    const bytes = hex.split(/\s+/).filter(Boolean).map((b) => parseInt(b, 16));
+    const bytes = hex
+      .split(/\s+/)
+      .filter(Boolean)
+      .map((b) => parseInt(b, 16));
     new Uint8Array(this.memory.buffer).set(bytes, this.frameAt(frame) + offset);
   }
 }

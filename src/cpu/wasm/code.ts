@@ -1,5 +1,5 @@
 import { Bytes } from './bytes.ts';
-import { copyType, I32, I64, instruction, make, V128, type Value, ValType, type ValueOf } from './value.ts';
+import { copyType, I32, type I64, instruction, make, type V128, type Value, type ValType, type ValueOf } from './value.ts';
 
 /** A function of the module under construction. */
 export interface Fn<R extends ValType | undefined = ValType | undefined> {

@@ -56,65 +56,179 @@ export class I32 extends Value {
   #two(op: number, other: I32 | number): I32 {
     return new I32([op], [this, I32.from(other)]);
   }
-  eqz(): I32 { return new I32([0x45], [this]); }
-  eq(o: I32 | number): I32 { return this.#two(0x46, o); }
-  ne(o: I32 | number): I32 { return this.#two(0x47, o); }
-  ltS(o: I32 | number): I32 { return this.#two(0x48, o); }
-  ltU(o: I32 | number): I32 { return this.#two(0x49, o); }
-  gtS(o: I32 | number): I32 { return this.#two(0x4a, o); }
-  gtU(o: I32 | number): I32 { return this.#two(0x4b, o); }
-  leS(o: I32 | number): I32 { return this.#two(0x4c, o); }
-  leU(o: I32 | number): I32 { return this.#two(0x4d, o); }
-  geS(o: I32 | number): I32 { return this.#two(0x4e, o); }
-  geU(o: I32 | number): I32 { return this.#two(0x4f, o); }
-  clz(): I32 { return new I32([0x67], [this]); }
-  ctz(): I32 { return new I32([0x68], [this]); }
-  popcnt(): I32 { return new I32([0x69], [this]); }
-  add(o: I32 | number): I32 { return o === 0 ? this : this.#two(0x6a, o); }
-  sub(o: I32 | number): I32 { return o === 0 ? this : this.#two(0x6b, o); }
-  mul(o: I32 | number): I32 { return this.#two(0x6c, o); }
-  divS(o: I32 | number): I32 { return this.#two(0x6d, o); }
-  divU(o: I32 | number): I32 { return this.#two(0x6e, o); }
-  remS(o: I32 | number): I32 { return this.#two(0x6f, o); }
-  remU(o: I32 | number): I32 { return this.#two(0x70, o); }
-  and(o: I32 | number): I32 { return this.#two(0x71, o); }
-  or(o: I32 | number): I32 { return this.#two(0x72, o); }
-  xor(o: I32 | number): I32 { return this.#two(0x73, o); }
-  shl(o: I32 | number): I32 { return o === 0 ? this : this.#two(0x74, o); }
-  shrS(o: I32 | number): I32 { return o === 0 ? this : this.#two(0x75, o); }
-  shrU(o: I32 | number): I32 { return o === 0 ? this : this.#two(0x76, o); }
-  rotl(o: I32 | number): I32 { return this.#two(0x77, o); }
-  rotr(o: I32 | number): I32 { return this.#two(0x78, o); }
-  not(): I32 { return this.xor(-1); }
-  extend8S(): I32 { return new I32([0xc0], [this]); }
-  extend16S(): I32 { return new I32([0xc1], [this]); }
-  extendS(): I64 { return new I64([0xac], [this]); }
-  extendU(): I64 { return new I64([0xad], [this]); }
-  toF32S(): F32 { return new F32([0xb2], [this]); }
-  toF64S(): F64 { return new F64([0xb7], [this]); }
-  toF64U(): F64 { return new F64([0xb8], [this]); }
-  asF32(): F32 { return new F32([0xbe], [this]); }
+  eqz(): I32 {
+    return new I32([0x45], [this]);
+  }
+  eq(o: I32 | number): I32 {
+    return this.#two(0x46, o);
+  }
+  ne(o: I32 | number): I32 {
+    return this.#two(0x47, o);
+  }
+  ltS(o: I32 | number): I32 {
+    return this.#two(0x48, o);
+  }
+  ltU(o: I32 | number): I32 {
+    return this.#two(0x49, o);
+  }
+  gtS(o: I32 | number): I32 {
+    return this.#two(0x4a, o);
+  }
+  gtU(o: I32 | number): I32 {
+    return this.#two(0x4b, o);
+  }
+  leS(o: I32 | number): I32 {
+    return this.#two(0x4c, o);
+  }
+  leU(o: I32 | number): I32 {
+    return this.#two(0x4d, o);
+  }
+  geS(o: I32 | number): I32 {
+    return this.#two(0x4e, o);
+  }
+  geU(o: I32 | number): I32 {
+    return this.#two(0x4f, o);
+  }
+  clz(): I32 {
+    return new I32([0x67], [this]);
+  }
+  ctz(): I32 {
+    return new I32([0x68], [this]);
+  }
+  popcnt(): I32 {
+    return new I32([0x69], [this]);
+  }
+  add(o: I32 | number): I32 {
+    return o === 0 ? this : this.#two(0x6a, o);
+  }
+  sub(o: I32 | number): I32 {
+    return o === 0 ? this : this.#two(0x6b, o);
+  }
+  mul(o: I32 | number): I32 {
+    return this.#two(0x6c, o);
+  }
+  divS(o: I32 | number): I32 {
+    return this.#two(0x6d, o);
+  }
+  divU(o: I32 | number): I32 {
+    return this.#two(0x6e, o);
+  }
+  remS(o: I32 | number): I32 {
+    return this.#two(0x6f, o);
+  }
+  remU(o: I32 | number): I32 {
+    return this.#two(0x70, o);
+  }
+  and(o: I32 | number): I32 {
+    return this.#two(0x71, o);
+  }
+  or(o: I32 | number): I32 {
+    return this.#two(0x72, o);
+  }
+  xor(o: I32 | number): I32 {
+    return this.#two(0x73, o);
+  }
+  shl(o: I32 | number): I32 {
+    return o === 0 ? this : this.#two(0x74, o);
+  }
+  shrS(o: I32 | number): I32 {
+    return o === 0 ? this : this.#two(0x75, o);
+  }
+  shrU(o: I32 | number): I32 {
+    return o === 0 ? this : this.#two(0x76, o);
+  }
+  rotl(o: I32 | number): I32 {
+    return this.#two(0x77, o);
+  }
+  rotr(o: I32 | number): I32 {
+    return this.#two(0x78, o);
+  }
+  not(): I32 {
+    return this.xor(-1);
+  }
+  extend8S(): I32 {
+    return new I32([0xc0], [this]);
+  }
+  extend16S(): I32 {
+    return new I32([0xc1], [this]);
+  }
+  extendS(): I64 {
+    return new I64([0xac], [this]);
+  }
+  extendU(): I64 {
+    return new I64([0xad], [this]);
+  }
+  toF32S(): F32 {
+    return new F32([0xb2], [this]);
+  }
+  toF64S(): F64 {
+    return new F64([0xb7], [this]);
+  }
+  toF64U(): F64 {
+    return new F64([0xb8], [this]);
+  }
+  asF32(): F32 {
+    return new F32([0xbe], [this]);
+  }
   /** `this != 0 ? yes : no`; both are evaluated. */
-  select<T extends Value>(yes: T, no: T): T { return copyType(yes, [0x1b], [yes, no, this]); }
+  select<T extends Value>(yes: T, no: T): T {
+    return copyType(yes, [0x1b], [yes, no, this]);
+  }
 
-  load8U(offset = 0): I32 { return new I32(memarg([0x2d], 0, offset), [this]); }
-  load8S(offset = 0): I32 { return new I32(memarg([0x2c], 0, offset), [this]); }
-  load16U(offset = 0): I32 { return new I32(memarg([0x2f], 0, offset), [this]); }
-  load16S(offset = 0): I32 { return new I32(memarg([0x2e], 0, offset), [this]); }
-  load32(offset = 0): I32 { return new I32(memarg([0x28], 0, offset), [this]); }
-  load64(offset = 0): I64 { return new I64(memarg([0x29], 0, offset), [this]); }
-  load64From8U(offset = 0): I64 { return new I64(memarg([0x31], 0, offset), [this]); }
-  load64From8S(offset = 0): I64 { return new I64(memarg([0x30], 0, offset), [this]); }
-  load64From16U(offset = 0): I64 { return new I64(memarg([0x33], 0, offset), [this]); }
-  load64From16S(offset = 0): I64 { return new I64(memarg([0x32], 0, offset), [this]); }
-  load64From32U(offset = 0): I64 { return new I64(memarg([0x35], 0, offset), [this]); }
-  load64From32S(offset = 0): I64 { return new I64(memarg([0x34], 0, offset), [this]); }
-  loadF32(offset = 0): F32 { return new F32(memarg([0x2a], 0, offset), [this]); }
-  loadF64(offset = 0): F64 { return new F64(memarg([0x2b], 0, offset), [this]); }
-  loadV128(offset = 0): V128 { return new V128(memarg([0xfd, 0x00], 0, offset), [this]); }
-  atomicLoad32(offset = 0): I32 { return new I32(memarg([0xfe, 0x10], 2, offset), [this]); }
-  atomicLoad64(offset = 0): I64 { return new I64(memarg([0xfe, 0x11], 3, offset), [this]); }
-  atomicOr64(value: I64, offset = 0): I64 { return new I64(memarg([0xfe, 0x34], 3, offset), [this, value]); }
+  load8U(offset = 0): I32 {
+    return new I32(memarg([0x2d], 0, offset), [this]);
+  }
+  load8S(offset = 0): I32 {
+    return new I32(memarg([0x2c], 0, offset), [this]);
+  }
+  load16U(offset = 0): I32 {
+    return new I32(memarg([0x2f], 0, offset), [this]);
+  }
+  load16S(offset = 0): I32 {
+    return new I32(memarg([0x2e], 0, offset), [this]);
+  }
+  load32(offset = 0): I32 {
+    return new I32(memarg([0x28], 0, offset), [this]);
+  }
+  load64(offset = 0): I64 {
+    return new I64(memarg([0x29], 0, offset), [this]);
+  }
+  load64From8U(offset = 0): I64 {
+    return new I64(memarg([0x31], 0, offset), [this]);
+  }
+  load64From8S(offset = 0): I64 {
+    return new I64(memarg([0x30], 0, offset), [this]);
+  }
+  load64From16U(offset = 0): I64 {
+    return new I64(memarg([0x33], 0, offset), [this]);
+  }
+  load64From16S(offset = 0): I64 {
+    return new I64(memarg([0x32], 0, offset), [this]);
+  }
+  load64From32U(offset = 0): I64 {
+    return new I64(memarg([0x35], 0, offset), [this]);
+  }
+  load64From32S(offset = 0): I64 {
+    return new I64(memarg([0x34], 0, offset), [this]);
+  }
+  loadF32(offset = 0): F32 {
+    return new F32(memarg([0x2a], 0, offset), [this]);
+  }
+  loadF64(offset = 0): F64 {
+    return new F64(memarg([0x2b], 0, offset), [this]);
+  }
+  loadV128(offset = 0): V128 {
+    return new V128(memarg([0xfd, 0x00], 0, offset), [this]);
+  }
+  atomicLoad32(offset = 0): I32 {
+    return new I32(memarg([0xfe, 0x10], 2, offset), [this]);
+  }
+  atomicLoad64(offset = 0): I64 {
+    return new I64(memarg([0xfe, 0x11], 3, offset), [this]);
+  }
+  atomicOr64(value: I64, offset = 0): I64 {
+    return new I64(memarg([0xfe, 0x34], 3, offset), [this, value]);
+  }
   /** Compare-exchange of 1, 2, 4 or 8 bytes, naturally aligned (unaligned traps); operands and result as zero-extended i64. */
   atomicCompareExchange(bytes: 1 | 2 | 4 | 8, expected: I64, replacement: I64, offset = 0): I64 {
     const row = { 1: [0x4c, 0], 2: [0x4d, 1], 4: [0x4e, 2], 8: [0x49, 3] }[bytes];
@@ -142,69 +256,187 @@ export class I64 extends Value {
   #test(op: number, other: IntOrConst<I64>): I32 {
     return new I32([op], [this, I64.from(other)]);
   }
-  eqz(): I32 { return new I32([0x50], [this]); }
-  eq(o: IntOrConst<I64>): I32 { return this.#test(0x51, o); }
-  ne(o: IntOrConst<I64>): I32 { return this.#test(0x52, o); }
-  ltS(o: IntOrConst<I64>): I32 { return this.#test(0x53, o); }
-  ltU(o: IntOrConst<I64>): I32 { return this.#test(0x54, o); }
-  gtS(o: IntOrConst<I64>): I32 { return this.#test(0x55, o); }
-  gtU(o: IntOrConst<I64>): I32 { return this.#test(0x56, o); }
-  leS(o: IntOrConst<I64>): I32 { return this.#test(0x57, o); }
-  leU(o: IntOrConst<I64>): I32 { return this.#test(0x58, o); }
-  geS(o: IntOrConst<I64>): I32 { return this.#test(0x59, o); }
-  geU(o: IntOrConst<I64>): I32 { return this.#test(0x5a, o); }
-  clz(): I64 { return new I64([0x79], [this]); }
-  ctz(): I64 { return new I64([0x7a], [this]); }
-  popcnt(): I64 { return new I64([0x7b], [this]); }
-  add(o: IntOrConst<I64>): I64 { return o === 0 ? this : this.#two(0x7c, o); }
-  sub(o: IntOrConst<I64>): I64 { return o === 0 ? this : this.#two(0x7d, o); }
-  mul(o: IntOrConst<I64>): I64 { return this.#two(0x7e, o); }
-  divS(o: IntOrConst<I64>): I64 { return this.#two(0x7f, o); }
-  divU(o: IntOrConst<I64>): I64 { return this.#two(0x80, o); }
-  remS(o: IntOrConst<I64>): I64 { return this.#two(0x81, o); }
-  remU(o: IntOrConst<I64>): I64 { return this.#two(0x82, o); }
-  and(o: IntOrConst<I64>): I64 { return this.#two(0x83, o); }
-  or(o: IntOrConst<I64>): I64 { return this.#two(0x84, o); }
-  xor(o: IntOrConst<I64>): I64 { return this.#two(0x85, o); }
-  shl(o: IntOrConst<I64>): I64 { return o === 0 ? this : this.#two(0x86, o); }
-  shrS(o: IntOrConst<I64>): I64 { return o === 0 ? this : this.#two(0x87, o); }
-  shrU(o: IntOrConst<I64>): I64 { return o === 0 ? this : this.#two(0x88, o); }
-  rotl(o: IntOrConst<I64>): I64 { return this.#two(0x89, o); }
-  rotr(o: IntOrConst<I64>): I64 { return this.#two(0x8a, o); }
-  not(): I64 { return this.xor(-1); }
-  neg(): I64 { return I64.of(0).sub(this); }
-  wrap(): I32 { return new I32([0xa7], [this]); }
-  extend8S(): I64 { return new I64([0xc2], [this]); }
-  extend16S(): I64 { return new I64([0xc3], [this]); }
-  extend32S(): I64 { return new I64([0xc4], [this]); }
-  toF32S(): F32 { return new F32([0xb4], [this]); }
-  toF64S(): F64 { return new F64([0xb9], [this]); }
-  toF64U(): F64 { return new F64([0xba], [this]); }
-  asF64(): F64 { return new F64([0xbf], [this]); }
+  eqz(): I32 {
+    return new I32([0x50], [this]);
+  }
+  eq(o: IntOrConst<I64>): I32 {
+    return this.#test(0x51, o);
+  }
+  ne(o: IntOrConst<I64>): I32 {
+    return this.#test(0x52, o);
+  }
+  ltS(o: IntOrConst<I64>): I32 {
+    return this.#test(0x53, o);
+  }
+  ltU(o: IntOrConst<I64>): I32 {
+    return this.#test(0x54, o);
+  }
+  gtS(o: IntOrConst<I64>): I32 {
+    return this.#test(0x55, o);
+  }
+  gtU(o: IntOrConst<I64>): I32 {
+    return this.#test(0x56, o);
+  }
+  leS(o: IntOrConst<I64>): I32 {
+    return this.#test(0x57, o);
+  }
+  leU(o: IntOrConst<I64>): I32 {
+    return this.#test(0x58, o);
+  }
+  geS(o: IntOrConst<I64>): I32 {
+    return this.#test(0x59, o);
+  }
+  geU(o: IntOrConst<I64>): I32 {
+    return this.#test(0x5a, o);
+  }
+  clz(): I64 {
+    return new I64([0x79], [this]);
+  }
+  ctz(): I64 {
+    return new I64([0x7a], [this]);
+  }
+  popcnt(): I64 {
+    return new I64([0x7b], [this]);
+  }
+  add(o: IntOrConst<I64>): I64 {
+    return o === 0 ? this : this.#two(0x7c, o);
+  }
+  sub(o: IntOrConst<I64>): I64 {
+    return o === 0 ? this : this.#two(0x7d, o);
+  }
+  mul(o: IntOrConst<I64>): I64 {
+    return this.#two(0x7e, o);
+  }
+  divS(o: IntOrConst<I64>): I64 {
+    return this.#two(0x7f, o);
+  }
+  divU(o: IntOrConst<I64>): I64 {
+    return this.#two(0x80, o);
+  }
+  remS(o: IntOrConst<I64>): I64 {
+    return this.#two(0x81, o);
+  }
+  remU(o: IntOrConst<I64>): I64 {
+    return this.#two(0x82, o);
+  }
+  and(o: IntOrConst<I64>): I64 {
+    return this.#two(0x83, o);
+  }
+  or(o: IntOrConst<I64>): I64 {
+    return this.#two(0x84, o);
+  }
+  xor(o: IntOrConst<I64>): I64 {
+    return this.#two(0x85, o);
+  }
+  shl(o: IntOrConst<I64>): I64 {
+    return o === 0 ? this : this.#two(0x86, o);
+  }
+  shrS(o: IntOrConst<I64>): I64 {
+    return o === 0 ? this : this.#two(0x87, o);
+  }
+  shrU(o: IntOrConst<I64>): I64 {
+    return o === 0 ? this : this.#two(0x88, o);
+  }
+  rotl(o: IntOrConst<I64>): I64 {
+    return this.#two(0x89, o);
+  }
+  rotr(o: IntOrConst<I64>): I64 {
+    return this.#two(0x8a, o);
+  }
+  not(): I64 {
+    return this.xor(-1);
+  }
+  neg(): I64 {
+    return I64.of(0).sub(this);
+  }
+  wrap(): I32 {
+    return new I32([0xa7], [this]);
+  }
+  extend8S(): I64 {
+    return new I64([0xc2], [this]);
+  }
+  extend16S(): I64 {
+    return new I64([0xc3], [this]);
+  }
+  extend32S(): I64 {
+    return new I64([0xc4], [this]);
+  }
+  toF32S(): F32 {
+    return new F32([0xb4], [this]);
+  }
+  toF64S(): F64 {
+    return new F64([0xb9], [this]);
+  }
+  toF64U(): F64 {
+    return new F64([0xba], [this]);
+  }
+  asF64(): F64 {
+    return new F64([0xbf], [this]);
+  }
 }
 
 export class F32 extends Value {
   readonly type = ValType.f32;
-  #two(op: number, other: F32): F32 { return new F32([op], [this, other]); }
-  eq(o: F32): I32 { return new I32([0x5b], [this, o]); }
-  ne(o: F32): I32 { return new I32([0x5c], [this, o]); }
-  lt(o: F32): I32 { return new I32([0x5d], [this, o]); }
-  gt(o: F32): I32 { return new I32([0x5e], [this, o]); }
-  le(o: F32): I32 { return new I32([0x5f], [this, o]); }
-  ge(o: F32): I32 { return new I32([0x60], [this, o]); }
-  abs(): F32 { return new F32([0x8b], [this]); }
-  neg(): F32 { return new F32([0x8c], [this]); }
-  ceil(): F32 { return new F32([0x8d], [this]); }
-  floor(): F32 { return new F32([0x8e], [this]); }
-  trunc(): F32 { return new F32([0x8f], [this]); }
-  nearest(): F32 { return new F32([0x90], [this]); }
-  sqrt(): F32 { return new F32([0x91], [this]); }
-  add(o: F32): F32 { return this.#two(0x92, o); }
-  sub(o: F32): F32 { return this.#two(0x93, o); }
-  mul(o: F32): F32 { return this.#two(0x94, o); }
-  div(o: F32): F32 { return this.#two(0x95, o); }
-  promote(): F64 { return new F64([0xbb], [this]); }
-  asI32(): I32 { return new I32([0xbc], [this]); }
+  #two(op: number, other: F32): F32 {
+    return new F32([op], [this, other]);
+  }
+  eq(o: F32): I32 {
+    return new I32([0x5b], [this, o]);
+  }
+  ne(o: F32): I32 {
+    return new I32([0x5c], [this, o]);
+  }
+  lt(o: F32): I32 {
+    return new I32([0x5d], [this, o]);
+  }
+  gt(o: F32): I32 {
+    return new I32([0x5e], [this, o]);
+  }
+  le(o: F32): I32 {
+    return new I32([0x5f], [this, o]);
+  }
+  ge(o: F32): I32 {
+    return new I32([0x60], [this, o]);
+  }
+  abs(): F32 {
+    return new F32([0x8b], [this]);
+  }
+  neg(): F32 {
+    return new F32([0x8c], [this]);
+  }
+  ceil(): F32 {
+    return new F32([0x8d], [this]);
+  }
+  floor(): F32 {
+    return new F32([0x8e], [this]);
+  }
+  trunc(): F32 {
+    return new F32([0x8f], [this]);
+  }
+  nearest(): F32 {
+    return new F32([0x90], [this]);
+  }
+  sqrt(): F32 {
+    return new F32([0x91], [this]);
+  }
+  add(o: F32): F32 {
+    return this.#two(0x92, o);
+  }
+  sub(o: F32): F32 {
+    return this.#two(0x93, o);
+  }
+  mul(o: F32): F32 {
+    return this.#two(0x94, o);
+  }
+  div(o: F32): F32 {
+    return this.#two(0x95, o);
+  }
+  promote(): F64 {
+    return new F64([0xbb], [this]);
+  }
+  asI32(): I32 {
+    return new I32([0xbc], [this]);
+  }
 }
 
 export class F64 extends Value {
@@ -213,30 +445,76 @@ export class F64 extends Value {
     const bytes = new Uint8Array(new Float64Array([value]).buffer);
     return new F64([0x44, ...bytes], []);
   }
-  #two(op: number, other: F64): F64 { return new F64([op], [this, other]); }
-  eq(o: F64): I32 { return new I32([0x61], [this, o]); }
-  ne(o: F64): I32 { return new I32([0x62], [this, o]); }
-  lt(o: F64): I32 { return new I32([0x63], [this, o]); }
-  gt(o: F64): I32 { return new I32([0x64], [this, o]); }
-  le(o: F64): I32 { return new I32([0x65], [this, o]); }
-  ge(o: F64): I32 { return new I32([0x66], [this, o]); }
-  abs(): F64 { return new F64([0x99], [this]); }
-  neg(): F64 { return new F64([0x9a], [this]); }
-  ceil(): F64 { return new F64([0x9b], [this]); }
-  floor(): F64 { return new F64([0x9c], [this]); }
-  trunc(): F64 { return new F64([0x9d], [this]); }
-  nearest(): F64 { return new F64([0x9e], [this]); }
-  sqrt(): F64 { return new F64([0x9f], [this]); }
-  add(o: F64): F64 { return this.#two(0xa0, o); }
-  sub(o: F64): F64 { return this.#two(0xa1, o); }
-  mul(o: F64): F64 { return this.#two(0xa2, o); }
-  div(o: F64): F64 { return this.#two(0xa3, o); }
-  demote(): F32 { return new F32([0xb6], [this]); }
-  asI64(): I64 { return new I64([0xbd], [this]); }
+  #two(op: number, other: F64): F64 {
+    return new F64([op], [this, other]);
+  }
+  eq(o: F64): I32 {
+    return new I32([0x61], [this, o]);
+  }
+  ne(o: F64): I32 {
+    return new I32([0x62], [this, o]);
+  }
+  lt(o: F64): I32 {
+    return new I32([0x63], [this, o]);
+  }
+  gt(o: F64): I32 {
+    return new I32([0x64], [this, o]);
+  }
+  le(o: F64): I32 {
+    return new I32([0x65], [this, o]);
+  }
+  ge(o: F64): I32 {
+    return new I32([0x66], [this, o]);
+  }
+  abs(): F64 {
+    return new F64([0x99], [this]);
+  }
+  neg(): F64 {
+    return new F64([0x9a], [this]);
+  }
+  ceil(): F64 {
+    return new F64([0x9b], [this]);
+  }
+  floor(): F64 {
+    return new F64([0x9c], [this]);
+  }
+  trunc(): F64 {
+    return new F64([0x9d], [this]);
+  }
+  nearest(): F64 {
+    return new F64([0x9e], [this]);
+  }
+  sqrt(): F64 {
+    return new F64([0x9f], [this]);
+  }
+  add(o: F64): F64 {
+    return this.#two(0xa0, o);
+  }
+  sub(o: F64): F64 {
+    return this.#two(0xa1, o);
+  }
+  mul(o: F64): F64 {
+    return this.#two(0xa2, o);
+  }
+  div(o: F64): F64 {
+    return this.#two(0xa3, o);
+  }
+  demote(): F32 {
+    return new F32([0xb6], [this]);
+  }
+  asI64(): I64 {
+    return new I64([0xbd], [this]);
+  }
   /** Saturating truncations: they never trap. */
-  toI32S(): I32 { return new I32([0xfc, 0x02], [this]); }
-  toI64S(): I64 { return new I64([0xfc, 0x06], [this]); }
-  toI64U(): I64 { return new I64([0xfc, 0x07], [this]); }
+  toI32S(): I32 {
+    return new I32([0xfc, 0x02], [this]);
+  }
+  toI64S(): I64 {
+    return new I64([0xfc, 0x06], [this]);
+  }
+  toI64U(): I64 {
+    return new I64([0xfc, 0x07], [this]);
+  }
 }
 
 export class V128 extends Value {
