@@ -7,6 +7,17 @@ import { shiftGroup } from './shifts.ts';
 import { sse } from './sse.ts';
 import { stringGroup } from './strings.ts';
 import { system } from './system.ts';
+import { x87 } from './x87.ts';
 
 /** Every instruction of the processor, by group. */
-export const groups: readonly InstructionGroup[] = [arithmetic, dataTransfer, shiftGroup, bits, controlFlow, stringGroup, system, ...sse];
+export const groups: readonly InstructionGroup[] = [
+  arithmetic,
+  dataTransfer,
+  shiftGroup,
+  bits,
+  controlFlow,
+  stringGroup,
+  system,
+  x87,
+  ...sse,
+];
