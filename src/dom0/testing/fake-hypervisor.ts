@@ -86,6 +86,10 @@ export class FakeHypervisor {
     return domain;
   }
 
+  adopt(domain: FakeDomain): void {
+    this.#domains.set(domain.domid, domain);
+  }
+
   /** The domain shuts down, dies or vanishes, and dom0 hears of it. */
   end(domid: number, how: 'shutdown' | 'dying' | 'gone'): void {
     const domain = this.#domains.get(domid);

@@ -1,0 +1,371 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { Consoles } from '../../dom0/console/index.ts';
+import { Xenstored, type Xenstore } from '../../dom0/xenstore/index.ts';
+import type { DomainConfig, ShutdownAction, ShutdownReaction } from '../config/domain-config.ts';
+import { parseConfig } from '../config/parse-config.ts';
+import { FakeHost, type GuestDomain } from '../testing/fake-host.ts';
+import { XenError } from '../xen-error.ts';
+import { DomainManager } from './domain-manager.ts';
+import { monitor } from './monitor.ts';
+import type { Clock } from './services.ts';
+import { initialise } from './xenstore-tree.ts';
+
+const uuid = '11111111-aaaa-bbbb-cccc-000000000001';
+const text = `name="web"\nuuid="${uuid}"\nkernel="/boot/vmlinuz"\nramdisk="/boot/initrd"\nextra="quiet"\nmemory=64\nmaxvcpus=2\nvcpus=1`;
+
+function configOf(more = ''): DomainConfig {
+  return parseConfig(`${text}\n${more}\n`, 'web.cfg', { cpus: 2 }, () => undefined).config;
+}
+
+/** Time passes only when somebody sleeps. */
+class ManualClock implements Clock {
+  time = 1_700_000_000_000;
+  readonly slept: number[] = [];
+  /** Waits that are never over, as those for a guest that answers. */
+  endless = false;
+
+  now(): number {
+    return this.time;
+  }
+
+  sleep(milliseconds: number, signal?: AbortSignal): Promise<void> {
+    if (this.endless)
+      return new Promise((_, reject) => signal?.addEventListener('abort', () => reject(new Error('over'))));
+    this.slept.push(milliseconds);
+    this.time += milliseconds;
+    return Promise.resolve();
+  }
+}
+
+class World {
+  readonly host = new FakeHost();
+  readonly clock = new ManualClock();
+  readonly xenstored = new Xenstored(this.host.asHost());
+  readonly xs: Xenstore = this.xenstored.client();
+  readonly lines: string[] = [];
+  readonly manager: DomainManager;
+
+  constructor() {
+    initialise(this.xs, 512 * 1024);
+    this.manager = new DomainManager({
+      hypervisor: this.host.asHost(),
+      store: this.xenstored,
+      consoles: new Consoles(this.host.asHost(), this.xs),
+      build: this.host.build,
+      openLog: () => this.log,
+      clock: this.clock,
+    });
+  }
+
+  readonly log = { line: (line: string): void => void this.lines.push(line), close: (): void => undefined };
+
+  /** A domain that runs and is looked after; the promise is over when nobody does any more. */
+  async start(config = configOf()): Promise<{ guest: GuestDomain; ended: Promise<void> }> {
+    const domain = await this.manager.create(config);
+    this.manager.unpause(domain.domid);
+    const ended = monitor(domain, { manager: this.manager, clock: this.clock, log: this.log, pid: 7 });
+    return { guest: this.guest(), ended };
+  }
+
+  guest(): GuestDomain {
+    const guest = this.host.guests.at(-1);
+    assert(guest);
+    return guest;
+  }
+
+  /** The whole tree as `xenstore-ls -f -p` lists it, without what the clock says. */
+  tree(root = '/'): string[] {
+    const found: string[] = [];
+    const walk = (path: string): void => {
+      for (const name of this.xs.ls(path === '' ? '/' : path) ?? []) {
+        const child = `${path}/${name}`;
+        found.push(`${child} = "${this.xs.read(child) ?? ''}"   (${this.xs.getPerms(child) ?? ''})`);
+        walk(child);
+      }
+    };
+    walk(root === '/' ? '' : root);
+    return found;
+  }
+
+  async settled(condition: () => boolean): Promise<void> {
+    for (let turn = 0; turn < 200 && !condition(); turn++) await new Promise((resolve) => setImmediate(resolve));
+    assert(condition(), 'it did not come to that');
+  }
+}
+
+describe('creating a domain', () => {
+  it('leaves the tree that libxl leaves for a PV domain', async () => {
+    const world = new World();
+    const before = new Set(world.tree());
+    await world.manager.create(configOf());
+    const added = world.tree().filter((line) => !before.has(line));
+    assert.deepEqual(added, recordedTree);
+  });
+
+  it('leaves it paused until it is unpaused', async () => {
+    const world = new World();
+    const { domid } = await world.manager.create(configOf());
+    assert.equal(world.guest().info().paused, true);
+    world.manager.unpause(domid);
+    assert.equal(world.guest().info().paused, false);
+  });
+
+  it('takes everything back when the kernel is missing, and says what libxl says', async () => {
+    const world = new World();
+    const before = world.tree();
+    await assert.rejects(world.manager.create(configOf('kernel="/nosuch/vmlinuz"')), (error: XenError) => {
+      assert.deepEqual(error.lines, [
+        "xc: error: panic: xg_dom_core.c:205: failed to open file '/nosuch/vmlinuz': No such file or directory: Internal error",
+        'libxl: error: libxl_dom.c:646:libxl__build_pv: xc_dom_kernel_file failed: No such file or directory',
+        'libxl: error: libxl_create.c:1640:domcreate_rebuild_done: Domain 1:cannot (re-)build domain: -3',
+        'libxl: error: libxl_domain.c:1183:libxl__destroy_domid: Domain 1:Non-existant domain',
+        'libxl: error: libxl_domain.c:1137:domain_destroy_callback: Domain 1:Unable to destroy guest',
+        'libxl: error: libxl_domain.c:1064:domain_destroy_cb: Domain 1:Destruction of domain failed',
+      ]);
+      return true;
+    });
+    assert.deepEqual(world.tree(), before);
+    assert.deepEqual(world.manager.domains(), []);
+  });
+
+  it('refuses a name that is taken, domain 0 included', async () => {
+    const world = new World();
+    await world.manager.create(configOf());
+    const before = world.tree();
+    for (const name of ['web', 'Domain-0']) {
+      const config = configOf(`name="${name}"; uuid="11111111-aaaa-bbbb-cccc-000000000002"`);
+      await assert.rejects(world.manager.create(config), (error: XenError) => {
+        assert.match(error.lines[0] ?? '', new RegExp(`Domain with name "${name}" already exists\\.$`));
+        assert.match(
+          error.lines[1] ?? '',
+          /libxl_create\.c:1296:initiate_domain_create: Domain \d:cannot make domain: -6$/,
+        );
+        return true;
+      });
+    }
+    assert.deepEqual(world.tree(), before);
+  });
+
+  it('says which kinds of domain there are not yet', async () => {
+    const world = new World();
+    await assert.rejects(world.manager.create(configOf('type="pvh"')), /type pvh are not supported yet/);
+    assert.deepEqual(world.host.guests, []);
+  });
+});
+
+describe('the end of a domain', () => {
+  const cases: readonly [string, number, ShutdownReaction, ShutdownAction, readonly string[], string[]][] = [
+    ['poweroff destroys', 0, 'on_poweroff', 'destroy', ['Done. Exiting now'], []],
+    ['a crash destroys', 3, 'on_crash', 'destroy', ['Done. Exiting now'], []],
+    ['a crash may restart', 3, 'on_crash', 'restart', ['Done. Rebooting now'], ['2 web']],
+    ['a preserved domain stays', 3, 'on_crash', 'preserve', ['Done. Exiting now'], ['1 web']],
+    ['a watchdog acts as told', 4, 'on_watchdog', 'restart', ['Done. Rebooting now'], ['2 web']],
+    ['a reboot restarts', 1, 'on_reboot', 'restart', ['Done. Rebooting now'], ['2 web']],
+    [
+      'a reason that nobody knows destroys',
+      9,
+      'on_crash',
+      'preserve',
+      ['Unknown shutdown reason code 9. Destroying domain.'],
+      [],
+    ],
+    [
+      'a core dump is tried first',
+      3,
+      'on_crash',
+      'coredump_restart',
+      ['dumping core to /var/lib/xen/dump/web'],
+      ['2 web'],
+    ],
+    [
+      'the dead one is renamed',
+      3,
+      'on_crash',
+      'restart_rename',
+      ['Preserving domain 1 web with suffix-20231114T2213Z'],
+      ['1 web-20231114T2213Z', '2 web'],
+    ],
+  ];
+  for (const [name, reason, reaction, action, said, left] of cases) {
+    it(name, async () => {
+      const world = new World();
+      const config = configOf();
+      config.reactions[reaction] = action;
+      const { guest } = await world.start(config);
+      guest.shutDown(reason);
+      const names = (): string[] => world.manager.domains().map((domain) => `${domain.domid} ${domain.name}`);
+      await world.settled(() => world.lines.some((line) => line.startsWith('Done.')) && names().join() === left.join());
+      assert.equal(world.lines[1], `Domain 1 has shut down, reason code ${reason} 0x${reason}`);
+      for (const line of said) assert(world.lines.includes(line), world.lines.join('\n'));
+    });
+  }
+
+  it('writes the log that xl writes for a reboot and a poweroff', async () => {
+    const world = new World();
+    const { guest, ended } = await world.start();
+    guest.shutDown(1);
+    await world.settled(() => world.manager.domain(2) !== undefined && world.guest().pauses === 0);
+    await world.settled(() => world.lines.at(-1)?.startsWith('Waiting') === true);
+    world.guest().shutDown(0);
+    await ended;
+    assert.deepEqual(world.lines, [
+      'Waiting for domain web (domid 1) to die [pid 7]',
+      'Domain 1 has shut down, reason code 1 0x1',
+      'Action for shutdown reason code 1 is restart',
+      'Domain 1 needs to be cleaned up: destroying the domain',
+      'Done. Rebooting now',
+      'Waiting for domain web (domid 2) to die [pid 7]',
+      'Domain 2 has shut down, reason code 0 0x0',
+      'Action for shutdown reason code 0 is destroy',
+      'Domain 2 needs to be cleaned up: destroying the domain',
+      'Done. Exiting now',
+    ]);
+  });
+
+  it('leaves nothing behind', async () => {
+    const world = new World();
+    const before = world.tree();
+    const { guest, ended } = await world.start();
+    guest.shutDown(0);
+    await ended;
+    assert.deepEqual(world.tree(), before);
+  });
+
+  it('gives the successor after a reboot the same name and UUID, a new number, and a pause when it comes too soon', async () => {
+    const world = new World();
+    const { guest } = await world.start();
+    guest.shutDown(1);
+    await world.settled(() => world.guest().domid === 2 && world.guest().pauses === 0);
+    assert.deepEqual(world.guest().handle, guest.handle);
+    assert.equal(world.xs.read(`/vm/${uuid}/name`), 'web');
+    assert.deepEqual(world.clock.slept, [2000]);
+  });
+
+  it('ends the watch when somebody destroys the domain', async () => {
+    const world = new World();
+    const { ended } = await world.start();
+    await world.manager.destroy(1);
+    await ended;
+    assert.equal(world.lines.at(-1), 'Domain 1 has been destroyed.');
+  });
+});
+
+describe('asking a guest to shut down', () => {
+  it('waits until its kernel has taken the request', async () => {
+    const world = new World();
+    world.clock.endless = true;
+    await world.start();
+    const asked = world.manager.request(1, 'poweroff');
+    const guest = world.xenstored.client({ domid: 1, privileged: false });
+    assert.equal(guest.read('control/shutdown'), 'poweroff');
+    guest.write('control/shutdown', '');
+    await asked;
+  });
+
+  it('gives up after a minute', async () => {
+    const world = new World();
+    await world.start();
+    await assert.rejects(world.manager.request(1, 'reboot'), (error: XenError) => {
+      const line = "libxl: error: libxl_domain.c:854:pvcontrol_cb: guest didn't acknowledge control request: -9";
+      assert.deepEqual(error.lines, [line]);
+      return true;
+    });
+    assert.deepEqual(world.clock.slept, [60_000]);
+  });
+
+  it('is content when the domain ends instead', async () => {
+    const world = new World();
+    world.clock.endless = true;
+    const { guest } = await world.start();
+    const asked = world.manager.request(1, 'poweroff');
+    guest.shutDown(3);
+    await asked;
+  });
+});
+
+describe('renaming', () => {
+  it('changes both places of xenstore, and the name after a reboot', async () => {
+    const world = new World();
+    const { guest } = await world.start();
+    world.manager.rename(1, 'mail');
+    assert.equal(world.xs.read('/local/domain/1/name'), 'mail');
+    assert.equal(world.xs.read(`/vm/${uuid}/name`), 'mail');
+    guest.shutDown(1);
+    await world.settled(() => world.manager.domain(2)?.name === 'mail');
+  });
+});
+
+const recordedTree = [
+  '/libxl/1 = ""   (n0)',
+  '/libxl/1/device = ""   (n0)',
+  '/libxl/1/device/console = ""   (n0)',
+  '/libxl/1/device/console/0 = ""   (n0)',
+  '/libxl/1/device/console/0/backend = "/local/domain/0/backend/console/1/0"   (n0)',
+  '/libxl/1/device/console/0/frontend = "/local/domain/1/console"   (n0)',
+  '/libxl/1/device/console/0/frontend-id = "1"   (n0)',
+  '/libxl/1/device/console/0/online = "1"   (n0)',
+  '/libxl/1/device/console/0/protocol = "vt100"   (n0)',
+  '/libxl/1/device/console/0/state = "1"   (n0)',
+  '/libxl/1/dm-version = "qemu_xen"   (n0)',
+  '/libxl/1/type = "pv"   (n0)',
+  '/local/domain/0/backend = ""   (n0)',
+  '/local/domain/0/backend/console = ""   (n0)',
+  '/local/domain/0/backend/console/1 = ""   (n0)',
+  '/local/domain/0/backend/console/1/0 = ""   (n0,r1)',
+  '/local/domain/0/backend/console/1/0/frontend = "/local/domain/1/console"   (n0,r1)',
+  '/local/domain/0/backend/console/1/0/frontend-id = "1"   (n0,r1)',
+  '/local/domain/0/backend/console/1/0/online = "1"   (n0,r1)',
+  '/local/domain/0/backend/console/1/0/protocol = "vt100"   (n0,r1)',
+  '/local/domain/0/backend/console/1/0/state = "1"   (n0,r1)',
+  '/local/domain/1 = ""   (n0,r1)',
+  '/local/domain/1/attr = ""   (n1)',
+  '/local/domain/1/console = ""   (n0,r1)',
+  '/local/domain/1/console/backend = "/local/domain/0/backend/console/1/0"   (n0,r1)',
+  '/local/domain/1/console/backend-id = "0"   (n1,r0)',
+  '/local/domain/1/console/limit = "1048576"   (n0,r1)',
+  '/local/domain/1/console/output = "pty"   (n0,r1)',
+  '/local/domain/1/console/port = "2"   (n0,r1)',
+  '/local/domain/1/console/ring-ref = "2"   (n0,r1)',
+  '/local/domain/1/console/tty = ""   (n0,r1)',
+  '/local/domain/1/console/type = "xenconsoled"   (n0,r1)',
+  '/local/domain/1/control = ""   (n0,r1)',
+  '/local/domain/1/control/feature-poweroff = ""   (n1)',
+  '/local/domain/1/control/feature-reboot = ""   (n1)',
+  '/local/domain/1/control/feature-suspend = ""   (n1)',
+  '/local/domain/1/control/platform-feature-multiprocessor-suspend = "1"   (n0,r1)',
+  '/local/domain/1/control/platform-feature-xs_reset_watches = "1"   (n0,r1)',
+  '/local/domain/1/control/shutdown = ""   (n1)',
+  '/local/domain/1/control/sysrq = ""   (n1)',
+  '/local/domain/1/cpu = ""   (n0,r1)',
+  '/local/domain/1/cpu/0 = ""   (n0,r1)',
+  '/local/domain/1/cpu/0/availability = "online"   (n0,r1)',
+  '/local/domain/1/cpu/1 = ""   (n0,r1)',
+  '/local/domain/1/cpu/1/availability = "offline"   (n0,r1)',
+  '/local/domain/1/data = ""   (n1)',
+  '/local/domain/1/device = ""   (n0,r1)',
+  '/local/domain/1/device/suspend = ""   (n0,r1)',
+  '/local/domain/1/device/suspend/event-channel = ""   (n1)',
+  '/local/domain/1/domid = "1"   (n0,r1)',
+  '/local/domain/1/drivers = ""   (n1)',
+  '/local/domain/1/error = ""   (n1)',
+  '/local/domain/1/feature = ""   (n1)',
+  '/local/domain/1/memory = ""   (n0,r1)',
+  '/local/domain/1/memory/static-max = "65536"   (n0,r1)',
+  '/local/domain/1/memory/target = "65536"   (n0,r1)',
+  '/local/domain/1/memory/videoram = "0"   (n0,r1)',
+  '/local/domain/1/name = "web"   (n0,r1)',
+  '/local/domain/1/store = ""   (n0,r1)',
+  '/local/domain/1/store/port = "1"   (n0,r1)',
+  '/local/domain/1/store/ring-ref = "1"   (n0,r1)',
+  `/local/domain/1/vm = "/vm/${uuid}"   (n0,r1)`,
+  `/vm/${uuid} = ""   (n0,r1)`,
+  `/vm/${uuid}/image = ""   (n0,r1)`,
+  `/vm/${uuid}/image/cmdline = "quiet"   (n0,r1)`,
+  `/vm/${uuid}/image/kernel = "/boot/vmlinuz"   (n0,r1)`,
+  `/vm/${uuid}/image/ostype = "linux"   (n0,r1)`,
+  `/vm/${uuid}/image/ramdisk = "/boot/initrd"   (n0,r1)`,
+  `/vm/${uuid}/name = "web"   (n0,r1)`,
+  `/vm/${uuid}/start_time = "1700000000.00"   (n0,r1)`,
+  `/vm/${uuid}/uuid = "${uuid}"   (n0,r1)`,
+];

@@ -1,0 +1,163 @@
+/** A host without processors: domains are made, built and destroyed, and the test plays what their kernels do. */
+import { Errno } from '../../abi/errno.ts';
+import { ConsoleFrontend } from '../../dom0/testing/console-frontend.ts';
+import { FakeDomain, FakeHypervisor } from '../../dom0/testing/fake-hypervisor.ts';
+import {
+  HypercallError,
+  type CreateDomain,
+  type DomainInfo,
+  type PhysInfo,
+  type VcpuInfo,
+  type XenVersion,
+} from '../../hypervisor/control.ts';
+import { BuildError } from '../builder/build-error.ts';
+import type { BuildRequest, BuiltRings } from '../domain/services.ts';
+import type { Host } from '../daemon/daemon.ts';
+
+const storeMfn = 1;
+const consoleMfn = 2;
+
+export class GuestDomain extends FakeDomain {
+  readonly created: CreateDomain;
+  readonly #hypervisor: FakeHost;
+  pauses = 1;
+  handle: Uint8Array;
+  console: ConsoleFrontend | undefined;
+
+  constructor(domid: number, created: CreateDomain, hypervisor: FakeHost) {
+    super(domid);
+    this.created = created;
+    this.handle = created.handle;
+    this.#hypervisor = hypervisor;
+  }
+
+  override info(): DomainInfo {
+    const { handle, created } = this;
+    const paused = this.pauses > 0;
+    const maxPages = created.maxMemKiB / 4;
+    return {
+      ...super.info(),
+      handle,
+      paused,
+      running: false,
+      blocked: !paused,
+      totPages: maxPages,
+      maxPages,
+      cpuTimeNs: 1.25e9,
+    };
+  }
+
+  vcpuInfo(vcpu: number): VcpuInfo {
+    return { vcpu, online: true, blocked: true, running: false, cpuTimeNs: 1.25e9, cpu: 0 };
+  }
+
+  pause(): void {
+    this.pauses = 1;
+  }
+
+  unpause(): void {
+    this.pauses = 0;
+  }
+
+  setHandle(handle: Uint8Array): void {
+    this.handle = handle;
+  }
+
+  destroy(): Promise<void> {
+    this.#hypervisor.end(this.domid, 'gone');
+    return Promise.resolve();
+  }
+
+  /** The guest's kernel calls SCHEDOP_shutdown. */
+  shutDown(reason: number): void {
+    this.shutdownReason = reason;
+    this.#hypervisor.end(this.domid, 'shutdown');
+  }
+}
+
+export class FakeHost extends FakeHypervisor {
+  readonly guests: GuestDomain[] = [];
+  readonly version: XenVersion = {
+    major: 4,
+    minor: 17,
+    extraVersion: '.7',
+    compiler: 'cc',
+    compileBy: 'somebody',
+    compileDomain: 'example.org',
+    compileDate: 'today',
+    capabilities: 'xen-3.0-x86_64 ',
+    changeset: '',
+    commandLine: 'loglvl=all',
+    buildId: '00',
+    pageSize: 4096,
+    virtStart: '0xffff800000000000',
+    scheduler: 'credit2',
+  };
+  log = '';
+  #nextDomid = 1;
+  closed = false;
+
+  constructor() {
+    super();
+    const zero = new GuestDomain(0, { handle: new Uint8Array(16), maxVcpus: 2, maxMemKiB: 512 * 1024 }, this);
+    zero.pauses = 0;
+    this.adopt(zero);
+  }
+
+  createDomain(created: CreateDomain): GuestDomain {
+    if (created.maxVcpus > 8) throw new HypercallError(Errno.EINVAL, 'createdomain');
+    const guest = new GuestDomain(this.#nextDomid++, created, this);
+    this.guests.push(guest);
+    this.adopt(guest);
+    return guest;
+  }
+
+  physInfo(): PhysInfo {
+    return {
+      nrCpus: 2,
+      maxCpuId: 1,
+      nrNodes: 1,
+      coresPerSocket: 2,
+      threadsPerCore: 1,
+      cpuKhz: 1_000_000,
+      hwCap: [1, 2],
+      capabilities: { hvm: false, pv: true, directIo: false, hap: false, shadow: false, grantV1: true, grantV2: true },
+      totalPages: 1 << 20,
+      freePages: 1 << 19,
+      scrubPages: 0,
+      outstandingPages: 0,
+      maxMfn: 1 << 20,
+    };
+  }
+
+  readConsole({ clear = false }: { readonly clear?: boolean } = {}): string {
+    const text = this.log;
+    if (clear) this.log = '';
+    return text;
+  }
+
+  close(): Promise<void> {
+    this.closed = true;
+    return Promise.resolve();
+  }
+
+  /** As daemon.ts takes it; the fakes lack what only a running guest needs. */
+  asHost(): Host {
+    return this as unknown as Host;
+  }
+
+  /** Fills a domain without a kernel file; `/nosuch` in the kernel's path is a file that is missing. */
+  readonly build = (domain: { readonly domid: number }, { kernel }: BuildRequest): Promise<BuiltRings> => {
+    const guest = this.guests.find((candidate) => candidate.domid === domain.domid);
+    if (guest === undefined) throw new Error('a domain of another host');
+    if (kernel.includes('/nosuch')) {
+      const errno = 'No such file or directory';
+      const options = { call: 'kernelFile', code: 'internal', where: 'xg_dom_core.c:205', errno } as const;
+      return Promise.reject(new BuildError(`failed to open file '${kernel}': ${errno}`, options));
+    }
+    const storePort = guest.allocUnbound();
+    const consolePort = guest.allocUnbound();
+    guest.console = new ConsoleFrontend(guest, consoleMfn, consolePort);
+    return Promise.resolve({ storeMfn, storePort, consoleMfn, consolePort });
+  };
+}
