@@ -1,5 +1,6 @@
 import type { InstructionGroup } from '../instruction-set.ts';
 import { sseArithmetic } from './sse-arithmetic.ts';
+import { sseCompare } from './sse-compare.ts';
 import { sseInteger } from './sse-integer.ts';
 import { sseMove } from './sse-move.ts';
 import { sseShift } from './sse-shift.ts';
@@ -7,4 +8,12 @@ import { sseShuffle } from './sse-shuffle.ts';
 import { sseState } from './sse-state.ts';
 
 /** MMX, SSE to SSE4.2, AES-NI, PCLMULQDQ and SHA. */
-export const sse: readonly InstructionGroup[] = [sseMove, sseInteger, sseShift, sseShuffle, sseState, sseArithmetic];
+export const sse: readonly InstructionGroup[] = [
+  sseMove,
+  sseInteger,
+  sseShift,
+  sseShuffle,
+  sseState,
+  sseArithmetic,
+  sseCompare,
+];
