@@ -61,7 +61,7 @@ async function obey(guest: GuestDomain, reason: number, asked: () => Promise<Out
   return outcome;
 }
 
-const zero = 'Domain-0                                     0     ';
+const zero = 'Domain-0                                     0 ';
 
 describe('xl without domains', () => {
   const cases: readonly { argv: string[]; out?: string; err?: string; code?: number }[] = [
