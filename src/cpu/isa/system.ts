@@ -27,7 +27,7 @@ const random = (u: Semantics): I64 => u.code.call(u.helper('random') as Fn<typeo
 const user: Instruction[] = [
   {
     name: 'NOP',
-    forms: ['90 noB', 'F3 90', ...['0D', '19', '1A', '1B', '1C', '1D', '1E', '1F'].map((o) => `0F ${o} /r Ev,Gv`)],
+    forms: ['90 noB', 'F3 90', ...['0D', '18', '19', '1A', '1B', '1C', '1D', '1E', '1F'].map((o) => `0F ${o} /r Ev,Gv`)],
     build: () => undefined,
   },
   { name: 'fence', forms: ['NP 0F AE /E8+i', 'NP 0F AE /F0+i', 'NP 0F AE /F8+i'], build: () => undefined },
