@@ -1,6 +1,7 @@
 import type { InstructionGroup } from '../instruction-set.ts';
 import { sseArithmetic } from './sse-arithmetic.ts';
 import { sseCompare } from './sse-compare.ts';
+import { sseConvert } from './sse-convert.ts';
 import { sseInteger } from './sse-integer.ts';
 import { sseMove } from './sse-move.ts';
 import { sseShift } from './sse-shift.ts';
@@ -16,4 +17,5 @@ export const sse: readonly InstructionGroup[] = [
   sseState,
   sseArithmetic,
   sseCompare,
+  sseConvert,
 ];
