@@ -40,6 +40,8 @@ class Parser {
   readonly #lexer: Lexer;
   readonly #settings = new Map<string, Setting>();
   #ahead: Token | undefined;
+  /** The one taken last: where xl's parser stands when it acts. */
+  #last: Token = { kind: '$end', text: '', value: '', line: 1 };
   #failed = false;
   #python = false;
   #lexicalLine = -1;
@@ -121,6 +123,7 @@ class Parser {
     }
     if (depth >= maxNesting) {
       this.#error(token.text, token.line, 'lists are nested too deeply');
+      this.#failed = true;
       throw new SyntaxStop();
     }
     this.#take();
@@ -153,7 +156,8 @@ class Parser {
     } else if (typeof previous.value !== 'string' && typeof value !== 'string') {
       this.#settings.set(name, { name, value: [...previous.value, ...value], appended, line });
     } else {
-      this.#error(this.#peek().text, line, 'can\'t add [list] to "string" or vice versa');
+      const { text, line: end } = this.#last;
+      this.#error(text, end, 'can\'t add [list] to "string" or vice versa');
       this.#failed = true;
     }
   }
@@ -167,6 +171,7 @@ class Parser {
   }
 
   #take(): void {
+    this.#last = this.#peek();
     this.#ahead = undefined;
     if (this.#quiet > 0) this.#quiet -= 1;
   }

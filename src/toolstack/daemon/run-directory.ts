@@ -33,9 +33,10 @@ export function runDirectory(env: NodeJS.ProcessEnv = process.env): RunDirectory
 /** Makes the directories, for this user alone. A directory that somebody else made in /tmp is not trusted. */
 export function prepareRunDirectory({ path, logs }: RunDirectory): void {
   mkdirSync(path, { recursive: true, mode: 0o700 });
-  const { uid, mode } = lstatSync(path);
+  const status = lstatSync(path);
   const user = process.getuid?.();
-  if (user !== undefined && uid !== user) throw new XenError(`${path} belongs to another user`);
-  if ((mode & 0o077) !== 0) chmodSync(path, 0o700);
+  if (!status.isDirectory()) throw new XenError(`${path} is not a directory`);
+  if (user !== undefined && status.uid !== user) throw new XenError(`${path} belongs to another user`);
+  if ((status.mode & 0o077) !== 0) chmodSync(path, 0o700);
   mkdirSync(logs, { recursive: true, mode: 0o700 });
 }
