@@ -37,10 +37,10 @@ export class Rounder {
     value.set(value.get.and(I64.of(0).sub(ulp.get)));
   }
 
-  /** Applies precision control: 24 or 53 bits instead of 64. */
+  /** Applies precision control: 24 or 53 bits instead of 64; the reserved encoding 1 means 64 as well. */
   control(precision: I32): void {
-    this.#code.if(precision.ne(0x300), () => {
-      this.drop(precision.eq(0x200).select(I64.of(11), I64.of(40)));
+    this.#code.if(precision.and(0x100).eqz(), () => {
+      this.drop(precision.ne(0).select(I64.of(11), I64.of(40)));
     });
   }
 
@@ -132,6 +132,11 @@ export function defineFloat80Rounding(m: ModuleBuilder): Float80Rounding {
   m.define(overflow, (c) => {
     const { vcpu, sign, exp, sig, rest, precision } = parameters(c);
     c.if(vcpu.load32(S.x87Control).and(Status.OE).eqz(), () => {
+      // Only FSCALE gets out of range by more than the bias corrects: that is an infinity or, below, a zero in every rounding mode.
+      c.if(exp.geS(UNMASKED_BIAS + MAX_EXPONENT), () => {
+        setResult(c, vcpu, sign.or(MAX_EXPONENT), INTEGER_BIT);
+        c.return(I32.of(Status.OE | Status.PE | Status.C1));
+      });
       c.return(c.call(roundPack, vcpu, sign, exp.sub(UNMASKED_BIAS), sig, rest, precision).or(Status.OE));
     });
     const r = new Rounder(c, vcpu, sign, sig, rest);
@@ -153,6 +158,10 @@ export function defineFloat80Rounding(m: ModuleBuilder): Float80Rounding {
     unlimited.control(precision);
     unlimited.round(() => c.if(exp.eqz(), () => tiny.set(I32.of(0))));
     c.if(vcpu.load32(S.x87Control).and(tiny.get).eqz().and(tiny.get.ne(0)), () => {
+      c.if(exp.leS(-UNMASKED_BIAS), () => {
+        setResult(c, vcpu, sign, 0n);
+        c.return(I32.of(Status.UE | Status.PE));
+      });
       c.return(c.call(roundPack, vcpu, sign, exp.add(UNMASKED_BIAS), sig, rest, precision).or(Status.UE));
     });
     const r = new Rounder(c, vcpu, sign, sig, rest, unlimited.rounding);

@@ -7,8 +7,14 @@ import { type Float80Rounding, Rounder } from './float80-rounding.ts';
 
 const { i32, i64 } = ValType;
 
+/** Set beside the exceptions of `remainder` when condition codes are to be set. */
+export const REDUCED = 1 << 20;
+
 export interface Float80Special {
-  /** (vcpu, seA, sigA, seB, sigB, nearest) → exceptions, quotient bits in C0 C3 C1, C2 when the reduction is not complete. */
+  /**
+   * (vcpu, seA, sigA, seB, sigB, nearest) → exceptions; with a quotient `REDUCED`, its lowest bits in C0 C3 C1, and C2 when the reduction is not
+   * complete.
+   */
   readonly remainder: Fn<typeof i32>;
   /** (vcpu, se, sig) → exceptions */
   readonly roundToInteger: Fn<typeof i32>;
@@ -33,6 +39,7 @@ export function defineFloat80Special(m: ModuleBuilder, core: Float80Core, { roun
     c.if(a.infinite().or(b.zero()), () => c.returnCall(core.invalid, vcpu));
     a.normalize(exceptions);
     b.normalize(exceptions);
+    exceptions.set(exceptions.get.or(REDUCED));
     const unchanged = (): void => {
       c.if(a.zero(), () => {
         setResult(c, vcpu, a.se, a.original);

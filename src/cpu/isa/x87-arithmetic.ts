@@ -2,8 +2,10 @@ import type { Code, Fn } from '../wasm/code.ts';
 import type { ModuleBuilder } from '../wasm/module.ts';
 import { I32, I64, ValType } from '../wasm/value.ts';
 import { Flags } from '../flags.ts';
+import { S } from '../state-layout.ts';
 import { BIAS, INDEFINITE, INTEGER_BIT, MAX_EXPONENT, Result, roundingOf, Status } from './float80.ts';
 import type { Float80 } from './float80-all.ts';
+import { REDUCED } from './float80-special.ts';
 import { BEFORE_RESULT, moveTop, pop, Register, setCodes, UNDERFLOW, type X87Stack } from './x87-stack.ts';
 
 const { i32, i64 } = ValType;
@@ -102,14 +104,19 @@ export function defineX87Arithmetic(m: ModuleBuilder, f: Float80, stack: X87Stac
       const quiet = pre.and(After.quiet).ne(0);
       found.set(c.call(f.compare, vcpu, a.se(), a.sig(), c.param(i32, 2), c.param(i64, 3), pre.and(Status.DE), quiet));
     });
-    c.if(c.call(settle, vcpu, op, found.get).and(BEFORE_RESULT), () => c.return());
+    const before = c.let(vcpu.load32(S.x87Status).and(Status.C1));
+    const blocked = c.let(c.call(settle, vcpu, op, found.get).and(BEFORE_RESULT));
     const codes = c.let(found.get.and(Status.C0 | Status.C2 | Status.C3));
     c.if(
       pre.and(After.eflags),
-      // C3, C2, C0 become ZF, PF, CF.
-      () => new Flags(c, vcpu).setStatus(codes.shrU(8)),
+      // C3, C2, C0 become ZF, PF, CF; C1 stays.
+      () => {
+        new Flags(c, vcpu).setStatus(codes.shrU(8));
+        c.if(found.get.and(Status.SF).eqz(), () => setCodes(c, vcpu, before, Status.C1));
+      },
       () => setCodes(c, vcpu, codes, Status.C0 | Status.C2 | Status.C3),
     );
+    c.if(blocked, () => c.return());
     c.if(pre.and(After.pop | After.popTwice), () => pop(c, vcpu));
     c.if(pre.and(After.popTwice), () => pop(c, vcpu));
   });
@@ -128,7 +135,7 @@ export function defineX87Arithmetic(m: ModuleBuilder, f: Float80, stack: X87Stac
     });
 
   /** ST(0) := f(ST(0), and ST(1) when `operands` is 2). */
-  const onTop = (name: string, params: readonly (typeof i32)[], operands: 1 | 2, compute: (c: Code, vcpu: I32, a: Register, b: Register) => I32, codes = 0): Fn<undefined> =>
+  const onTop = (name: string, params: readonly (typeof i32)[], operands: 1 | 2, compute: (c: Code, vcpu: I32, a: Register, b: Register) => I32, after?: (c: Code, vcpu: I32, exceptions: I32, blocked: I32) => void): Fn<undefined> =>
     m.function(name, [i32, i32, ...params], undefined, (c) => {
       const vcpu = c.param(i32, 0);
       const a = new Register(c, vcpu, 0);
@@ -136,9 +143,9 @@ export function defineX87Arithmetic(m: ModuleBuilder, f: Float80, stack: X87Stac
       const exceptions = c.variable(i32, I32.of(UNDERFLOW));
       const empty = operands === 2 ? a.empty().or(b.empty()) : a.empty();
       c.if(empty, () => c.drop(c.call(f.invalid, vcpu)), () => exceptions.set(compute(c, vcpu, a, b)));
-      c.if(c.call(settle, vcpu, c.param(i32, 1), exceptions.get).and(BEFORE_RESULT), () => c.return());
-      if (codes !== 0) setCodes(c, vcpu, exceptions.get.and(codes), codes);
-      a.fillFromResult();
+      const blocked = c.let(c.call(settle, vcpu, c.param(i32, 1), exceptions.get).and(BEFORE_RESULT));
+      after?.(c, vcpu, exceptions.get, blocked);
+      c.if(blocked.eqz(), () => a.fillFromResult());
     });
 
   const extract = m.function('x87Extract', [i32, i32], undefined, (c) => {
@@ -155,8 +162,8 @@ export function defineX87Arithmetic(m: ModuleBuilder, f: Float80, stack: X87Stac
     };
     const indefinite = (exceptions: number): void =>
       both(exceptions, () => a.fillIndefinite(), () => to.fillIndefinite());
-    c.if(to.empty().eqz(), () => indefinite(UNDERFLOW | Status.C1));
     c.if(a.empty(), () => indefinite(UNDERFLOW));
+    c.if(to.empty().eqz(), () => indefinite(UNDERFLOW | Status.C1));
     const se = c.let(a.se());
     const sig = c.let(a.sig());
     const exp = c.let(se.and(MAX_EXPONENT));
@@ -210,7 +217,12 @@ export function defineX87Arithmetic(m: ModuleBuilder, f: Float80, stack: X87Stac
     remainder: onTop(
       'x87Remainder', [i32], 2,
       (c, vcpu, a, b) => c.call(f.remainder, vcpu, a.se(), a.sig(), b.se(), b.sig(), c.param(i32, 2)),
-      Status.C0 | Status.C1 | Status.C2 | Status.C3,
+      (c, vcpu, exceptions, blocked) => {
+        // Without a quotient C0 and C3 stay.
+        const codes = Status.C0 | Status.C1 | Status.C2 | Status.C3;
+        const reduced = exceptions.and(REDUCED).ne(0).and(blocked.eqz());
+        c.if(reduced, () => setCodes(c, vcpu, exceptions.and(codes), codes), () => setCodes(c, vcpu, 0, Status.C1 | Status.C2));
+      },
     ),
     extract,
     storeSingle: store('x87StoreSingle', [], (c, vcpu, se, sig) => c.call(f.toSingle, vcpu, se, sig)),

@@ -5,7 +5,7 @@ import type { Helper } from '../instruction-set.ts';
 import { defineFloat80 } from './float80-all.ts';
 import { defineX87Arithmetic } from './x87-arithmetic.ts';
 import { defineX87Environment } from './x87-environment.ts';
-import { defineX87Stack, moveTop, Register, setCodes } from './x87-stack.ts';
+import { defineX87Stack, moveTop, pop, Register, setCodes } from './x87-stack.ts';
 import { Status } from './float80.ts';
 
 const { i32 } = ValType;
@@ -26,6 +26,7 @@ function define(m: ModuleBuilder) {
     pushRegister: stack.pushRegister,
     copy: stack.copy,
     copyAndPop: stack.copyAndPop,
+    copyIfFull: stack.copyIfFull,
     exchange: stack.exchange,
     move: stack.move,
     sign: stack.sign,
@@ -64,7 +65,8 @@ function define(m: ModuleBuilder) {
     free: m.function('x87Free', [i32, i32, i32], undefined, (c) => {
       const vcpu = c.param(i32, 0);
       new Register(c, vcpu, c.param(i32, 1)).free();
-      c.if(c.param(i32, 2), () => moveTop(c, vcpu, 1));
+      setCodes(c, vcpu, 0, Status.C1);
+      c.if(c.param(i32, 2), () => pop(c, vcpu));
     }),
     /** (vcpu, by): FINCSTP and FDECSTP */
     turn: m.function('x87Turn', [i32, i32], undefined, (c) => {
@@ -78,7 +80,7 @@ function define(m: ModuleBuilder) {
 export type X87HelperName = keyof ReturnType<typeof define>;
 
 const NAMES: readonly X87HelperName[] = [
-  'fromSingle', 'fromDouble', 'fromInteger', 'fromBcd', 'push', 'pushResult', 'pushRegister', 'copy', 'copyAndPop', 'exchange', 'move', 'sign', 'examine',
+  'fromSingle', 'fromDouble', 'fromInteger', 'fromBcd', 'push', 'pushResult', 'pushRegister', 'copy', 'copyAndPop', 'copyIfFull', 'exchange', 'move', 'sign', 'examine',
   'commitStore', 'binaryRegister', 'binarySingle', 'binaryDouble', 'binaryInteger', 'compare', 'compareRegister', 'compareSingle', 'compareDouble',
   'compareInteger', 'sqrt', 'topToInteger', 'scaleTop', 'remainderOfTop', 'extract', 'storeSingle', 'storeDouble', 'storeInteger', 'storeBcd',
   'storeExtended', 'status', 'setControl', 'initialize', 'clearExceptions', 'storeEnvironment16', 'storeEnvironment32', 'loadEnvironment16',

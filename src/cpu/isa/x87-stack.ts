@@ -78,6 +78,7 @@ export interface X87Stack {
   /** (vcpu, op, i): ST(i) := ST(0); `popped` also pops. */
   readonly copy: Fn<undefined>;
   readonly copyAndPop: Fn<undefined>;
+  readonly copyIfFull: Fn<undefined>;
   readonly exchange: Fn<undefined>;
   /** (vcpu, op, i, condition) */
   readonly move: Fn<undefined>;
@@ -93,10 +94,14 @@ export function defineX87Stack(m: ModuleBuilder): X87Stack {
   const settle = m.function('x87Settle', [i32, i32, i32], i32, (c) => {
     const vcpu = c.param(i32, 0);
     const op = c.param(i32, 1);
-    const exceptions = c.param(i32, 2);
+    const exceptions = c.variable(i32, c.param(i32, 2));
+    const unmasked = c.let(exceptions.get.and(vcpu.load32(S.x87Control).not()).and(EXCEPTIONS));
+    // Without a result there is none to be rounded.
+    c.if(unmasked.and(BEFORE_RESULT), () => {
+      c.if(exceptions.get.and(Status.SF).eqz(), () => exceptions.set(exceptions.get.and(BEFORE_RESULT)));
+    });
     const noted = EXCEPTIONS | Status.SF | Status.C1;
-    const status = c.let(vcpu.load32(S.x87Status).and(~Status.C1).or(exceptions.and(noted)));
-    const unmasked = c.let(exceptions.and(vcpu.load32(S.x87Control).not()).and(EXCEPTIONS));
+    const status = c.let(vcpu.load32(S.x87Status).and(~Status.C1).or(exceptions.get.and(noted)));
     c.store32(vcpu, status, S.x87Status);
     c.if(unmasked, () => {
       c.store32(vcpu, status.or(Status.ES | Status.B), S.x87Status);
@@ -115,13 +120,14 @@ export function defineX87Stack(m: ModuleBuilder): X87Stack {
     const op = c.param(i32, 1);
     const exceptions = c.param(i32, 4);
     const to = new Register(c, vcpu, 7);
-    c.if(to.empty().eqz(), () => {
+    c.if(to.empty().eqz().and(exceptions.and(Status.SF).eqz()), () => {
       c.if(c.call(settle, vcpu, op, I32.of(OVERFLOW)), () => c.return());
       moveTop(c, vcpu, -1);
       to.fillIndefinite();
       c.return();
     });
-    c.if(c.call(settle, vcpu, op, exceptions), () => c.return());
+    // An unmasked denormal operand is loaded all the same (AMD processors; Intel's do not load it).
+    c.if(c.call(settle, vcpu, op, exceptions).and(Status.IE), () => c.return());
     moveTop(c, vcpu, -1);
     to.fill(c.param(i32, 2), c.param(i64, 3));
   });
@@ -146,7 +152,8 @@ export function defineX87Stack(m: ModuleBuilder): X87Stack {
     c.returnCall(push, vcpu, c.param(i32, 1), from.se(), from.sig(), I32.of(0));
   });
 
-  const copy = (name: string, popped: boolean): Fn<undefined> =>
+  /** `lenient`: an empty ST(0) is no fault, and nothing is copied; so does an undocumented form of FSTP. */
+  const copy = (name: string, popped: boolean, lenient = false): Fn<undefined> =>
     m.function(name, [i32, i32, i32], undefined, (c) => {
       const vcpu = c.param(i32, 0);
       const op = c.param(i32, 1);
@@ -155,8 +162,8 @@ export function defineX87Stack(m: ModuleBuilder): X87Stack {
       c.if(
         from.empty(),
         () => {
-          c.if(c.call(settle, vcpu, op, I32.of(UNDERFLOW)), () => c.return());
-          to.fillIndefinite();
+          c.if(c.call(settle, vcpu, op, I32.of(lenient ? 0 : UNDERFLOW)), () => c.return());
+          if (!lenient) to.fillIndefinite();
         },
         () => {
           c.drop(c.call(settle, vcpu, op, I32.of(0)));
@@ -192,7 +199,6 @@ export function defineX87Stack(m: ModuleBuilder): X87Stack {
       to.fillIndefinite();
       c.return();
     });
-    c.drop(c.call(settle, vcpu, op, I32.of(0)));
     c.if(c.param(i32, 3), () => to.write(from.se(), from.sig()));
   });
 
@@ -242,6 +248,7 @@ export function defineX87Stack(m: ModuleBuilder): X87Stack {
     settle, push, pushResult, pushRegister, exchange, move, sign, examine, commitStore,
     copy: copy('x87Copy', false),
     copyAndPop: copy('x87CopyAndPop', true),
+    copyIfFull: copy('x87CopyIfFull', true, true),
   };
 }
 

@@ -173,8 +173,9 @@ const stores: Instruction[] = [
   waiting('FSTP', ['D9 /3 Md', 'DD /3 Mq'], (u, o) => storeFloat(u, o, 1)),
   waiting('FSTP m80', ['DB /7 Mt'], (u, o) => storeTenBytes(u, o, 'storeExtended')),
   waiting('FST STi', [onStack(0xdd, 0xd0)], (u) => run(u, 'copy', u.op, index(u))),
-  // D9 D8, DF D0 and DF D8 are undocumented synonyms.
-  waiting('FSTP STi', [onStack(0xdd, 0xd8), onStack(0xd9, 0xd8), onStack(0xdf, 0xd0), onStack(0xdf, 0xd8)], (u) => run(u, 'copyAndPop', u.op, index(u))),
+  // DF D0 and DF D8 are undocumented synonyms; D9 D8 is almost one.
+  waiting('FSTP1', [onStack(0xd9, 0xd8)], (u) => run(u, 'copyIfFull', u.op, index(u))),
+  waiting('FSTP STi', [onStack(0xdd, 0xd8), onStack(0xdf, 0xd0), onStack(0xdf, 0xd8)], (u) => run(u, 'copyAndPop', u.op, index(u))),
   waiting('FIST', ['DF /2 Mw', 'DB /2 Md'], (u, o) => storeInteger(u, o, 0, 0)),
   waiting('FISTP', ['DF /3 Mw', 'DB /3 Md', 'DF /7 Mq'], (u, o) => storeInteger(u, o, 1, 0)),
   waiting('FISTTP', ['DF /1 Mw', 'DB /1 Md', 'DD /1 Mq'], (u, o) => storeInteger(u, o, 1, 1)),
@@ -216,6 +217,18 @@ const registers: Instruction[] = [
 
 // ---- control ----
 
+/** Areas are probed at their first word and then at their last byte, as AMD processors do: the address of a page fault shows it. */
+const readArea = (u: Semantics, o: Operand, format: 16 | 32, bytes: number): I32 => {
+  u.readPointer(u.address(o), format / 8);
+  u.readPointer(u.address(o).add(bytes - 1), 1);
+  return u.readPointer(u.address(o), bytes);
+};
+const writeArea = (u: Semantics, o: Operand, format: 16 | 32, bytes: number, write: (host: I32) => void): void => {
+  u.probeWrite(u.address(o), format / 8);
+  u.probeWrite(u.address(o).add(bytes - 1), 1);
+  u.writePointer(u.address(o), bytes, write);
+};
+
 /** Two rows of different operand size: the environment has two layouts. */
 const sized = (name: string, opcode: number, digit: number, build: (u: Semantics, o: Operand, format: 16 | 32) => void): Instruction[] => {
   const make = name.startsWith('FN') ? immediate : waiting;
@@ -233,15 +246,15 @@ const control: Instruction[] = [
   // FENI, FDISI and FSETPM of older coprocessors do nothing.
   immediate('FNNOP', [exactly(0xdb, 0xe0), exactly(0xdb, 0xe1), exactly(0xdb, 0xe4)], () => undefined),
   ...sized('FNSTENV', 0xd9, 6, (u, o, format) => {
-    u.writePointer(u.address(o), ENVIRONMENT[format], (host) => run(u, `storeEnvironment${format}`, host));
+    writeArea(u, o, format, ENVIRONMENT[format], (host) => run(u, `storeEnvironment${format}`, host));
     run(u, 'setControl', u.vcpu.load32(S.x87Control).or(0x3f));
   }),
   ...sized('FLDENV', 0xd9, 4, (u, o, format) => {
-    run(u, `loadEnvironment${format}`, u.readPointer(u.address(o), ENVIRONMENT[format]));
+    run(u, `loadEnvironment${format}`, readArea(u, o, format, ENVIRONMENT[format]));
   }),
   ...sized('FNSAVE', 0xdd, 6, (u, o, format) => {
     const bytes = ENVIRONMENT[format];
-    u.writePointer(u.address(o), bytes + REGISTERS, (host) => {
+    writeArea(u, o, format, bytes + REGISTERS, (host) => {
       run(u, `storeEnvironment${format}`, host);
       run(u, 'storeRegisters', host.add(bytes));
     });
@@ -249,7 +262,7 @@ const control: Instruction[] = [
   }),
   ...sized('FRSTOR', 0xdd, 4, (u, o, format) => {
     const bytes = ENVIRONMENT[format];
-    const host = u.let(u.readPointer(u.address(o), bytes + REGISTERS));
+    const host = readArea(u, o, format, bytes + REGISTERS);
     run(u, `loadEnvironment${format}`, host);
     run(u, 'loadRegisters', host.add(bytes));
   }),
