@@ -1,0 +1,142 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { PassThrough } from 'node:stream';
+import { after, before, describe, it } from 'node:test';
+import type { JsonObject } from '../config/json.ts';
+import { parseConfig } from '../config/parse-config.ts';
+import { DaemonClient } from '../daemon/client.ts';
+import { startDaemon, type Daemon } from '../daemon/daemon.ts';
+import { prepareRunDirectory, runDirectory } from '../daemon/run-directory.ts';
+import { FakeHost, type GuestDomain } from '../testing/fake-host.ts';
+import { runConsole } from './console-session.ts';
+
+const directory = mkdtempSync(join(tmpdir(), 'xl-console-'));
+const where = runDirectory({ XENOLITH_RUN_DIR: directory });
+const host = new FakeHost();
+let daemon: Daemon;
+
+before(async () => {
+  prepareRunDirectory(where);
+  daemon = await startDaemon({ host: host.asHost(), run: where, build: host.build, log: () => undefined });
+});
+after(async () => {
+  await daemon.close();
+  rmSync(directory, { recursive: true });
+});
+
+async function connect(): Promise<DaemonClient> {
+  const client = await DaemonClient.connect(where.socket);
+  assert(client);
+  return client;
+}
+
+async function create(name: string): Promise<GuestDomain> {
+  const { config } = parseConfig(`name="${name}"\nkernel="k"\nmemory=64\n`, 't.cfg', { cpus: 1 }, () => undefined);
+  const client = await connect();
+  const params = {
+    config: config as unknown as JsonObject,
+    paused: false,
+    monitor: true,
+    foreground: false,
+    verbose: false,
+  };
+  await client.call('create', params);
+  client.close();
+  const guest = host.guests.at(-1);
+  assert(guest?.console);
+  return guest;
+}
+
+/** Somebody at the console, by pipes. */
+class User {
+  readonly input = new PassThrough();
+  readonly output = new PassThrough();
+  seen = '';
+  readonly left: Promise<void>;
+
+  constructor(client: DaemonClient, domid: number) {
+    this.output.on('data', (bytes: Buffer) => (this.seen += bytes.toString('latin1')));
+    const streams = { input: this.input, output: this.output } as unknown as Parameters<typeof runConsole>[2];
+    const attach = async (): Promise<void> => void (await client.call('attachConsole', { domid }));
+    this.left = runConsole(client, attach, streams).finally(() => client.close());
+  }
+
+  async sees(text: string): Promise<void> {
+    await until(
+      () => this.seen.includes(text),
+      () => `${JSON.stringify(this.seen)} has no ${JSON.stringify(text)}`,
+    );
+  }
+}
+
+async function until(condition: () => boolean, what: () => string): Promise<void> {
+  for (let i = 0; i < 400 && !condition(); i++) await new Promise((resolve) => setTimeout(resolve, 5));
+  assert(condition(), what());
+}
+
+describe('a console', () => {
+  it('shows what was printed before anybody looked, and what is printed now', async () => {
+    const guest = await create('early');
+    guest.console?.print('booting\r\n');
+    const user = new User(await connect(), guest.domid);
+    await user.sees('booting\r\n');
+    guest.console?.print('login: ');
+    await user.sees('booting\r\nlogin: ');
+    user.input.write('\x1d');
+    await user.left;
+  });
+
+  it('passes on what is typed, and leaves with Ctrl-]', async () => {
+    const guest = await create('typing');
+    const user = new User(await connect(), guest.domid);
+    user.input.write('root\r');
+    let taken = '';
+    await until(
+      () => (taken += guest.console?.take() ?? '').includes('root\r'),
+      () => taken,
+    );
+    user.input.write('x\x1dnot this');
+    await user.left;
+    await until(
+      () => (taken += guest.console?.take() ?? '').includes('x'),
+      () => taken,
+    );
+    assert(!taken.includes('not'));
+  });
+
+  it('may have several people at it', async () => {
+    const guest = await create('shared');
+    const users = [new User(await connect(), guest.domid), new User(await connect(), guest.domid)];
+    guest.console?.print('hello');
+    for (const user of users) await user.sees('hello');
+    for (const user of users) user.input.write('\x1d');
+    await Promise.all(users.map((user) => user.left));
+  });
+
+  it('ends with its domain, after the last words', async () => {
+    const guest = await create('dying');
+    const user = new User(await connect(), guest.domid);
+    guest.console?.print('going down\r\n');
+    await user.sees('going down');
+    guest.console?.print('reboot: Power down\r\n');
+    guest.shutDown(0);
+    await user.left;
+    assert.match(user.seen, /Power down\r\n$/);
+  });
+
+  it('carries more than the socket holds, in order', async () => {
+    const guest = await create('chatty');
+    const user = new User(await connect(), guest.domid);
+    const text = Array.from({ length: 40_000 }, (_, i) => `line ${i}\n`).join('');
+    for (let at = 0; at < text.length; at += 1000) {
+      guest.console?.print(text.slice(at, at + 1000));
+      if (at % 50_000 === 0) await new Promise((resolve) => setImmediate(resolve));
+    }
+    await user.sees('line 39999\n');
+    assert.equal(user.seen, text);
+    user.input.write('\x1d');
+    await user.left;
+  });
+});
