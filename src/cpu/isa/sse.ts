@@ -2,11 +2,13 @@ import type { InstructionGroup } from '../instruction-set.ts';
 import { sseArithmetic } from './sse-arithmetic.ts';
 import { sseCompare } from './sse-compare.ts';
 import { sseConvert } from './sse-convert.ts';
+import { sseHorizontal } from './sse-horizontal.ts';
 import { sseInteger } from './sse-integer.ts';
 import { sseMove } from './sse-move.ts';
 import { sseShift } from './sse-shift.ts';
 import { sseShuffle } from './sse-shuffle.ts';
 import { sseState } from './sse-state.ts';
+import { sse41 } from './sse41.ts';
 
 /** MMX, SSE to SSE4.2, AES-NI, PCLMULQDQ and SHA. */
 export const sse: readonly InstructionGroup[] = [
@@ -18,4 +20,6 @@ export const sse: readonly InstructionGroup[] = [
   sseArithmetic,
   sseCompare,
   sseConvert,
+  sseHorizontal,
+  sse41,
 ];
