@@ -142,6 +142,8 @@ export function normalise(c: Case, o: Outcome): Outcome {
   if (stop !== Stop.trap || trap !== 14) faultAddress = 0n;
   if (stop !== Stop.trap) errorCode = 0;
   after.rflags &= ~0x1_0000;
+  // A null selector loses its low bits on the way through the kernel (SDM Vol. 2A, "IRET": returning to an outer privilege level).
+  if (stop === Stop.trap) for (const n of [0, 3, 4, 5]) if (after.selector(n) < 4) after.setSelector(n, 0);
   if (c.mode === 1)
     for (let i = 0; i < 16; i++) after.setGpr(i, i < 8 ? BigInt.asUintN(32, after.gpr(i)) : c.before.gpr(i));
   after.fx().fill(0, 6, 24);

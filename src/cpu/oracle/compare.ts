@@ -4,6 +4,7 @@ import { describeCase, describeStop, stateParts } from './report.ts';
 import type { Sample } from './samples.ts';
 import {
   APPROXIMATE,
+  FAULTS_IN_ANY_ORDER,
   PARTLY_DONE_ON_FAULT,
   REFUSED_ANYHOW,
   TRANSCENDENTAL,
@@ -30,6 +31,8 @@ export interface Difference {
 export function compare(sample: Sample, native: Outcome, ours: Outcome): Mismatch | undefined {
   if (REFUSED_ANYHOW.test(sample.of.name) && isRefusal(native) && isRefusal(ours)) return undefined;
   if (PARTLY_DONE_ON_FAULT.test(sample.of.name) && native.trap === 14 && ours.trap === 14) return undefined;
+  if (FAULTS_IN_ANY_ORDER.test(sample.of.name) && native.trap === 14 && ours.trap === 14)
+    ours = { ...ours, faultAddress: native.faultAddress, errorCode: native.errorCode };
   const bits = undefinedOf(sample);
   settle(sample, native, bits.flags, bits.status);
   settle(sample, ours, bits.flags, bits.status);
@@ -174,7 +177,7 @@ function distance(a: Uint8Array, b: Uint8Array): bigint {
 
 /** A readable account of one mismatch. */
 export function describeMismatch(m: Mismatch): string {
-  const lines = [`${m.sample.of.title}`, `  ${describeCase(m.sample)}`];
+  const lines = [m.sample.of.title, `  ${describeCase(m.sample)}`, `  processor ${describeStop(m.native)}`];
   const inputs = stateParts(m.sample.before);
   const interesting = new Set(m.differences.map((d) => d.part));
   for (const [part, value] of inputs)
@@ -183,8 +186,10 @@ export function describeMismatch(m: Mismatch): string {
     lines.push(
       `  operand   at        ${BigInt.asUintN(64, m.sample.target).toString(16)} (${m.sample.size} bytes) ${operandText(m.sample)}`,
     );
-  for (const d of m.differences)
+  for (const d of m.differences) {
+    if (d.part.startsWith('[')) lines.push(`  ${d.part.padEnd(9)} before    ${d.before}`);
     lines.push(`  ${d.part.padEnd(9)} processor ${d.native}`, `  ${''.padEnd(9)} ours      ${d.ours}`);
+  }
   return lines.join('\n');
 }
 

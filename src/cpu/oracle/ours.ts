@@ -31,6 +31,7 @@ export class OurProcessor {
   readonly #code: Uint8Array;
   readonly #pristine = pristineImage();
   readonly #before: Uint8Array;
+  readonly #filler = new Uint8Array(CODE.size).fill(0xcc);
   #nextTable = 1;
 
   constructor() {
@@ -120,6 +121,11 @@ export class OurProcessor {
     }
     this.#code.fill(0xcc, at, at + c.code.length);
     this.#wroteCode(at, c.code.length);
+    if (Buffer.compare(this.#code, this.#filler) !== 0) {
+      // The case wrote into the code region.
+      this.#code.set(this.#filler);
+      this.#wroteCode(0, CODE.size);
+    }
     return normalise(c, outcome);
   }
 

@@ -275,7 +275,11 @@ export function makeCase(of: FormSample, random: Random): Sample {
     at: CODE.start,
   };
   const code = encode(form, choices);
-  const placed = placeCode(random, code, memory && typeof address === 'object' && address.ripTarget !== undefined);
+  const placed = placeCode(
+    random,
+    code,
+    of.name === 'UD' || (memory && typeof address === 'object' && address.ripTarget !== undefined),
+  );
   state.rip = BigInt(placed.at);
   return {
     of,

@@ -161,3 +161,7 @@ export const PARTLY_DONE_ON_FAULT = /^(PUSHA|POPA|MASKMOV)/;
 
 /** Privileged instructions with operands that may be invalid: #UD or #GP, the hypervisor that emulates them decides. */
 export const REFUSED_ANYHOW = /^mov(From|To)[CD]r$/;
+
+/** Instructions with several accesses, of which any may be the first to fault: the address is not compared. */
+export const FAULTS_IN_ANY_ORDER =
+  /^(CMPS|FN?STENV|FN?SAVE|FLDENV|FRSTOR|FXSAVE|FXRSTOR|BOUND|ENTER|CALL_far|RET_far|IRET)/;
