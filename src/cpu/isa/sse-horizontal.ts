@@ -1,4 +1,5 @@
 import type { Helper, Instruction, InstructionGroup } from '../instruction-set.ts';
+import { S } from '../state-layout.ts';
 import { shuffleUnits } from '../wasm/simd.ts';
 import { I32, I64, ValType } from '../wasm/value.ts';
 import { packed, scalar, settle, SHAPES } from './sse-arithmetic.ts';
@@ -42,8 +43,18 @@ const dotHelper = (f: FastFormat): Helper => ({
         c.if(control.shrU(4 + n).and(1), () => product.set(c.call(mul, vcpu, f.lane(a, n), f.lane(b, n))));
         return product.get;
       });
+      // An unmasked exception ends it after the step that found it; `settle` in the handler finds it again among MXCSR's flags.
+      const endOfStep = (): void =>
+        c.if(c.call(typed(helper('sseSettle'), i32), vcpu), () => {
+          c.store32(vcpu, vcpu.load32(S.mxcsr).and(0x3f), S.mxcsrPending);
+          c.return(a);
+        });
+      endOfStep();
       let sums: I64[] = products;
-      while (sums.length > 1) sums = pairs(sums).map(([x, y]) => c.let(c.call(add, vcpu, x, y)));
+      while (sums.length > 1) {
+        sums = pairs(sums).map(([x, y]) => c.let(c.call(add, vcpu, x, y)));
+        if (sums.length > 1) endOfStep();
+      }
       const [sum] = sums;
       if (!sum) throw new Error('no lanes');
       const lanes = products.map((_, n) => control.shrU(n).and(1).select(sum, I64.of(0)));

@@ -1,4 +1,5 @@
 import type { InstructionGroup } from '../instruction-set.ts';
+import { crc32 } from './crc32.ts';
 import { sseArithmetic } from './sse-arithmetic.ts';
 import { sseCompare } from './sse-compare.ts';
 import { sseConvert } from './sse-convert.ts';
@@ -9,6 +10,7 @@ import { sseShift } from './sse-shift.ts';
 import { sseShuffle } from './sse-shuffle.ts';
 import { sseState } from './sse-state.ts';
 import { sse41 } from './sse41.ts';
+import { strings42 } from './strings42.ts';
 
 /** MMX, SSE to SSE4.2, AES-NI, PCLMULQDQ and SHA. */
 export const sse: readonly InstructionGroup[] = [
@@ -22,4 +24,6 @@ export const sse: readonly InstructionGroup[] = [
   sseConvert,
   sseHorizontal,
   sse41,
+  strings42,
+  crc32,
 ];
