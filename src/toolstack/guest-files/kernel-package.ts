@@ -6,9 +6,9 @@ import { Apt, type Package } from './apt.ts';
 import type { Cache, CacheEntry } from './cache.ts';
 import { debData } from './deb.ts';
 import { GuestFilesError } from './guest-files-error.ts';
-import { canonicalName, moduleNameOf, readModule, type KernelModule } from './kernel-module.ts';
+import { canonicalName, moduleNameOf, readModule } from './kernel-module.ts';
 import { breathe, type OnProgress } from './progress.ts';
-import { tarEntries } from './tar.ts';
+import { tarEntries, type TarHeader } from './tar.ts';
 
 /** What a guest may want to load; those that a kernel has built in, or does not have, are left out. */
 export const defaultModules = [
@@ -41,6 +41,7 @@ export interface GuestKernel {
 const LAYOUT = 'v1';
 const META_HOPS = 3;
 const KERNEL = /^boot\/vmlinuz-(.+)$/;
+const PACKED = /\.(xz|zst|gz)$/;
 const MODULE = /^(?:usr\/)?lib\/modules\/[^/]+\/(kernel\/.+\.ko(?:\.(?:xz|zst|gz))?)$/;
 
 /** Finds the kernel of a package, or of the one that a meta package stands for, in the cache or by apt. */
@@ -80,53 +81,68 @@ async function unpackKernel(
   source: Package,
   onProgress: OnProgress,
 ): Promise<Record<string, string>> {
-  const modules = new Map<string, { path: string; module: KernelModule }>();
+  const report = (fraction: number): void =>
+    onProgress({ step: `unpacking ${source.name}`, done: Math.round(fraction * deb.length), total: deb.length });
+  const found: Contents = { kernel: undefined, release: '', modules: new Map() };
   const wanted = new Set<string>(defaultModules.map(canonicalName));
-  // Dependencies are known only when a module has been read, and may lie further ahead; so a round may show that
-  // another is needed. What was not found at all is built in, or not there.
-  const given = { release: '', rounds: 0 };
-  let missing = new Set(wanted);
-  let kernel: Uint8Array | undefined;
-  while (missing.size > 0 && given.rounds < 4) {
-    const looking = missing;
-    const report = (fraction: number): void =>
-      onProgress({ step: `unpacking ${source.name}`, done: Math.round(fraction * deb.length), total: deb.length });
-    const entries = tarEntries(debData(deb, report), ({ name, type }) => {
-      if (type !== 'file') return false;
-      if (KERNEL.test(name)) return kernel === undefined;
-      return MODULE.test(name) && wanted.has(moduleNameOf(name) ?? '') && !modules.has(moduleNameOf(name) ?? '');
-    });
-    try {
-      for (const { name, content } of entries) {
-        await breathe();
-        const release = KERNEL.exec(name)?.[1];
-        if (release !== undefined) {
-          kernel = content;
-          given.release = release;
-          continue;
-        }
-        const module = readModule(name, content);
-        modules.set(module.name, { path: MODULE.exec(name)?.[1] ?? name, module });
-        module.depends.forEach((dependency) => wanted.add(dependency));
-        if (kernel !== undefined && [...wanted].every((one) => modules.has(one))) break;
-      }
-    } catch (cause) {
-      if (cause instanceof CorruptData) throw new GuestFilesError(`${source.name}: ${cause.message}`, { cause });
-      throw cause;
+  try {
+    // A module shows what it depends on only when it is read, and that may lie before it in the archive. Hence rounds;
+    // what was not found in a round that looked for it is built in, or not there.
+    let looked: ReadonlySet<string> = new Set();
+    while ([...wanted].some((name) => !found.modules.has(name) && !looked.has(name))) {
+      looked = new Set(wanted);
+      await scan(deb, found, wanted, report);
     }
-    given.rounds++;
-    missing = new Set([...wanted].filter((one) => !modules.has(one) && !looking.has(one)));
+  } catch (cause) {
+    if (cause instanceof CorruptData) throw new GuestFilesError(`${source.name}: ${cause.message}`, { cause });
+    throw cause;
   }
-  if (kernel === undefined) throw new GuestFilesError(`the package ${source.name} has no kernel in it`);
+  if (found.kernel === undefined) throw new GuestFilesError(`the package ${source.name} has no kernel in it`);
 
-  await writeFile(join(draft, 'vmlinuz'), kernel);
-  for (const { path, module } of modules.values()) {
-    const target = join(draft, 'modules', path.replace(/\.(xz|zst|gz)$/, ''));
+  await writeFile(join(draft, 'vmlinuz'), found.kernel);
+  for (const [path, bytes] of found.modules.values()) {
+    const target = join(draft, 'modules', path);
     await mkdir(dirname(target), { recursive: true });
-    await writeFile(target, module.bytes);
+    await writeFile(target, bytes);
   }
-  const paths = [...modules.values()].map(({ path }) => path.replace(/\.(xz|zst|gz)$/, '')).sort();
-  return { package: source.name, version: source.version, release: given.release, modules: paths.join(' ') };
+  const paths = [...found.modules.values()].map(([path]) => path).sort();
+  return { package: source.name, version: source.version, release: found.release, modules: paths.join(' ') };
+}
+
+interface Contents {
+  kernel: Uint8Array | undefined;
+  release: string;
+  /** By name: the path below /lib/modules/RELEASE, and the plain ELF file. */
+  readonly modules: Map<string, readonly [path: string, bytes: Uint8Array]>;
+}
+
+/** Goes through the package once, for what is wanted and not found yet; adds the dependencies to what is wanted. */
+async function scan(
+  deb: Uint8Array,
+  found: Contents,
+  wanted: Set<string>,
+  report: (fraction: number) => void,
+): Promise<void> {
+  report(0);
+  const isWanted = ({ name, type }: TarHeader): boolean => {
+    if (type !== 'file') return false;
+    if (KERNEL.test(name)) return found.kernel === undefined;
+    const module = MODULE.test(name) ? moduleNameOf(name) : undefined;
+    return module !== undefined && wanted.has(module) && !found.modules.has(module);
+  };
+  for (const { name, content } of tarEntries(debData(deb, report), isWanted)) {
+    await breathe();
+    const release = KERNEL.exec(name)?.[1];
+    if (release !== undefined) {
+      found.kernel = content;
+      found.release = release;
+    } else {
+      const module = readModule(name, content);
+      found.modules.set(module.name, [(MODULE.exec(name)?.[1] ?? name).replace(PACKED, ''), module.bytes]);
+      module.depends.forEach((dependency) => wanted.add(dependency));
+    }
+    if (found.kernel !== undefined && [...wanted].every((one) => found.modules.has(one))) return;
+  }
 }
 
 function kernelOf({ folder, facts, digest }: CacheEntry): GuestKernel {

@@ -29,7 +29,10 @@ const fields = {
   prefix: { at: 345, length: 155 },
 } as const;
 
-export function* tarEntries(pieces: Iterable<Uint8Array>, wanted: (header: TarHeader) => boolean): Generator<TarEntry, undefined> {
+export function* tarEntries(
+  pieces: Iterable<Uint8Array>,
+  wanted: (header: TarHeader) => boolean,
+): Generator<TarEntry, undefined> {
   const input = new PieceReader(pieces);
   let longName: string | undefined;
   let longLink: string | undefined;
