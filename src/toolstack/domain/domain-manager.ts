@@ -3,12 +3,14 @@
  * xenstore skeleton → image built → what the kernel needs in xenstore → introduced → console → unpaused. Whatever fails on
  * the way takes everything back that was done before.
  */
+import { Errno } from '../../abi/errno.ts';
 import { HypercallError, type DomainControl, type DomainInfo } from '../../hypervisor/control.ts';
+import { BuildError } from '../builder/build-error.ts';
 import type { BuildLog } from '../builder/build-log.ts';
 import type { DomainConfig } from '../config/domain-config.ts';
 import { generateUuid, uuidBytes } from '../config/uuid.ts';
 import { XenError } from '../xen-error.ts';
-import { cleanUpLines, LibxlError, libxlLine, noSuchDomainType } from './libxl-error.ts';
+import { cleanUpLines, errorText, LibxlError, libxlLine, noSuchDomainType } from './libxl-error.ts';
 import { acknowledged, type ControlRequest } from './pv-control.ts';
 import type { DomainServices } from './services.ts';
 import * as tree from './xenstore-tree.ts';
@@ -48,6 +50,7 @@ export class DomainManager {
   readonly #domains = new Map<number, ManagedDomain>();
   readonly #listeners = new Set<(event: DomainEvent) => void>();
   readonly #unsubscribe: () => void;
+  #lastDomid = 0;
 
   constructor(services: DomainServices) {
     this.#services = services;
@@ -65,6 +68,8 @@ export class DomainManager {
 
   /** By name; domain 0 has the one that xenstore says. */
   domidOf(name: string): number | undefined {
+    // A domain may have no name, and then has not that of another.
+    if (name === '') return undefined;
     if (name === this.nameOf(0)) return 0;
     return this.domains().find((domain) => domain.name === name)?.domid;
   }
@@ -177,6 +182,7 @@ export class DomainManager {
         ...(grantFrames === undefined ? {} : { maxGrantFrames: grantFrames }),
         ...(grantVersion === 1 || grantVersion === 2 ? { maxGrantVersion: grantVersion } : {}),
       });
+      this.#lastDomid = control.domid;
       const startTime = this.#services.clock.now();
       return {
         domid: control.domid,
@@ -189,18 +195,24 @@ export class DomainManager {
         destruction: undefined,
       };
     } catch (error) {
-      if (!(error instanceof HypercallError)) throw error;
-      const why = describe(error);
-      throw new LibxlError(
-        'FAIL',
-        [
-          libxlLine('libxl__domain_make', `domain creation fail: ${why}`),
-          libxlLine('initiate_domain_create', 'cannot make domain: -3'),
-        ],
-        why,
-        error,
-      );
+      if (error instanceof HypercallError) throw this.#cannotMake(error);
+      throw error;
     }
+  }
+
+  #cannotMake(error: HypercallError): XenError {
+    // Memory is set aside when a domain is made, in Xen when it is built: the words are those of building.
+    if (error.errno === Errno.ENOMEM) return failedCreation(noMemory(error), this.#lastDomid + 1);
+    const why = errorText(error);
+    return new LibxlError(
+      'FAIL',
+      [
+        libxlLine('libxl__domain_make', `domain creation fail: ${why}`),
+        libxlLine('initiate_domain_create', 'cannot make domain: -3'),
+      ],
+      why,
+      error,
+    );
   }
 
   #takeName(domain: ManagedDomain): void {
@@ -300,11 +312,19 @@ function failedCreation(error: XenError, domid: number): LibxlError {
     error instanceof LibxlError
       ? []
       : [libxlLine('domcreate_rebuild_done', `Domain ${domid}:cannot (re-)build domain: -3`)];
-  return new LibxlError('FAIL', [...error.lines, ...rebuild, ...cleanUpLines(domid)], error.message, error);
+  const lines = [...error.lines, ...rebuild, ...cleanUpLines(domid)];
+  return new LibxlError('FAIL', lines, error.message, error, error.hint);
 }
 
-function describe(error: HypercallError): string {
-  return error.message.replace(/^.*: /, '');
+/** Departs from Xen in one limit: a domain's memory is one WebAssembly memory, which ends at 4 GiB. */
+function noMemory(cause: HypercallError): BuildError {
+  return new BuildError("can't allocate low memory for domain", {
+    call: 'bootMemInit',
+    code: 'outOfMemory',
+    where: 'xg_dom_boot.c:119: xc_dom_boot_mem_init',
+    hint: "a domain has less than 4096 MiB here, and no more than free_memory of 'xl info'",
+    cause,
+  });
 }
 
 function refuseWhatIsMissing({ c_info, b_info }: DomainConfig): void {
@@ -319,8 +339,6 @@ function refuseWhatIsMissing({ c_info, b_info }: DomainConfig): void {
         ? 'boot loaders (bootloader=)'
         : undefined;
   if (missing !== undefined) {
-    throw new LibxlError('FEATURE_REMOVED', [
-      `xl: ${missing} are not supported yet; a PV domain with kernel= can be created`,
-    ]);
+    throw new LibxlError('FAIL', [`xl: ${missing} are not supported yet; a PV domain with kernel= can be created`]);
   }
 }

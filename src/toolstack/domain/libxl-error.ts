@@ -1,4 +1,6 @@
 /** What goes wrong in handling domains, as libxl numbers and words it. */
+import { Errno } from '../../abi/errno.ts';
+import type { HypercallError } from '../../hypervisor/control.ts';
 import { XenError } from '../xen-error.ts';
 
 /** xen/tools/libs/light/libxl_types.idl, "error". */
@@ -11,7 +13,6 @@ export const libxlErrors = {
   NOPARAVIRT: -10,
   NOT_READY: -11,
   DOMAIN_NOTFOUND: -21,
-  FEATURE_REMOVED: -25,
 } as const;
 export type LibxlErrorName = keyof typeof libxlErrors;
 
@@ -39,8 +40,14 @@ export class LibxlError extends XenError {
   override readonly name = 'LibxlError';
   readonly rc: number;
 
-  constructor(code: LibxlErrorName, lines: readonly string[], message = lines.at(-1) ?? code, cause?: unknown) {
-    super(message, { lines, cause });
+  constructor(
+    code: LibxlErrorName,
+    lines: readonly string[],
+    message = lines.at(-1) ?? code,
+    cause?: unknown,
+    hint?: string,
+  ) {
+    super(message, { lines, cause, ...(hint === undefined ? {} : { hint }) });
     this.rc = libxlErrors[code];
   }
 }
@@ -57,4 +64,19 @@ export function cleanUpLines(domid: number): readonly string[] {
 /** A domain number that nobody has, where libxl first looks for the domain's type. */
 export function noSuchDomainType(domid: number): LibxlError {
   return new LibxlError('FAIL', [libxlLine('libxl__domain_type', `unable to get domain type for domid=${domid}`)]);
+}
+
+/** strerror(3) for what the control interface answers. */
+const errorTexts: Readonly<Record<number, string>> = {
+  [Errno.EPERM]: 'Operation not permitted',
+  [Errno.ESRCH]: 'No such process',
+  [Errno.E2BIG]: 'Argument list too long',
+  [Errno.ENOMEM]: 'Cannot allocate memory',
+  [Errno.EBUSY]: 'Device or resource busy',
+  [Errno.EINVAL]: 'Invalid argument',
+  [Errno.ENOSPC]: 'No space left on device',
+};
+
+export function errorText({ errno, message }: HypercallError): string {
+  return errorTexts[errno] ?? message;
 }
