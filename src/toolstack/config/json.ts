@@ -26,7 +26,6 @@ function isArray(value: readonly JsonValue[] | JsonObject): value is readonly Js
 
 /** yajl escapes what JSON demands, the bell as four hexadecimal digits in capitals. */
 function quote(text: string): string {
-  // eslint-disable-next-line no-control-regex -- the characters JSON forbids in a string
   const body = text.replace(/["\\\x00-\x1f]/g, (c) => {
     const short = shortEscapes[c];
     return short ?? `\\u${c.charCodeAt(0).toString(16).toUpperCase().padStart(4, '0')}`;

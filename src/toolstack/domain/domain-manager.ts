@@ -5,11 +5,11 @@
  */
 import { Errno } from '../../abi/errno.ts';
 import { HypercallError, type DomainControl, type DomainInfo } from '../../hypervisor/control.ts';
-import { BuildError } from '../builder/build-error.ts';
 import type { BuildLog } from '../builder/build-log.ts';
 import type { DomainConfig } from '../config/domain-config.ts';
 import { generateUuid, uuidBytes } from '../config/uuid.ts';
 import { XenError } from '../xen-error.ts';
+import { duplicateName, failedCreation, noMemory, refuseWhatIsMissing } from './creation-errors.ts';
 import { cleanUpLines, errorText, LibxlError, libxlLine, noSuchDomainType } from './libxl-error.ts';
 import { acknowledged, type ControlRequest } from './pv-control.ts';
 import type { DomainServices } from './services.ts';
@@ -298,47 +298,4 @@ export class DomainManager {
 
 function maxVcpus(config: DomainConfig): number {
   return Math.max(1, config.b_info.max_vcpus ?? 1);
-}
-
-function duplicateName(domid: number, name: string): LibxlError {
-  return new LibxlError('INVAL', [
-    libxlLine('libxl__domain_rename', `Domain ${domid}:Domain with name "${name}" already exists.`),
-  ]);
-}
-
-/** After a building error comes the line of the step that called the builder, then the clean-up. */
-function failedCreation(error: XenError, domid: number): LibxlError {
-  const rebuild =
-    error instanceof LibxlError
-      ? []
-      : [libxlLine('domcreate_rebuild_done', `Domain ${domid}:cannot (re-)build domain: -3`)];
-  const lines = [...error.lines, ...rebuild, ...cleanUpLines(domid)];
-  return new LibxlError('FAIL', lines, error.message, error, error.hint);
-}
-
-/** Departs from Xen in one limit: a domain's memory is one WebAssembly memory, which ends at 4 GiB. */
-function noMemory(cause: HypercallError): BuildError {
-  return new BuildError("can't allocate low memory for domain", {
-    call: 'bootMemInit',
-    code: 'outOfMemory',
-    where: 'xg_dom_boot.c:119: xc_dom_boot_mem_init',
-    hint: "a domain has less than 4096 MiB here, and no more than free_memory of 'xl info'",
-    cause,
-  });
-}
-
-function refuseWhatIsMissing({ c_info, b_info }: DomainConfig): void {
-  if (c_info.pool_name !== undefined && c_info.pool_name !== 'Pool-0') {
-    const line = libxlLine('libxl__domain_config_setdefault', `Illegal pool specified: ${c_info.pool_name}`);
-    throw new LibxlError('INVAL', [line]);
-  }
-  const missing =
-    c_info.type !== 'pv'
-      ? `domains of type ${c_info.type}`
-      : b_info.bootloader !== undefined
-        ? 'boot loaders (bootloader=)'
-        : undefined;
-  if (missing !== undefined) {
-    throw new LibxlError('FAIL', [`xl: ${missing} are not supported yet; a PV domain with kernel= can be created`]);
-  }
 }

@@ -5,7 +5,7 @@ import { Xenstored, type Xenstore } from '../../dom0/xenstore/index.ts';
 import type { DomainConfig, ShutdownAction, ShutdownReaction } from '../config/domain-config.ts';
 import { parseConfig } from '../config/parse-config.ts';
 import { FakeHost, type GuestDomain } from '../testing/fake-host.ts';
-import { XenError } from '../xen-error.ts';
+import { type XenError } from '../xen-error.ts';
 import { DomainManager } from './domain-manager.ts';
 import { monitor } from './monitor.ts';
 import type { Clock } from './services.ts';
