@@ -38,9 +38,21 @@ export const GnttabMapGrantRef = struct(
   { host_addr: u64, flags: u32, ref: grantRef, dom: domid, status: s16, handle: u32, dev_bus_addr: u64 },
   32,
 );
-export const GnttabUnmapGrantRef = struct('gnttab_unmap_grant_ref', { host_addr: u64, dev_bus_addr: u64, handle: u32, status: s16 }, 24);
-export const GnttabUnmapAndReplace = struct('gnttab_unmap_and_replace', { host_addr: u64, new_addr: u64, handle: u32, status: s16 }, 24);
-export const GnttabSetupTable = struct('gnttab_setup_table', { dom: domid, nr_frames: u32, status: s16, frame_list: guestHandle }, 24);
+export const GnttabUnmapGrantRef = struct(
+  'gnttab_unmap_grant_ref',
+  { host_addr: u64, dev_bus_addr: u64, handle: u32, status: s16 },
+  24,
+);
+export const GnttabUnmapAndReplace = struct(
+  'gnttab_unmap_and_replace',
+  { host_addr: u64, new_addr: u64, handle: u32, status: s16 },
+  24,
+);
+export const GnttabSetupTable = struct(
+  'gnttab_setup_table',
+  { dom: domid, nr_frames: u32, status: s16, frame_list: guestHandle },
+  24,
+);
 export const GnttabTransfer = struct('gnttab_transfer', { mfn: u64, domid, ref: grantRef, status: s16 }, 24);
 /** source and dest: a grant reference or a frame number in `u`. */
 export const GnttabCopy = struct(
@@ -60,11 +72,23 @@ export const GnttabCopy = struct(
 );
 export const GNTCOPY_source_gref = 1;
 export const GNTCOPY_dest_gref = 2;
-export const GnttabQuerySize = struct('gnttab_query_size', { dom: domid, nr_frames: u32, max_nr_frames: u32, status: s16 }, 16);
+export const GnttabQuerySize = struct(
+  'gnttab_query_size',
+  { dom: domid, nr_frames: u32, max_nr_frames: u32, status: s16 },
+  16,
+);
 export const GnttabSetVersion = struct('gnttab_set_version', { version: u32 }, 4);
-export const GnttabGetStatusFrames = struct('gnttab_get_status_frames', { nr_frames: u32, dom: domid, status: s16, frame_list: guestHandle }, 16);
+export const GnttabGetStatusFrames = struct(
+  'gnttab_get_status_frames',
+  { nr_frames: u32, dom: domid, status: s16, frame_list: guestHandle },
+  16,
+);
 export const GnttabGetVersion = struct('gnttab_get_version', { dom: domid, pad: u16, version: u32 }, 8);
-export const GnttabSwapGrantRef = struct('gnttab_swap_grant_ref', { ref_a: grantRef, ref_b: grantRef, status: s16 }, 12);
+export const GnttabSwapGrantRef = struct(
+  'gnttab_swap_grant_ref',
+  { ref_a: grantRef, ref_b: grantRef, status: s16 },
+  12,
+);
 
 /** References 0 … 7 belong to the toolstack. */
 export const GNTTAB_NR_RESERVED_ENTRIES = 8;

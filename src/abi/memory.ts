@@ -6,8 +6,16 @@ export const XenMemoryReservation = struct(
   { extent_start: guestHandle, nr_extents: u64, extent_order: u32, mem_flags: u32, domid },
   32,
 );
-export const XenMachphysMapping = struct('xen_machphys_mapping', { v_start: guestHandle, v_end: guestHandle, max_mfn: u64 }, 24);
-export const XenMachphysMfnList = struct('xen_machphys_mfn_list', { max_extents: u32, extent_start: guestHandle, nr_extents: u32 }, 24);
+export const XenMachphysMapping = struct(
+  'xen_machphys_mapping',
+  { v_start: guestHandle, v_end: guestHandle, max_mfn: u64 },
+  24,
+);
+export const XenMachphysMfnList = struct(
+  'xen_machphys_mfn_list',
+  { max_extents: u32, extent_start: guestHandle, nr_extents: u32 },
+  24,
+);
 export const XenMemoryMap = struct('xen_memory_map', { nr_entries: u32, buffer: guestHandle }, 16);
 export const XenDomainId = struct('domid_t', { domid }, 2);
 

@@ -4,7 +4,20 @@ import { array, bytes, guestHandle, s16, struct, u16, u32, u64, u64lohi, u8 } fr
 
 describe('a declared structure', () => {
   const Inner = struct('inner', { a: u8, b: u32 }, 8);
-  const Outer = struct('outer', { tag: u16, inner: Inner, list: array(u16, 3), big: u64, pte: u64lohi, va: guestHandle, status: s16, raw: bytes(3) }, 56);
+  const Outer = struct(
+    'outer',
+    {
+      tag: u16,
+      inner: Inner,
+      list: array(u16, 3),
+      big: u64,
+      pte: u64lohi,
+      va: guestHandle,
+      status: s16,
+      raw: bytes(3),
+    },
+    56,
+  );
 
   it('has the offsets that a C compiler gives it', () => {
     assert.deepEqual(Outer.at, { tag: 0, inner: 4, list: 12, big: 24, pte: 32, va: 40, status: 48, raw: 50 });
@@ -15,7 +28,11 @@ describe('a declared structure', () => {
   });
 
   it('follows each field directly when packed', () => {
-    assert.deepEqual(struct('e820entry', { addr: u64, size: u64, type: u32 }, 20, { packed: true }).at, { addr: 0, size: 8, type: 16 });
+    assert.deepEqual(struct('e820entry', { addr: u64, size: u64, type: u32 }, 20, { packed: true }).at, {
+      addr: 0,
+      size: 8,
+      type: 16,
+    });
   });
 
   it('reads back what was written, 64-bit values and negative addresses included', () => {

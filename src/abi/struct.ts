@@ -31,7 +31,12 @@ export interface Struct<F> extends FieldType<ValueOfFields<F>> {
 export type ValueOf<S> = S extends Struct<infer F> ? ValueOfFields<F> : never;
 
 /** Declares a structure; `sizeof` is the C header's and any other layout throws. 'internal': no guest sees it. */
-export function struct<const F extends Fields>(name: string, fields: F, sizeof: number | 'internal', options: { readonly packed?: boolean } = {}): Struct<F> {
+export function struct<const F extends Fields>(
+  name: string,
+  fields: F,
+  sizeof: number | 'internal',
+  options: { readonly packed?: boolean } = {},
+): Struct<F> {
   const packed = options.packed ?? false;
   const entries = Object.entries(fields) as [string, FieldType<unknown>][];
   const at: Record<string, number> = {};
@@ -46,7 +51,8 @@ export function struct<const F extends Fields>(name: string, fields: F, sizeof: 
     size += field.size;
   }
   size = roundUp(size, align);
-  if (sizeof !== 'internal' && size !== sizeof) throw new Error(`struct ${name}: laid out in ${size} bytes, the header has ${sizeof}`);
+  if (sizeof !== 'internal' && size !== sizeof)
+    throw new Error(`struct ${name}: laid out in ${size} bytes, the header has ${sizeof}`);
   const offsets = entries.map(([key, field]) => ({ key, field, offset: at[key] ?? 0 }));
   return {
     name,

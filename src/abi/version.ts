@@ -20,5 +20,9 @@ export const CAPABILITIES_LENGTH = 1024;
 export const CHANGESET_LENGTH = 64;
 export const COMMANDLINE_LENGTH = 1024;
 
-export const XenCompileInfo = struct('xen_compile_info', { compiler: bytes(64), compile_by: bytes(16), compile_domain: bytes(32), compile_date: bytes(32) }, 144);
+export const XenCompileInfo = struct(
+  'xen_compile_info',
+  { compiler: bytes(64), compile_by: bytes(16), compile_domain: bytes(32), compile_date: bytes(32) },
+  144,
+);
 export const XenFeatureInfo = struct('xen_feature_info', { submap_idx: u32, submap: u32 }, 8);

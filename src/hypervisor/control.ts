@@ -47,7 +47,16 @@ export interface LocalPort {
   close(): void;
 }
 
-export const logLevels = { error: 0, warning: 1, info: 2, debug: 3, guestError: 4, guestWarning: 5, guestInfo: 6, guestDebug: 7 } as const;
+export const logLevels = {
+  error: 0,
+  warning: 1,
+  info: 2,
+  debug: 3,
+  guestError: 4,
+  guestWarning: 5,
+  guestInfo: 6,
+  guestDebug: 7,
+} as const;
 export type LogLevel = keyof typeof logLevels;
 
 export interface XenVersion {
@@ -175,7 +184,9 @@ export interface GrantMapping {
 }
 
 /** Names for addresses in crash dumps, e.g. from the guest kernel's own symbol table. */
-export type Symbolizer = (va: number) => { readonly name: string; readonly offset: number; readonly size: number } | undefined;
+export type Symbolizer = (
+  va: number,
+) => { readonly name: string; readonly offset: number; readonly size: number } | undefined;
 
 export interface DomainControl {
   readonly domid: number;

@@ -42,4 +42,3 @@ export function collectCrash(vcpu: Vcpu, reason: string): CrashDump {
     stackText,
   };
 }
-

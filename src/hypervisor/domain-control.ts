@@ -1,7 +1,17 @@
 /** domctl: one domain as domain 0 sees it. Main thread only. */
 import { Errno } from '../abi/errno.ts';
 import { PAGE_SIZE } from '../abi/numbers.ts';
-import type { CreateDomain, DomainControl, DomainInfo, GrantMapping, GuestFrames, ShutdownReason, Symbolizer, VcpuContext, VcpuInfo } from './control.ts';
+import type {
+  CreateDomain,
+  DomainControl,
+  DomainInfo,
+  GrantMapping,
+  GuestFrames,
+  ShutdownReason,
+  Symbolizer,
+  VcpuContext,
+  VcpuInfo,
+} from './control.ts';
 import { HypercallError, shutdownReasons } from './control.ts';
 import { vcpuBlock } from './domain-memory.ts';
 import type { Domain } from './domain.ts';
@@ -141,7 +151,8 @@ export class DomainControlOf implements DomainControl {
       domain.locked(() => this.#host.kind.checkContext(domain, at)),
       `context of vcpu ${vcpu}`,
     );
-    for (const word of ['initialised', 'contextPending', 'online'] as const) Atomics.store(domain.i32, (base + VcpuState.at[word]) >>> 2, 1);
+    for (const word of ['initialised', 'contextPending', 'online'] as const)
+      Atomics.store(domain.i32, (base + VcpuState.at[word]) >>> 2, 1);
   }
 
   setSymbols(symbolize: Symbolizer): void {
@@ -154,14 +165,16 @@ export class DomainControlOf implements DomainControl {
     domain.pause();
     for (let vcpu = 0; vcpu < domain.layout.maxVcpus; vcpu++) {
       const running = (domain.vcpuAt(vcpu) + VcpuState.at.running) >>> 2;
-      for (let i = 0; i < PAUSE_WAIT_MS && Atomics.load(domain.i32, running) !== 0; i++) Atomics.wait(domain.i32, running, 1, 1);
+      for (let i = 0; i < PAUSE_WAIT_MS && Atomics.load(domain.i32, running) !== 0; i++)
+        Atomics.wait(domain.i32, running, 1, 1);
     }
   }
 
   unpause(): void {
     if (!this.domain.unpause()) throw this.#error(Errno.EINVAL, 'unpause');
     for (let vcpu = 0; vcpu < this.domain.layout.maxVcpus; vcpu++) {
-      if (Atomics.load(this.domain.i32, (this.domain.vcpuAt(vcpu) + VcpuState.at.online) >>> 2) !== 0) this.#host.startVcpu(this.domain, vcpu);
+      if (Atomics.load(this.domain.i32, (this.domain.vcpuAt(vcpu) + VcpuState.at.online) >>> 2) !== 0)
+        this.#host.startVcpu(this.domain, vcpu);
     }
   }
 
@@ -191,4 +204,3 @@ export class DomainControlOf implements DomainControl {
     return result;
   }
 }
-

@@ -26,7 +26,13 @@ describe('the layout of a domain', () => {
         layout.m2pTablesMfn + layout.m2pTables,
         layout.m2pMfn + layout.m2pFrames,
       ];
-      assert.deepEqual(ends, [layout.grantMfn, layout.statusMfn, layout.m2pTablesMfn, layout.m2pMfn, layout.totalFrames]);
+      assert.deepEqual(ends, [
+        layout.grantMfn,
+        layout.statusMfn,
+        layout.m2pTablesMfn,
+        layout.m2pMfn,
+        layout.totalFrames,
+      ]);
       assert.ok(layout.m2pFrames * 4096 >= layout.totalFrames * 8, 'the M2P has an entry for every frame');
       assert.ok(layout.framesAt + layout.totalFrames * 4096 <= layout.wasmPages * 65536);
     });

@@ -5,7 +5,7 @@
  * Order of locking: there is one lock per domain and no thread holds two.
  */
 import type { HostAddress, Mfn } from '../abi/numbers.ts';
-import { PAGE_SHIFT, PAGE_SIZE } from '../abi/numbers.ts';
+import { PAGE_SIZE } from '../abi/numbers.ts';
 import { shutdownReasons } from './control.ts';
 import type { DomainLayout } from './domain-memory.ts';
 import { cpuRegionAt, vcpuAt } from './domain-memory.ts';

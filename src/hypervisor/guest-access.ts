@@ -102,7 +102,7 @@ export class GuestAccess {
 
   #copyIn(va: Vaddr, length: number): DataView | undefined {
     if (length > MAX_COPY || !this.allowed(va, length)) return undefined;
-    for (let done = 0; done < length; ) {
+    for (let done = 0; done < length;) {
       const from = va + done;
       const part = Math.min(length - done, PAGE_SIZE - pageOffset(from));
       const at = this.#at(from, 'read');
@@ -116,7 +116,7 @@ export class GuestAccess {
 
   #copyOut(va: Vaddr, length: number): boolean {
     if (!this.allowed(va, length)) return false;
-    for (let done = 0; done < length; ) {
+    for (let done = 0; done < length;) {
       const to = va + done;
       const offset = pageOffset(to);
       const part = Math.min(length - done, PAGE_SIZE - offset);

@@ -76,7 +76,12 @@ type Out<F> = number | Parameters<Struct<F>['write']>[2];
  * An operation with a structure argument: it is copied in once, and an object that the handler returns is copied out.
  * A number is the result as it is.
  */
-export function op<F>(row: { readonly nr: number; readonly arg: Struct<F>; readonly support: Support; readonly run: (vcpu: Vcpu, arg: ValueOf<Struct<F>>) => Out<F> }): OpRow {
+export function op<F>(row: {
+  readonly nr: number;
+  readonly arg: Struct<F>;
+  readonly support: Support;
+  readonly run: (vcpu: Vcpu, arg: ValueOf<Struct<F>>) => Out<F>;
+}): OpRow {
   const { nr, arg, support, run } = row;
   return {
     nr,

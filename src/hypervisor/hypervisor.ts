@@ -5,7 +5,15 @@
 import { Errno } from '../abi/errno.ts';
 import { PAGE_SIZE } from '../abi/numbers.ts';
 import { DOMID_FIRST_RESERVED } from '../abi/xen.ts';
-import type { CreateDomain, DomainControl, HypervisorControl, LocalPort, LogLevel, PhysInfo, XenVersion } from './control.ts';
+import type {
+  CreateDomain,
+  DomainControl,
+  HypervisorControl,
+  LocalPort,
+  LogLevel,
+  PhysInfo,
+  XenVersion,
+} from './control.ts';
 import { HypercallError } from './control.ts';
 import type { CrashDump } from './crash-dump.ts';
 import { formatCrash } from './crash-dump.ts';
@@ -142,9 +150,13 @@ export class Hypervisor implements HypervisorControl, HypervisorHost {
     const maxPages = Math.floor((config.maxMemKiB * 1024) / PAGE_SIZE);
     const maxEvtchnPort = config.maxEvtchnPort ?? DEFAULT_EVTCHN_PORT;
     const maxGrantFrames = config.maxGrantFrames ?? DEFAULT_GRANT_FRAMES;
-    const within = (value: number, least: number, most: number): boolean => Number.isInteger(value) && value >= least && value <= most;
+    const within = (value: number, least: number, most: number): boolean =>
+      Number.isInteger(value) && value >= least && value <= most;
     const valid =
-      within(config.maxVcpus, 1, MAX_VCPUS) && within(maxPages, 1, 2 ** 30) && within(maxEvtchnPort, 1, MAX_EVTCHN_PORT) && within(maxGrantFrames, 1, MAX_GRANT_FRAMES);
+      within(config.maxVcpus, 1, MAX_VCPUS) &&
+      within(maxPages, 1, 2 ** 30) &&
+      within(maxEvtchnPort, 1, MAX_EVTCHN_PORT) &&
+      within(maxGrantFrames, 1, MAX_GRANT_FRAMES);
     if (!valid) throw new HypercallError(Errno.EINVAL, 'create a domain');
     return { maxPages, maxVcpus: config.maxVcpus, maxEvtchnPort, maxGrantFrames, processor: this.#options.processor };
   }

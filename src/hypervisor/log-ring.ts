@@ -27,7 +27,16 @@ export interface LogThresholds {
   readonly guest: number;
 }
 
-const severity = { error: 0, warning: 1, info: 2, debug: 3, guestError: 0, guestWarning: 1, guestInfo: 2, guestDebug: 3 } as const;
+const severity = {
+  error: 0,
+  warning: 1,
+  info: 2,
+  debug: 3,
+  guestError: 0,
+  guestWarning: 1,
+  guestInfo: 2,
+  guestDebug: 3,
+} as const;
 const isGuestLevel = (level: LogLevel): boolean => level.startsWith('guest');
 
 export function isLogged(thresholds: LogThresholds, level: LogLevel): boolean {

@@ -29,7 +29,13 @@ export interface Platform {
   flushTlb(): void;
   /** VCPUOP_send_nmi */
   raiseNmi(): void;
-  controlRegisters(): { readonly cr0: number; readonly cr2: Vaddr; readonly cr3: number; readonly cr4: number; readonly gsShadow: Vaddr };
+  controlRegisters(): {
+    readonly cr0: number;
+    readonly cr2: Vaddr;
+    readonly cr3: number;
+    readonly cr4: number;
+    readonly gsShadow: Vaddr;
+  };
 }
 
 /** One domain's platform, in whatever thread asks. */

@@ -20,7 +20,13 @@ export const NO_PFN = -1;
 const MAX_ORDER = 10;
 
 /** Takes 2^order frames in a row into the reservation as `pfn` …; undefined when there are none. Under the lock. */
-export function populateExtent(domain: Domain, kind: PlatformKind, pages: FreePages, pfn: Pfn, order: number): Mfn | undefined {
+export function populateExtent(
+  domain: Domain,
+  kind: PlatformKind,
+  pages: FreePages,
+  pfn: Pfn,
+  order: number,
+): Mfn | undefined {
   if (order > MAX_ORDER) return undefined;
   const count = 1 << order;
   if (domain.get('totPages') + count > domain.get('maxPages')) return undefined;

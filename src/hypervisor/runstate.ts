@@ -7,7 +7,11 @@ import type { Vcpu } from './vcpu.ts';
 export const Runstate = { running: 0, runnable: 1, blocked: 2, offline: 3 } as const;
 export type Runstate = (typeof Runstate)[keyof typeof Runstate];
 
-export const VcpuRunstateInfo = struct('vcpu_runstate_info', { state: s32, state_entry_time: u64, time: array(u64, 4) }, 48);
+export const VcpuRunstateInfo = struct(
+  'vcpu_runstate_info',
+  { state: s32, state_entry_time: u64, time: array(u64, 4) },
+  48,
+);
 
 /** High half of XEN_RUNSTATE_UPDATE (bit 63 of state_entry_time). */
 const UPDATE_HI = 0x8000_0000;

@@ -24,10 +24,19 @@ export function initialiseSharedInfo(domain: Domain, clock: Clock): void {
 }
 
 /** After map_vcpu_info of xen/common/domain.c. `own`: a vCPU may do this to itself, or to one that is down. */
-export function registerVcpuInfo(domain: Domain, kind: PlatformKind, clock: Clock, vcpu: number, own: boolean, mfn: number, offset: number): Errno | 0 {
+export function registerVcpuInfo(
+  domain: Domain,
+  kind: PlatformKind,
+  clock: Clock,
+  vcpu: number,
+  own: boolean,
+  mfn: number,
+  offset: number,
+): Errno | 0 {
   if (offset > PAGE_SIZE - VcpuInfo.size || offset % 8 !== 0) return Errno.EINVAL;
   const state = domain.vcpuAt(vcpu);
-  const word = (field: 'infoAt' | 'infoRegistered' | 'infoMfn' | 'infoOffset' | 'online'): number => (state + VcpuState.at[field]) >>> 2;
+  const word = (field: 'infoAt' | 'infoRegistered' | 'infoMfn' | 'infoOffset' | 'online'): number =>
+    (state + VcpuState.at[field]) >>> 2;
   return domain.locked(() => {
     if (domain.u32[word('infoRegistered')] !== 0) return Errno.EINVAL;
     if (!own && Atomics.load(domain.i32, word('online')) !== 0) return Errno.EINVAL;
@@ -45,7 +54,10 @@ export function registerVcpuInfo(domain: Domain, kind: PlatformKind, clock: Cloc
     domain.u32[word('infoRegistered')] = 1;
     updateTimeInfo(domain, vcpu, clock.now());
     // Events may have been marked in the old place meanwhile: the guest shall look at everything once.
-    VcpuInfo.write(domain.view, to, { evtchn_pending_sel: { lo: 0xffff_ffff, hi: 0xffff_ffff }, evtchn_upcall_pending: 0 });
+    VcpuInfo.write(domain.view, to, {
+      evtchn_pending_sel: { lo: 0xffff_ffff, hi: 0xffff_ffff },
+      evtchn_upcall_pending: 0,
+    });
     markEventsPending(domain, vcpu);
     return 0;
   });

@@ -144,7 +144,9 @@ export class SteppableHost {
   /** A paused vCPU does not wake up for a timer of its own: only a kick changes what it does. */
   #deadline(actor: Actor): number {
     const { domain, loop } = actor;
-    return domain.pauseCount > 0 || domain.shutdownCode !== undefined || loop.vcpu.load('online') === 0 ? Infinity : loop.deadline;
+    return domain.pauseCount > 0 || domain.shutdownCode !== undefined || loop.vcpu.load('online') === 0
+      ? Infinity
+      : loop.deadline;
   }
 
   #turn(actor: Actor): void {

@@ -1,5 +1,13 @@
 /** The start state of a PV vCPU as the builder asks for it, completed with what Xen and libxl give a fresh one. */
-import { CpuUserRegs, FLAT_RING3_CS64, FLAT_RING3_SS64, VGCF_I387_VALID, VGCF_in_kernel, VGCF_online, VcpuGuestContext } from '../abi/arch-x86.ts';
+import {
+  CpuUserRegs,
+  FLAT_RING3_CS64,
+  FLAT_RING3_SS64,
+  VGCF_I387_VALID,
+  VGCF_in_kernel,
+  VGCF_online,
+  VcpuGuestContext,
+} from '../abi/arch-x86.ts';
 import type { HostAddress } from '../abi/numbers.ts';
 import { PAGE_SIZE, hiOf, loOf } from '../abi/numbers.ts';
 import type { VcpuContext } from './control.ts';

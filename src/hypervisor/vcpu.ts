@@ -12,9 +12,29 @@ import { collectCrash } from './crash-collect.ts';
 import type { Processor } from './processor.ts';
 import { VcpuState } from './state.ts';
 
-type Word = 'wake' | 'running' | 'blocked' | 'online' | 'initialised' | 'contextPending' | 'tlbFlush' | 'writtenCount' | 'nmiPending' | 'pollPort';
-type Number32 = 'infoAt' | 'infoRegistered' | 'kernelMode' | 'runstate' | 'fifoControlAt' | 'ioplRing' | 'ioBitmapPorts' | 'infoMfn' | 'infoOffset';
-type Double = 'runstateSince' | 'singleshot' | 'period' | 'nextPeriodic' | 'pollTimeout' | 'runstateVa' | 'timeVa' | 'ioBitmapVa';
+type Word =
+  | 'wake'
+  | 'running'
+  | 'blocked'
+  | 'online'
+  | 'initialised'
+  | 'contextPending'
+  | 'tlbFlush'
+  | 'writtenCount'
+  | 'nmiPending'
+  | 'pollPort';
+type Number32 =
+  | 'infoAt'
+  | 'infoRegistered'
+  | 'kernelMode'
+  | 'runstate'
+  | 'fifoControlAt'
+  | 'ioplRing'
+  | 'ioBitmapPorts'
+  | 'infoMfn'
+  | 'infoOffset';
+type Double =
+  'runstateSince' | 'singleshot' | 'period' | 'nextPeriodic' | 'pollTimeout' | 'runstateVa' | 'timeVa' | 'ioBitmapVa';
 
 export class Vcpu {
   readonly id: number;
@@ -126,7 +146,9 @@ export class Vcpu {
 
   /** The guest must not go on before the loop has looked at the vCPU's state again. */
   get mustStop(): boolean {
-    return this.load('blocked') !== 0 || this.load('online') === 0 || this.yielding || this.domain.shutdownCode !== undefined;
+    return (
+      this.load('blocked') !== 0 || this.load('online') === 0 || this.yielding || this.domain.shutdownCode !== undefined
+    );
   }
 
   /** What console_io got since the last line ended. */

@@ -69,7 +69,9 @@ export class VcpuThreads implements VcpuRunner {
       stdin: false,
     });
     worker.on('message', (message: VcpuMessage) => report(hypervisor, domid, vcpu, message));
-    worker.on('error', (error: unknown) => hypervisor.threadDied(domid, vcpu, error instanceof Error ? (error.stack ?? error.message) : String(error)));
+    worker.on('error', (error: unknown) =>
+      hypervisor.threadDied(domid, vcpu, error instanceof Error ? (error.stack ?? error.message) : String(error)),
+    );
     const ended = new Promise<void>((resolve) => {
       worker.on('exit', (code) => {
         // A thread ends by itself when its domain dies, and not before.

@@ -43,7 +43,14 @@ function run(): void {
     frameCount: layout.totalFrames,
     now: clock.now,
   });
-  const loop = createVcpuLoop({ domain, vcpu: start.vcpu, processor, clock, glue: createGlue(clock.now), kind: pvPlatform });
+  const loop = createVcpuLoop({
+    domain,
+    vcpu: start.vcpu,
+    processor,
+    clock,
+    glue: createGlue(clock.now),
+    kind: pvPlatform,
+  });
   const wake = (loop.vcpu.at + VcpuState.at.wake) >>> 2;
   for (;;) {
     const seen = Atomics.load(domain.i32, wake);

@@ -21,7 +21,8 @@ import { checkPollers, markEventsPending } from './upcall.ts';
 const LINK_TRIES = 4;
 const block = EvtchnFifoControlBlock.at;
 
-const tailIndex = (domain: Domain, vcpu: number, priority: number): number => (domain.vcpuAt(vcpu) + VcpuState.at.fifoTails + priority * 4) >>> 2;
+const tailIndex = (domain: Domain, vcpu: number, priority: number): number =>
+  (domain.vcpuAt(vcpu) + VcpuState.at.fifoTails + priority * 4) >>> 2;
 
 export function fifoSetPending(domain: Domain, port: Port): void {
   const word = wordOf(domain, port);

@@ -44,7 +44,11 @@ export function unbindFromDom0(domain: Domain, port: Port, localPort: Port): voi
 export function bindLoopback(domain: Domain, remotePort: Port): Port | Errno {
   const local = allocate(domain, PortState.interdomain, 0, domain.domid, remotePort);
   if (local < 0) return local;
-  if (!isValid(domain, remotePort) || entry.state(domain, remotePort) !== PortState.unbound || entry.remoteDomid(domain, remotePort) !== domain.domid) {
+  if (
+    !isValid(domain, remotePort) ||
+    entry.state(domain, remotePort) !== PortState.unbound ||
+    entry.remoteDomid(domain, remotePort) !== domain.domid
+  ) {
     free(domain, local);
     return Errno.EINVAL;
   }

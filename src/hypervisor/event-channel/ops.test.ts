@@ -61,27 +61,99 @@ describe('EVTCHNOP', () => {
       { maxEvtchnPort: 3 },
     ));
 
-  const refusals: readonly { name: string; call: (k: GuestKernel) => ReturnType<GuestKernel['hypercall']> | ReturnType<GuestKernel['op']>; errno: number }[] = [
-    { name: 'alloc_unbound for another domain', call: (k) => k.op(nr, ops.alloc_unbound.nr, EvtchnAllocUnbound, { dom: 7, remote_dom: 0 }), errno: Errno.EPERM },
-    { name: 'bind_virq of a VIRQ that does not exist', call: (k) => k.op(nr, ops.bind_virq.nr, EvtchnBindVirq, { virq: 24, vcpu: 0 }), errno: Errno.EINVAL },
-    { name: 'bind_virq of a global VIRQ to vCPU 1', call: (k) => k.op(nr, ops.bind_virq.nr, EvtchnBindVirq, { virq: VIRQ_DOM_EXC, vcpu: 1 }), errno: Errno.EINVAL },
-    { name: 'bind_virq for a vCPU that does not exist', call: (k) => k.op(nr, ops.bind_virq.nr, EvtchnBindVirq, { virq: VIRQ_TIMER, vcpu: 5 }), errno: Errno.ENOENT },
-    { name: 'bind_ipi for a vCPU that does not exist', call: (k) => k.op(nr, ops.bind_ipi.nr, EvtchnBindIpi, { vcpu: 5 }), errno: Errno.ENOENT },
-    { name: 'close of a free port', call: (k) => k.op(nr, ops.close.nr, EvtchnClose, { port: 9 }), errno: Errno.EINVAL },
+  const refusals: readonly {
+    name: string;
+    call: (k: GuestKernel) => ReturnType<GuestKernel['hypercall']> | ReturnType<GuestKernel['op']>;
+    errno: number;
+  }[] = [
+    {
+      name: 'alloc_unbound for another domain',
+      call: (k) => k.op(nr, ops.alloc_unbound.nr, EvtchnAllocUnbound, { dom: 7, remote_dom: 0 }),
+      errno: Errno.EPERM,
+    },
+    {
+      name: 'bind_virq of a VIRQ that does not exist',
+      call: (k) => k.op(nr, ops.bind_virq.nr, EvtchnBindVirq, { virq: 24, vcpu: 0 }),
+      errno: Errno.EINVAL,
+    },
+    {
+      name: 'bind_virq of a global VIRQ to vCPU 1',
+      call: (k) => k.op(nr, ops.bind_virq.nr, EvtchnBindVirq, { virq: VIRQ_DOM_EXC, vcpu: 1 }),
+      errno: Errno.EINVAL,
+    },
+    {
+      name: 'bind_virq for a vCPU that does not exist',
+      call: (k) => k.op(nr, ops.bind_virq.nr, EvtchnBindVirq, { virq: VIRQ_TIMER, vcpu: 5 }),
+      errno: Errno.ENOENT,
+    },
+    {
+      name: 'bind_ipi for a vCPU that does not exist',
+      call: (k) => k.op(nr, ops.bind_ipi.nr, EvtchnBindIpi, { vcpu: 5 }),
+      errno: Errno.ENOENT,
+    },
+    {
+      name: 'close of a free port',
+      call: (k) => k.op(nr, ops.close.nr, EvtchnClose, { port: 9 }),
+      errno: Errno.EINVAL,
+    },
     { name: 'close of port 0', call: (k) => k.op(nr, ops.close.nr, EvtchnClose, { port: 0 }), errno: Errno.EINVAL },
     { name: 'send to a free port', call: (k) => k.op(nr, ops.send.nr, EvtchnSend, { port: 9 }), errno: Errno.EINVAL },
-    { name: 'send to a port beyond all limits', call: (k) => k.op(nr, ops.send.nr, EvtchnSend, { port: 0xffffffff }), errno: Errno.EINVAL },
+    {
+      name: 'send to a port beyond all limits',
+      call: (k) => k.op(nr, ops.send.nr, EvtchnSend, { port: 0xffffffff }),
+      errno: Errno.EINVAL,
+    },
     { name: 'unmask of port 0', call: (k) => k.op(nr, ops.unmask.nr, EvtchnUnmask, { port: 0 }), errno: Errno.EINVAL },
-    { name: 'bind_interdomain with a domain that is not there', call: (k) => k.op(nr, ops.bind_interdomain.nr, EvtchnBindInterdomain, { remote_dom: 9, remote_port: 1 }), errno: Errno.ESRCH },
-    { name: 'bind_interdomain with a free port', call: (k) => k.op(nr, ops.bind_interdomain.nr, EvtchnBindInterdomain, { remote_dom: DOMID_SELF, remote_port: 4 }), errno: Errno.EINVAL },
-    { name: 'expand_array before init_control', call: (k) => k.op(nr, ops.expand_array.nr, EvtchnExpandArray, { array_gfn: 20 }), errno: Errno.EOPNOTSUPP },
-    { name: 'set_priority with the 2-level ABI', call: (k) => k.op(nr, ops.set_priority.nr, EvtchnSetPriority, { port: 1, priority: 0 }), errno: Errno.ENOSYS },
-    { name: 'init_control with a block that crosses its page', call: (k) => k.op(nr, ops.init_control.nr, EvtchnInitControl, { control_gfn: 20, offset: 4032 }), errno: Errno.EINVAL },
-    { name: 'init_control with an unaligned block', call: (k) => k.op(nr, ops.init_control.nr, EvtchnInitControl, { control_gfn: 20, offset: 4 }), errno: Errno.EINVAL },
-    { name: 'init_control in a frame that is not there', call: (k) => k.op(nr, ops.init_control.nr, EvtchnInitControl, { control_gfn: 2 ** 40 }), errno: Errno.EINVAL },
-    { name: 'init_control for a vCPU that does not exist', call: (k) => k.op(nr, ops.init_control.nr, EvtchnInitControl, { control_gfn: 20, vcpu: 3 }), errno: Errno.ENOENT },
-    { name: 'an argument at an address that is not mapped', call: (k) => k.hypercall(nr, ops.send.nr, 0x1000), errno: Errno.EFAULT },
-    { name: "an argument among Xen's own addresses", call: (k) => k.hypercall(nr, ops.status.nr, -0x7fff_0000_0000), errno: Errno.EFAULT },
+    {
+      name: 'bind_interdomain with a domain that is not there',
+      call: (k) => k.op(nr, ops.bind_interdomain.nr, EvtchnBindInterdomain, { remote_dom: 9, remote_port: 1 }),
+      errno: Errno.ESRCH,
+    },
+    {
+      name: 'bind_interdomain with a free port',
+      call: (k) => k.op(nr, ops.bind_interdomain.nr, EvtchnBindInterdomain, { remote_dom: DOMID_SELF, remote_port: 4 }),
+      errno: Errno.EINVAL,
+    },
+    {
+      name: 'expand_array before init_control',
+      call: (k) => k.op(nr, ops.expand_array.nr, EvtchnExpandArray, { array_gfn: 20 }),
+      errno: Errno.EOPNOTSUPP,
+    },
+    {
+      name: 'set_priority with the 2-level ABI',
+      call: (k) => k.op(nr, ops.set_priority.nr, EvtchnSetPriority, { port: 1, priority: 0 }),
+      errno: Errno.ENOSYS,
+    },
+    {
+      name: 'init_control with a block that crosses its page',
+      call: (k) => k.op(nr, ops.init_control.nr, EvtchnInitControl, { control_gfn: 20, offset: 4032 }),
+      errno: Errno.EINVAL,
+    },
+    {
+      name: 'init_control with an unaligned block',
+      call: (k) => k.op(nr, ops.init_control.nr, EvtchnInitControl, { control_gfn: 20, offset: 4 }),
+      errno: Errno.EINVAL,
+    },
+    {
+      name: 'init_control in a frame that is not there',
+      call: (k) => k.op(nr, ops.init_control.nr, EvtchnInitControl, { control_gfn: 2 ** 40 }),
+      errno: Errno.EINVAL,
+    },
+    {
+      name: 'init_control for a vCPU that does not exist',
+      call: (k) => k.op(nr, ops.init_control.nr, EvtchnInitControl, { control_gfn: 20, vcpu: 3 }),
+      errno: Errno.ENOENT,
+    },
+    {
+      name: 'an argument at an address that is not mapped',
+      call: (k) => k.hypercall(nr, ops.send.nr, 0x1000),
+      errno: Errno.EFAULT,
+    },
+    {
+      name: "an argument among Xen's own addresses",
+      call: (k) => k.hypercall(nr, ops.status.nr, -0x7fff_0000_0000),
+      errno: Errno.EFAULT,
+    },
     { name: 'an operation that does not exist', call: (k) => k.hypercall(nr, 77, 0), errno: Errno.ENOSYS },
   ];
   for (const refusal of refusals) {
@@ -110,7 +182,8 @@ describe('EVTCHNOP', () => {
       yield* k.op(nr, ops.alloc_unbound.nr, EvtchnAllocUnbound, { dom: DOMID_SELF, remote_dom: DOMID_SELF });
       yield* k.op(nr, ops.bind_interdomain.nr, EvtchnBindInterdomain, { remote_dom: DOMID_SELF, remote_port: 4 });
       const seen: ValueOf<typeof EvtchnStatus>[] = [];
-      for (let port = 1; port <= 6; port++) seen.push((yield* k.op(nr, ops.status.nr, EvtchnStatus, { dom: DOMID_SELF, port })).out);
+      for (let port = 1; port <= 6; port++)
+        seen.push((yield* k.op(nr, ops.status.nr, EvtchnStatus, { dom: DOMID_SELF, port })).out);
       const self = k.domain.domid;
       assert.deepEqual(
         seen.map((s) => [s.status, s.u, s.interdomain_port]),
@@ -130,7 +203,10 @@ describe('EVTCHNOP', () => {
       yield* k.op(nr, ops.alloc_unbound.nr, EvtchnAllocUnbound, { dom: DOMID_SELF, remote_dom: DOMID_SELF });
       yield* k.op(nr, ops.bind_interdomain.nr, EvtchnBindInterdomain, { remote_dom: DOMID_SELF, remote_port: 1 });
       yield* k.op(nr, ops.close.nr, EvtchnClose, { port: 2 });
-      assert.equal((yield* k.op(nr, ops.status.nr, EvtchnStatus, { dom: DOMID_SELF, port: 1 })).out.status, EVTCHNSTAT.unbound);
+      assert.equal(
+        (yield* k.op(nr, ops.status.nr, EvtchnStatus, { dom: DOMID_SELF, port: 1 })).out.status,
+        EVTCHNSTAT.unbound,
+      );
       assert.equal((yield* k.op(nr, ops.send.nr, EvtchnSend, { port: 1 })).result, 0);
     }));
 
@@ -141,7 +217,8 @@ describe('EVTCHNOP', () => {
       yield* k.op(nr, ops.bind_virq.nr, EvtchnBindVirq, { virq: VIRQ_DOM_EXC, vcpu: 0 });
       yield* k.op(nr, ops.bind_ipi.nr, EvtchnBindIpi, { vcpu: 0 });
       const results = [];
-      for (let port = 1; port <= 5; port++) results.push((yield* k.op(nr, ops.bind_vcpu.nr, EvtchnBindVcpu, { port, vcpu: 0 })).result);
+      for (let port = 1; port <= 5; port++)
+        results.push((yield* k.op(nr, ops.bind_vcpu.nr, EvtchnBindVcpu, { port, vcpu: 0 })).result);
       assert.deepEqual(results, [0, Errno.EINVAL, 0, Errno.EINVAL, Errno.EINVAL]);
     }));
 
@@ -151,10 +228,19 @@ describe('EVTCHNOP', () => {
       yield* k.op(nr, ops.init_control.nr, EvtchnInitControl, { control_gfn: 20, offset: 0, vcpu: 0 });
       yield* k.op(nr, ops.expand_array.nr, EvtchnExpandArray, { array_gfn: 21 });
       assert.equal((yield* k.op(nr, ops.reset.nr, EvtchnReset, { dom: DOMID_SELF })).result, 0);
-      assert.equal((yield* k.op(nr, ops.status.nr, EvtchnStatus, { dom: DOMID_SELF, port: 1 })).out.status, EVTCHNSTAT.closed);
-      assert.equal((yield* k.op(nr, ops.expand_array.nr, EvtchnExpandArray, { array_gfn: 21 })).result, Errno.EOPNOTSUPP);
+      assert.equal(
+        (yield* k.op(nr, ops.status.nr, EvtchnStatus, { dom: DOMID_SELF, port: 1 })).out.status,
+        EVTCHNSTAT.closed,
+      );
+      assert.equal(
+        (yield* k.op(nr, ops.expand_array.nr, EvtchnExpandArray, { array_gfn: 21 })).result,
+        Errno.EOPNOTSUPP,
+      );
       assert.deepEqual([k.domain.referencesOf(20), k.domain.referencesOf(21)], [0, 0]);
-      assert.equal((yield* k.op(nr, ops.init_control.nr, EvtchnInitControl, { control_gfn: 20, offset: 0, vcpu: 0 })).result, 0);
+      assert.equal(
+        (yield* k.op(nr, ops.init_control.nr, EvtchnInitControl, { control_gfn: 20, offset: 0, vcpu: 0 })).result,
+        0,
+      );
     }));
 });
 
@@ -204,7 +290,10 @@ describe('the FIFO ABI', () => {
       const init = () => k.op(nr, ops.init_control.nr, EvtchnInitControl, { control_gfn: 20, offset: 0, vcpu: 0 });
       assert.equal((yield* init()).out.link_bits, 17);
       assert.equal((yield* init()).result, Errno.EINVAL);
-      assert.equal((yield* k.op(nr, ops.set_priority.nr, EvtchnSetPriority, { port: 1, priority: 16 })).result, Errno.EINVAL);
+      assert.equal(
+        (yield* k.op(nr, ops.set_priority.nr, EvtchnSetPriority, { port: 1, priority: 16 })).result,
+        Errno.EINVAL,
+      );
       assert.equal((yield* k.op(nr, ops.set_priority.nr, EvtchnSetPriority, { port: 1, priority: 15 })).result, 0);
     }));
 });

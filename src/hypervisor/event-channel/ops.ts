@@ -33,21 +33,46 @@ import { raisePort, unmaskPort } from './raise.ts';
 import { NR_VIRQS, isPerVcpuVirq, virqSlot } from './virq.ts';
 
 export const eventChannelOps = {
-  bind_interdomain: op({ nr: 0, arg: EvtchnBindInterdomain, support: partial('only ports of the calling domain can be bound to'), run: bindInterdomain }),
+  bind_interdomain: op({
+    nr: 0,
+    arg: EvtchnBindInterdomain,
+    support: partial('only ports of the calling domain can be bound to'),
+    run: bindInterdomain,
+  }),
   bind_virq: op({ nr: 1, arg: EvtchnBindVirq, support: full, run: (vcpu, a) => bindVirq(vcpu, a.virq, a.vcpu) }),
   // No domain has physical interrupts: what an ordinary domain gets from Xen too.
   bind_pirq: op({ nr: 2, arg: EvtchnBindPirq, support: full, run: () => Errno.EPERM }),
-  close: op({ nr: 3, arg: EvtchnClose, support: full, run: (vcpu, a) => vcpu.domain.locked(() => closePort(vcpu.domain, a.port)) }),
+  close: op({
+    nr: 3,
+    arg: EvtchnClose,
+    support: full,
+    run: (vcpu, a) => vcpu.domain.locked(() => closePort(vcpu.domain, a.port)),
+  }),
   send: rawOp({ nr: 4, support: full, run: send }),
   status: op({ nr: 5, arg: EvtchnStatus, support: full, run: (vcpu, a) => status(vcpu, a.dom, a.port) }),
-  alloc_unbound: op({ nr: 6, arg: EvtchnAllocUnbound, support: full, run: (vcpu, a) => alloc(vcpu, a.dom, a.remote_dom) }),
+  alloc_unbound: op({
+    nr: 6,
+    arg: EvtchnAllocUnbound,
+    support: full,
+    run: (vcpu, a) => alloc(vcpu, a.dom, a.remote_dom),
+  }),
   bind_ipi: op({ nr: 7, arg: EvtchnBindIpi, support: full, run: (vcpu, a) => bindIpi(vcpu, a.vcpu) }),
   bind_vcpu: op({ nr: 8, arg: EvtchnBindVcpu, support: full, run: (vcpu, a) => bindVcpu(vcpu, a.port, a.vcpu) }),
   unmask: rawOp({ nr: 9, support: full, run: unmask }),
   reset: op({ nr: 10, arg: EvtchnReset, support: full, run: (vcpu, a) => reset(vcpu, a.dom) }),
-  init_control: op({ nr: 11, arg: EvtchnInitControl, support: full, run: (vcpu, a) => initControl(vcpu, a.control_gfn, a.offset, a.vcpu) }),
+  init_control: op({
+    nr: 11,
+    arg: EvtchnInitControl,
+    support: full,
+    run: (vcpu, a) => initControl(vcpu, a.control_gfn, a.offset, a.vcpu),
+  }),
   expand_array: op({ nr: 12, arg: EvtchnExpandArray, support: full, run: (vcpu, a) => expand(vcpu, a.array_gfn) }),
-  set_priority: op({ nr: 13, arg: EvtchnSetPriority, support: full, run: (vcpu, a) => setPriority(vcpu, a.port, a.priority) }),
+  set_priority: op({
+    nr: 13,
+    arg: EvtchnSetPriority,
+    support: full,
+    run: (vcpu, a) => setPriority(vcpu, a.port, a.priority),
+  }),
 } satisfies OpTable;
 
 /** An interdomain port's event goes to the peer, an IPI's to the domain itself; an unbound port swallows it. */
@@ -140,14 +165,20 @@ function bindVcpu(vcpu: Vcpu, port: Port, target: number): number {
   return domain.locked(() => {
     const state = entry.state(domain, port);
     const movable =
-      state === PortState.unbound || state === PortState.interdomain || (state === PortState.virq && !isPerVcpuVirq(entry.remote(domain, port)));
+      state === PortState.unbound ||
+      state === PortState.interdomain ||
+      (state === PortState.virq && !isPerVcpuVirq(entry.remote(domain, port)));
     if (!movable) return Errno.EINVAL;
     entry.setVcpu(domain, port, target);
     return 0;
   });
 }
 
-function status(vcpu: Vcpu, dom: DomId, port: Port): number | { status: number; vcpu: number; u?: number; interdomain_port?: Port } {
+function status(
+  vcpu: Vcpu,
+  dom: DomId,
+  port: Port,
+): number | { status: number; vcpu: number; u?: number; interdomain_port?: Port } {
   const { domain } = vcpu;
   const refused = refuseOther(vcpu, dom);
   if (refused !== 0) return refused;
@@ -159,7 +190,12 @@ function status(vcpu: Vcpu, dom: DomId, port: Port): number | { status: number; 
       case PortState.unbound:
         return { ...notified, status: EVTCHNSTAT.unbound, u: entry.remoteDomid(domain, port) };
       case PortState.interdomain:
-        return { ...notified, status: EVTCHNSTAT.interdomain, u: entry.remoteDomid(domain, port), interdomain_port: remote };
+        return {
+          ...notified,
+          status: EVTCHNSTAT.interdomain,
+          u: entry.remoteDomid(domain, port),
+          interdomain_port: remote,
+        };
       case PortState.virq:
         return { ...notified, status: EVTCHNSTAT.virq, u: remote };
       case PortState.ipi:
@@ -189,7 +225,11 @@ function initControl(vcpu: Vcpu, gfn: number, offset: number, target: number): n
     if (!vcpu.platform.kind.getWritable(domain, gfn)) return Errno.EINVAL;
     if (!isFifo) switchToFifo(domain);
     domain.u32[slot] = domain.frameAt(gfn) + offset;
-    domain.u32.fill(0, (domain.vcpuAt(target) + VcpuState.at.fifoTails) >>> 2, ((domain.vcpuAt(target) + VcpuState.at.fifoTails) >>> 2) + 16);
+    domain.u32.fill(
+      0,
+      (domain.vcpuAt(target) + VcpuState.at.fifoTails) >>> 2,
+      ((domain.vcpuAt(target) + VcpuState.at.fifoTails) >>> 2) + 16,
+    );
     // A guest binds a new vCPU's ports before it gives the control block: what came in between is linked now.
     const last = domain.get('maxEvtchnPort');
     for (let port = 1; port <= last; port++) {

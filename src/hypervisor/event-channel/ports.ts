@@ -61,7 +61,13 @@ export function portLimit(domain: Domain): number {
 }
 
 /** The lowest free port, taken with `state`; -ENOSPC when there is none. */
-export function allocate(domain: Domain, state: Exclude<PortState, 0>, vcpu: number, remoteDomid: number, remote: number): Port | Errno {
+export function allocate(
+  domain: Domain,
+  state: Exclude<PortState, 0>,
+  vcpu: number,
+  remoteDomid: number,
+  remote: number,
+): Port | Errno {
   const limit = portLimit(domain);
   for (let p = 1; p <= limit; p++) {
     // A port whose word is still on a queue would be linked twice (evtchn_port_is_busy).

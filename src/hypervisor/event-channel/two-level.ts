@@ -43,9 +43,14 @@ export function twoLevelClearPending(domain: Domain, port: Port): void {
 }
 
 export function twoLevelIsPending(domain: Domain, port: Port): boolean {
-  return port < EVTCHN_2L_NR_CHANNELS && (Atomics.load(domain.i32, wordOf(domain, 'evtchn_pending', port)) & bitOf(port)) !== 0;
+  return (
+    port < EVTCHN_2L_NR_CHANNELS &&
+    (Atomics.load(domain.i32, wordOf(domain, 'evtchn_pending', port)) & bitOf(port)) !== 0
+  );
 }
 
 export function twoLevelIsMasked(domain: Domain, port: Port): boolean {
-  return port >= EVTCHN_2L_NR_CHANNELS || (Atomics.load(domain.i32, wordOf(domain, 'evtchn_mask', port)) & bitOf(port)) !== 0;
+  return (
+    port >= EVTCHN_2L_NR_CHANNELS || (Atomics.load(domain.i32, wordOf(domain, 'evtchn_mask', port)) & bitOf(port)) !== 0
+  );
 }

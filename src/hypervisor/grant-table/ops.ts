@@ -65,7 +65,12 @@ export const grantTableOpRow: HypercallRow = {
 };
 
 /** An operation on an array: each element is read, done and answered. */
-function elements<F>(nr: number, type: Struct<F>, support: Support, run: (vcpu: Vcpu, arg: ValueOf<Struct<F>>) => Parameters<Struct<F>['write']>[2]): OpRow {
+function elements<F>(
+  nr: number,
+  type: Struct<F>,
+  support: Support,
+  run: (vcpu: Vcpu, arg: ValueOf<Struct<F>>) => Parameters<Struct<F>['write']>[2],
+): OpRow {
   return {
     nr,
     support,
@@ -108,7 +113,8 @@ function querySize(vcpu: Vcpu, va: Vaddr, args: HypercallArguments): number {
   const a = guest.read(GnttabQuerySize, va);
   if (a === undefined) return Errno.EFAULT;
   const status = statusOfDomain(vcpu, a.dom);
-  const sizes = status === GNTST.okay ? { nr_frames: domain.get('grantFrames'), max_nr_frames: domain.layout.maxGrantFrames } : {};
+  const sizes =
+    status === GNTST.okay ? { nr_frames: domain.get('grantFrames'), max_nr_frames: domain.layout.maxGrantFrames } : {};
   return guest.write(GnttabQuerySize, va, { ...sizes, status }) ? 0 : Errno.EFAULT;
 }
 
@@ -126,7 +132,8 @@ function getStatusFrames(vcpu: Vcpu, va: Vaddr, args: HypercallArguments): numbe
   const a = guest.read(GnttabGetStatusFrames, va);
   if (a === undefined) return Errno.EFAULT;
   let status = statusOfDomain(vcpu, a.dom);
-  if (status === GNTST.okay && (domain.get('grantVersion') !== 2 || a.nr_frames > domain.get('statusFrames'))) status = GNTST.general_error;
+  if (status === GNTST.okay && (domain.get('grantVersion') !== 2 || a.nr_frames > domain.get('statusFrames')))
+    status = GNTST.general_error;
   for (let i = 0; status === GNTST.okay && i < a.nr_frames; i++) {
     const mfn = domain.layout.statusMfn + i;
     if (!guest.writeU64(a.frame_list + i * 8, loOf(mfn), hiOf(mfn))) status = GNTST.bad_virt_addr;
@@ -152,7 +159,9 @@ function changeVersion(vcpu: Vcpu, version: number): Errno | 0 {
   const reserved = [];
   for (let ref = 0; ref < entryCount(domain); ref++) {
     const at = entryAt(domain, ref);
-    const inUse = (version === 2 ? domain.view.getUint16(at, true) : domain.view.getUint16(statusAt(domain, ref), true)) & (GTF_reading | GTF_writing);
+    const inUse =
+      (version === 2 ? domain.view.getUint16(at, true) : domain.view.getUint16(statusAt(domain, ref), true)) &
+      (GTF_reading | GTF_writing);
     if (ref >= GNTTAB_NR_RESERVED_ENTRIES) {
       if (inUse !== 0) return Errno.EBUSY;
       continue;
@@ -185,7 +194,8 @@ function swap(vcpu: Vcpu, a: number, b: number): number {
     const [atA, atB] = [entryAt(domain, a), entryAt(domain, b)];
     const size = domain.get('grantVersion') === 2 ? GrantEntryV2.size : GrantEntryV1.size;
     const inUse = (ref: number, at: number): number =>
-      domain.view.getUint16(domain.get('grantVersion') === 2 ? statusAt(domain, ref) : at, true) & (GTF_reading | GTF_writing);
+      domain.view.getUint16(domain.get('grantVersion') === 2 ? statusAt(domain, ref) : at, true) &
+      (GTF_reading | GTF_writing);
     if (inUse(a, atA) !== 0 || inUse(b, atB) !== 0) return GNTST.eagain;
     const kept = domain.u8.slice(atA, atA + size);
     domain.u8.copyWithin(atA, atB, atB + size);
@@ -204,8 +214,18 @@ interface Side {
 function copy(vcpu: Vcpu, a: ValueOf<typeof GnttabCopy>): number {
   const { domain } = vcpu;
   if (a.source_offset + a.len > PAGE_SIZE || a.dest_offset + a.len > PAGE_SIZE) return GNTST.bad_copy_arg;
-  const source: Side = { domid: a.source_domid, u: a.source_u, offset: a.source_offset, gref: (a.flags & GNTCOPY_source_gref) !== 0 };
-  const dest: Side = { domid: a.dest_domid, u: a.dest_u, offset: a.dest_offset, gref: (a.flags & GNTCOPY_dest_gref) !== 0 };
+  const source: Side = {
+    domid: a.source_domid,
+    u: a.source_u,
+    offset: a.source_offset,
+    gref: (a.flags & GNTCOPY_source_gref) !== 0,
+  };
+  const dest: Side = {
+    domid: a.dest_domid,
+    u: a.dest_u,
+    offset: a.dest_offset,
+    gref: (a.flags & GNTCOPY_dest_gref) !== 0,
+  };
   return domain.locked(() => {
     const from = claim(vcpu, source, a.len, true);
     if (typeof from === 'number') return from;
@@ -223,7 +243,12 @@ function copy(vcpu: Vcpu, a: ValueOf<typeof GnttabCopy>): number {
 }
 
 /** One side of a copy: checked, and held while the copy is made. */
-function claim(vcpu: Vcpu, side: Side, length: number, readonly: boolean): { at: number; mfn: number; release: () => void } | number {
+function claim(
+  vcpu: Vcpu,
+  side: Side,
+  length: number,
+  readonly: boolean,
+): { at: number; mfn: number; release: () => void } | number {
   const { domain } = vcpu;
   const { kind } = vcpu.platform;
   const named = statusOfDomain(vcpu, side.domid);

@@ -26,7 +26,8 @@ const CMPXCHG_TRIES = 5;
 
 export const statusFramesFor = (frames: number): number => Math.ceil((frames * V2_PER_FRAME) / STATUS_PER_FRAME);
 
-export const entriesPerFrame = (domain: Domain): number => (domain.get('grantVersion') === 2 ? V2_PER_FRAME : V1_PER_FRAME);
+export const entriesPerFrame = (domain: Domain): number =>
+  domain.get('grantVersion') === 2 ? V2_PER_FRAME : V1_PER_FRAME;
 
 export const entryCount = (domain: Domain): number => domain.get('grantFrames') * entriesPerFrame(domain);
 
@@ -62,7 +63,13 @@ export interface Grant {
 }
 
 /** Takes a grant for `taker`: checks the entry and sets its in-use bits (_set_status). Under the lock. */
-export function acquire(domain: Domain, ref: GrantRef, taker: DomId, readonly: boolean, forCopy = false): Grant | number {
+export function acquire(
+  domain: Domain,
+  ref: GrantRef,
+  taker: DomId,
+  readonly: boolean,
+  forCopy = false,
+): Grant | number {
   if (!(ref >= 0) || ref >= entryCount(domain)) return GNTST.bad_gntref;
   const at = entryAt(domain, ref);
   const v2 = domain.get('grantVersion') === 2;

@@ -41,6 +41,11 @@ const commonRows: readonly HypercallRow[] = [
 export function createHypercallTable(platformRows: readonly HypercallRow[]): HypercallTable {
   const taken = new Set(platformRows.map((row) => row.nr));
   const refused = refusedRows.filter((row) => !taken.has(row.nr));
-  const table: HypercallTable = new HypercallTable([...commonRows, multicallRow(() => table), ...platformRows, ...refused]);
+  const table: HypercallTable = new HypercallTable([
+    ...commonRows,
+    multicallRow(() => table),
+    ...platformRows,
+    ...refused,
+  ]);
   return table;
 }

@@ -1,7 +1,16 @@
 /** HYPERVISOR_memory_op, number 12. After xen/include/public/memory.h, xen/common/memory.c and xen/arch/x86/mm.c. */
 import { MACH2PHYS_VIRT_END, MACH2PHYS_VIRT_START, SharedInfo } from '../../abi/arch-x86.ts';
 import { Errno } from '../../abi/errno.ts';
-import { E820Entry, E820_RAM, MEMOP_EXTENT_SHIFT, XenDomainId, XenMachphysMapping, XenMachphysMfnList, XenMemoryMap, XenMemoryReservation } from '../../abi/memory.ts';
+import {
+  E820Entry,
+  E820_RAM,
+  MEMOP_EXTENT_SHIFT,
+  XenDomainId,
+  XenMachphysMapping,
+  XenMachphysMfnList,
+  XenMemoryMap,
+  XenMemoryReservation,
+} from '../../abi/memory.ts';
 import type { DomId, Vaddr } from '../../abi/numbers.ts';
 import { PAGE_SIZE, hiOf, loOf } from '../../abi/numbers.ts';
 import type { ValueOf } from '../../abi/struct.ts';
@@ -20,13 +29,28 @@ export const memoryOps = {
   increase_reservation: rawOp({ nr: 0, support: full, run: (vcpu, va, args) => extents(vcpu, va, args, increase) }),
   decrease_reservation: rawOp({ nr: 1, support: full, run: (vcpu, va, args) => extents(vcpu, va, args, decrease) }),
   maximum_ram_page: rawOp({ nr: 2, support: full, run: (vcpu) => vcpu.domain.layout.totalFrames - 1 }),
-  current_reservation: op({ nr: 3, arg: XenDomainId, support: full, run: (vcpu, a) => own(vcpu, a.domid, () => vcpu.domain.get('totPages')) }),
-  maximum_reservation: op({ nr: 4, arg: XenDomainId, support: full, run: (vcpu, a) => own(vcpu, a.domid, () => vcpu.domain.get('maxPages')) }),
+  current_reservation: op({
+    nr: 3,
+    arg: XenDomainId,
+    support: full,
+    run: (vcpu, a) => own(vcpu, a.domid, () => vcpu.domain.get('totPages')),
+  }),
+  maximum_reservation: op({
+    nr: 4,
+    arg: XenDomainId,
+    support: full,
+    run: (vcpu, a) => own(vcpu, a.domid, () => vcpu.domain.get('maxPages')),
+  }),
   machphys_mfn_list: op({ nr: 5, arg: XenMachphysMfnList, support: full, run: () => ({ nr_extents: 0 }) }),
   populate_physmap: rawOp({ nr: 6, support: full, run: (vcpu, va, args) => extents(vcpu, va, args, populate) }),
   add_to_physmap: refusedOp(7, translated),
   translate_gpfn_list: refusedOp(8, none('removed from Xen')),
-  memory_map: op({ nr: 9, arg: XenMemoryMap, support: full, run: (vcpu, a) => memoryMap(vcpu, a.nr_entries, a.buffer) }),
+  memory_map: op({
+    nr: 9,
+    arg: XenMemoryMap,
+    support: full,
+    run: (vcpu, a) => memoryMap(vcpu, a.nr_entries, a.buffer),
+  }),
   machine_memory_map: refusedOp(10, controlDomain),
   exchange: refusedOp(11, none('contiguous machine memory is needed for real devices only')),
   machphys_mapping: op({
@@ -36,7 +60,12 @@ export const memoryOps = {
     run: () => ({ v_start: MACH2PHYS_VIRT_START, v_end: MACH2PHYS_VIRT_END, max_mfn: M2P_MAX_MFN }),
   }),
   set_memory_map: refusedOp(13, none('the toolstack sets the map when it creates the domain', Errno.EPERM)),
-  maximum_gpfn: op({ nr: 14, arg: XenDomainId, support: full, run: (vcpu, a) => own(vcpu, a.domid, () => maximumGpfn(vcpu)) }),
+  maximum_gpfn: op({
+    nr: 14,
+    arg: XenDomainId,
+    support: full,
+    run: (vcpu, a) => own(vcpu, a.domid, () => maximumGpfn(vcpu)),
+  }),
   remove_from_physmap: refusedOp(15, translated),
   set_pod_target: refusedOp(16, controlDomain),
   get_pod_target: refusedOp(17, controlDomain),
@@ -116,7 +145,11 @@ function decrease(vcpu: Vcpu, _at: Vaddr, mfn: number, order: number): boolean {
 /** What libxl sets for a PV guest without `e820_host`: one range of RAM as long as maxmem. */
 function memoryMap(vcpu: Vcpu, room: number, buffer: Vaddr): number | { nr_entries: number } {
   if (room === 0) return { nr_entries: 0 };
-  const written = vcpu.guest.write(E820Entry, buffer, { addr: 0, size: vcpu.domain.layout.maxPages * PAGE_SIZE, type: E820_RAM });
+  const written = vcpu.guest.write(E820Entry, buffer, {
+    addr: 0,
+    size: vcpu.domain.layout.maxPages * PAGE_SIZE,
+    type: E820_RAM,
+  });
   return written ? { nr_entries: 1 } : Errno.EFAULT;
 }
 

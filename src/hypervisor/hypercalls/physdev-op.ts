@@ -12,7 +12,12 @@ const controlDomain = none('for the control domain and passed-through devices', 
 export const physdevOps = {
   irq_status_query: op({ nr: 5, arg: PhysdevIrqStatusQuery, support: full, run: () => Errno.EINVAL }),
   set_iopl: op({ nr: 6, arg: PhysdevSetIopl, support: full, run: (vcpu, a) => setIopl(vcpu, a.iopl) }),
-  set_iobitmap: op({ nr: 7, arg: PhysdevSetIobitmap, support: full, run: (vcpu, a) => setIobitmap(vcpu, a.bitmap, a.nr_ports) }),
+  set_iobitmap: op({
+    nr: 7,
+    arg: PhysdevSetIobitmap,
+    support: full,
+    run: (vcpu, a) => setIobitmap(vcpu, a.bitmap, a.nr_ports),
+  }),
   apic_read: refusedOp(8, controlDomain),
   apic_write: refusedOp(9, controlDomain),
   alloc_irq_vector: refusedOp(10, controlDomain),

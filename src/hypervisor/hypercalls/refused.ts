@@ -3,7 +3,12 @@ import { Errno } from '../../abi/errno.ts';
 import type { HypercallRow, Support } from '../hypercall.ts';
 import { none } from '../hypercall.ts';
 
-const row = (nr: number, name: string, args: readonly string[], support: Support): HypercallRow => ({ nr, name, args, support });
+const row = (nr: number, name: string, args: readonly string[], support: Support): HypercallRow => ({
+  nr,
+  name,
+  args,
+  support,
+});
 const controlDomain = none('for the control domain', Errno.EPERM);
 
 export const refusedRows: readonly HypercallRow[] = [

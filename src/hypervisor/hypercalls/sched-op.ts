@@ -19,7 +19,12 @@ export const schedOps = {
   poll: op({ nr: 3, arg: SchedPoll, support: full, run: (vcpu, a) => poll(vcpu, a.ports, a.nr_ports, a.timeout) }),
   remote_shutdown: refusedOp(4, none('for the control domain', Errno.EPERM)),
   shutdown_code: op({ nr: 5, arg: SchedShutdown, support: full, run: () => 0 }),
-  watchdog: op({ nr: 6, arg: SchedWatchdog, support: full, run: (vcpu, a) => setWatchdog(vcpu.domain, a.id, a.timeout, vcpu.now()) }),
+  watchdog: op({
+    nr: 6,
+    arg: SchedWatchdog,
+    support: full,
+    run: (vcpu, a) => setWatchdog(vcpu.domain, a.id, a.timeout, vcpu.now()),
+  }),
   pin_override: refusedOp(7, none('for the control domain', Errno.EPERM)),
 } satisfies OpTable;
 

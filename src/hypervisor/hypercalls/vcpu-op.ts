@@ -1,7 +1,13 @@
 /** HYPERVISOR_vcpu_op, number 24. After xen/include/public/vcpu.h, xen/common/domain.c and xen/arch/x86/domain.c. */
 import { VcpuGuestContext } from '../../abi/arch-x86.ts';
 import { Errno } from '../../abi/errno.ts';
-import { VCPU_SSHOTTMR_future, VcpuRegisterArea, VcpuRegisterVcpuInfo, VcpuSetPeriodicTimer, VcpuSetSingleshotTimer } from '../../abi/vcpu.ts';
+import {
+  VCPU_SSHOTTMR_future,
+  VcpuRegisterArea,
+  VcpuRegisterVcpuInfo,
+  VcpuSetPeriodicTimer,
+  VcpuSetSingleshotTimer,
+} from '../../abi/vcpu.ts';
 import { vcpuBlock } from '../domain-memory.ts';
 import type { HypercallRow, Support } from '../hypercall.ts';
 import { full, none } from '../hypercall.ts';
@@ -32,7 +38,11 @@ export const vcpuOps = {
   get_runstate_info: { nr: 4, support: full, run: getRunstate },
   register_runstate_memory_area: { nr: 5, support: full, run: registerRunstate },
   set_periodic_timer: { nr: 6, support: full, run: setPeriodic },
-  stop_periodic_timer: { nr: 7, support: full, run: (vcpu, target) => setDeadlines(vcpu, target, { nextPeriodic: 0, period: 0 }) },
+  stop_periodic_timer: {
+    nr: 7,
+    support: full,
+    run: (vcpu, target) => setDeadlines(vcpu, target, { nextPeriodic: 0, period: 0 }),
+  },
   set_singleshot_timer: { nr: 8, support: full, run: setSingleshot },
   stop_singleshot_timer: {
     nr: 9,
@@ -65,13 +75,19 @@ export const vcpuOpRow: HypercallRow = {
 };
 
 type Word = 'online' | 'initialised' | 'contextPending' | 'nmiPending';
-const wordIndex = (vcpu: Vcpu, target: number, word: Word): number => (vcpu.domain.vcpuAt(target) + VcpuState.at[word]) >>> 2;
-const wordOf = (vcpu: Vcpu, target: number, word: Word): number => Atomics.load(vcpu.domain.i32, wordIndex(vcpu, target, word));
+const wordIndex = (vcpu: Vcpu, target: number, word: Word): number =>
+  (vcpu.domain.vcpuAt(target) + VcpuState.at[word]) >>> 2;
+const wordOf = (vcpu: Vcpu, target: number, word: Word): number =>
+  Atomics.load(vcpu.domain.i32, wordIndex(vcpu, target, word));
 const setWord = (vcpu: Vcpu, target: number, word: Word, value: number): void => {
   Atomics.store(vcpu.domain.i32, wordIndex(vcpu, target, word), value);
 };
 
-function setDeadlines(vcpu: Vcpu, target: number, values: Partial<Record<'singleshot' | 'nextPeriodic' | 'period', number>>): number {
+function setDeadlines(
+  vcpu: Vcpu,
+  target: number,
+  values: Partial<Record<'singleshot' | 'nextPeriodic' | 'period', number>>,
+): number {
   const { domain } = vcpu;
   for (const [field, value] of Object.entries(values) as [keyof typeof values, number][]) {
     domain.f64[(domain.vcpuAt(target) + VcpuState.at[field]) >>> 3] = value;
@@ -114,7 +130,9 @@ function down(vcpu: Vcpu, target: number): number {
 
 function getRunstate(vcpu: Vcpu, target: number, va: number): number {
   const { state, since, times } = runstateOf(vcpu.domain.u32, vcpu.domain.f64, vcpu.domain.vcpuAt(target), vcpu.now());
-  return vcpu.guest.write(VcpuRunstateInfo, va, { state, state_entry_time: since, time: [...times] }) ? 0 : Errno.EFAULT;
+  return vcpu.guest.write(VcpuRunstateInfo, va, { state, state_entry_time: since, time: [...times] })
+    ? 0
+    : Errno.EFAULT;
 }
 
 function registerRunstate(vcpu: Vcpu, target: number, va: number): number {
@@ -152,7 +170,15 @@ function setSingleshot(vcpu: Vcpu, target: number, va: number): number {
 function registerInfo(vcpu: Vcpu, target: number, va: number): number {
   const info = vcpu.guest.read(VcpuRegisterVcpuInfo, va);
   if (info === undefined) return Errno.EFAULT;
-  return registerVcpuInfo(vcpu.domain, vcpu.platform.kind, vcpu.clock, target, target === vcpu.id, info.mfn, info.offset);
+  return registerVcpuInfo(
+    vcpu.domain,
+    vcpu.platform.kind,
+    vcpu.clock,
+    target,
+    target === vcpu.id,
+    info.mfn,
+    info.offset,
+  );
 }
 
 function sendNmi(vcpu: Vcpu, target: number): number {

@@ -70,7 +70,11 @@ function platformParameters(vcpu: Vcpu, va: number): number {
 
 const bit = (feature: keyof typeof XENFEAT): number => 1 << XENFEAT[feature];
 const PV_FEATURES =
-  bit('mmu_pt_update_preserve_ad') | bit('highmem_assist') | bit('gnttab_map_avail_bits') | bit('memory_op_vnode_supported') | bit('direct_mapped');
+  bit('mmu_pt_update_preserve_ad') |
+  bit('highmem_assist') |
+  bit('gnttab_map_avail_bits') |
+  bit('memory_op_vnode_supported') |
+  bit('direct_mapped');
 
 function getFeatures(vcpu: Vcpu, va: number): number {
   const info = vcpu.guest.read(XenFeatureInfo, va);

@@ -10,7 +10,18 @@ import type { PlainPlatform } from './plain-platform.ts';
 import type { Program, Request } from './script-processor.ts';
 import { ScriptProcessor, scriptShape, vaOf } from './script-processor.ts';
 
-export const call = { memory_op: 12, multicall: 13, set_timer_op: 15, xen_version: 17, console_io: 18, grant_table_op: 20, vcpu_op: 24, sched_op: 29, event_channel_op: 32, physdev_op: 33 } as const;
+export const call = {
+  memory_op: 12,
+  multicall: 13,
+  set_timer_op: 15,
+  xen_version: 17,
+  console_io: 18,
+  grant_table_op: 20,
+  vcpu_op: 24,
+  sched_op: 29,
+  event_channel_op: 32,
+  physdev_op: 33,
+} as const;
 
 /** What a guest program has at hand: its memory, and a page for hypercall arguments. */
 export class GuestKernel {
@@ -31,7 +42,13 @@ export class GuestKernel {
   }
 
   /** A command with a structure as argument; `out` reads the structure back. */
-  *op<F>(nr: number, cmd: number, type: Struct<F>, value: Parameters<Struct<F>['write']>[2], more: readonly number[] = []): Generator<Request, { result: number; out: ReturnType<Struct<F>['read']> }, number> {
+  *op<F>(
+    nr: number,
+    cmd: number,
+    type: Struct<F>,
+    value: Parameters<Struct<F>['write']>[2],
+    more: readonly number[] = [],
+  ): Generator<Request, { result: number; out: ReturnType<Struct<F>['read']> }, number> {
     const at = this.domain.frameAt(this.argumentFrame);
     this.domain.u8.fill(0, at, at + type.size);
     type.write(this.domain.view, at, value);
@@ -48,10 +65,21 @@ export interface TestHost {
   readonly host: SteppableHost;
   readonly kind: PlainPlatform;
   /** A running domain of one vCPU; `program` is its kernel. */
-  boot(program: (kernel: GuestKernel) => Program, options?: { readonly pages?: number; readonly maxPages?: number; readonly maxEvtchnPort?: number; readonly maxGrantFrames?: number; readonly paused?: boolean }): DomainControl;
+  boot(
+    program: (kernel: GuestKernel) => Program,
+    options?: {
+      readonly pages?: number;
+      readonly maxPages?: number;
+      readonly maxEvtchnPort?: number;
+      readonly maxGrantFrames?: number;
+      readonly paused?: boolean;
+    },
+  ): DomainControl;
 }
 
-export function testHost(options: { readonly onUpcall?: (vcpu: Vcpu) => void } & Partial<SteppableOptions> = {}): TestHost {
+export function testHost(
+  options: { readonly onUpcall?: (vcpu: Vcpu) => void } & Partial<SteppableOptions> = {},
+): TestHost {
   const kind = plainPlatform(options.onUpcall);
   const programs = new Map<number, (kernel: GuestKernel) => Program>();
   const host = new SteppableHost({
