@@ -90,7 +90,9 @@ export function encodeCases(cases: readonly Case[]): Uint8Array {
 }
 
 /** The results of `cases`, in order. */
-export function decodeOutcomes(bytes: Uint8Array, cases: readonly Case[]): Outcome[] {
+export function decodeOutcomes(stream: Uint8Array, cases: readonly Case[]): Outcome[] {
+  // Not a Buffer, whose slice() shares memory.
+  const bytes = new Uint8Array(stream.buffer, stream.byteOffset, stream.byteLength);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const outcomes: Outcome[] = [];
   let at = 0;

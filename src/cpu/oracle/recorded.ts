@@ -42,7 +42,8 @@ class Reader {
   readonly #from: Uint8Array;
   #at = 0;
   constructor(from: Uint8Array) {
-    this.#from = from;
+    // Not a Buffer, whose slice() shares memory.
+    this.#from = new Uint8Array(from);
   }
   get done(): boolean {
     return this.#at >= this.#from.length;

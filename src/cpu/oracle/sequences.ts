@@ -24,7 +24,7 @@ import { fillVector } from './values.ts';
 const AF = 0x10;
 const READS_AF = /^(LAHF|PUSHF|PUSHFD|PUSHFQ|DAA|DAS|AAA|AAS)/;
 const UNFIT =
-  /^(DIV|IDIV|AAM|ENTER|LEAVE|POPF|POPFD|POPFQ|SAHF|STD|CLD|LES|LDS|LSS|LFS|LGS|BOUND|LAR|LSL|VERR|VERW|ARPL|INT|INT3|INTO|HLT|LDMXCSR|FXRSTOR|CMPXCHG|XLAT|MASKMOV|WRFSBASE|WRGSBASE|(MOVS|CMPS|STOS|LODS|SCAS|INS|OUTS)[BWDQ]?)/;
+  /^(mov(From|To)[CD]r|cli|sti|hlt|rdmsr|wrmsr|clts|wbinvd|invd|lldt|ltr|lgdt|lidt|lmsw|invlpg|IN$|OUT$|UD$|PUSHA|POPA|POP_|DIV|IDIV|AAM|ENTER|LEAVE|POPF|POPFD|POPFQ|SAHF|STD|CLD|LES|LDS|LSS|LFS|LGS|BOUND|LAR|LSL|VERR|VERW|ARPL|INT|INT3|INTO|HLT|LDMXCSR|FXRSTOR|CMPXCHG|XLAT|MASKMOV|WRFSBASE|WRGSBASE|(MOVS|CMPS|STOS|LODS|SCAS|INS|OUTS)[BWDQ]?)/;
 
 /** The forms that may be part of a sequence. */
 export function fitsSequence(s: FormSample): boolean {
@@ -97,7 +97,7 @@ function instruction(
           : notStack(register(random, mode)),
     reg,
     low: notStack(random.below(form.exactCount > 1 || mode === Mode.compat32 ? 8 : 16)),
-    vvvv: notStack(register(random, mode)),
+    vvvv: form.operands.some((o) => o.letter === 'B') ? notStack(register(random, mode)) : 0,
     immediates,
     rex: random.chance(0.2),
     segment: undefined,
