@@ -1,5 +1,8 @@
 import type { InstructionGroup } from '../instruction-set.ts';
+import { aes } from './aes.ts';
 import { crc32 } from './crc32.ts';
+import { pclmul } from './pclmul.ts';
+import { shaGroup } from './sha.ts';
 import { sseArithmetic } from './sse-arithmetic.ts';
 import { sseCompare } from './sse-compare.ts';
 import { sseConvert } from './sse-convert.ts';
@@ -26,4 +29,7 @@ export const sse: readonly InstructionGroup[] = [
   sse41,
   strings42,
   crc32,
+  aes,
+  pclmul,
+  shaGroup,
 ];
