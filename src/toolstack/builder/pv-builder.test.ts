@@ -127,6 +127,7 @@ describe('a 192 MiB domain with a Debian kernel', () => {
     assert.deepEqual(domain.asked, [
       'allocUnbound 0',
       'allocUnbound 0',
+      'setSymbols',
       'pinL4 18947',
       'setVcpuContext 0',
       'seedGrant 0 18946',

@@ -166,8 +166,9 @@ function start(domain: BuildTarget, kernel: PvKernel, layout: PvLayout, log: Bui
   domainBuilder(log, 'shared_info_x86_64: called');
   domainBuilder(log, 'vcpu_x86_64: called');
   domainBuilder(log, `vcpu_x86_64: cr3: pfn ${hex(l4)} mfn ${hex(l4)}`);
-  const symbols = kernelSymbols(kernel.elf.bytes);
-  if (symbols !== undefined) domain.setSymbols(symbols);
+  const { pfn, pages } = layout.kernel;
+  const memory = (): Uint8Array => domain.frames.bytes(pfn * PAGE_SIZE, pages * PAGE_SIZE);
+  domain.setSymbols(kernelSymbols(kernel.elf.bytes, memory, kernel.virtStart));
   try {
     domain.pinL4(l4);
     domain.setVcpuContext(0, {
