@@ -22,6 +22,12 @@ import type { ValueOf } from '../../abi/struct.ts';
 /** The file is no ELF file that can be used; the message says why. */
 export class ElfError extends Error {
   override readonly name = 'ElfError';
+  readonly hint: string | undefined;
+
+  constructor(message: string, hint?: string) {
+    super(message);
+    this.hint = hint;
+  }
 }
 
 export interface ElfSegment {

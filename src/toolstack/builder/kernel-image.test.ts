@@ -121,7 +121,13 @@ describe('reading a kernel', () => {
 
   it('refuses a kernel without Xen notes', () => {
     const error = refusal(() => parseKernel(syntheticElf({ notes: {} }), silent));
+    assert.match(error.hint ?? '', /CONFIG_XEN_PV/);
     assert.match(error.message, /Not a Xen-ELF image: No ELF notes or '__xen_guest' section found/);
+  });
+
+  it('refuses a kernel that has a PVH entry only', () => {
+    const elf = syntheticElf({ notes: { GUEST_OS: 'linux', XEN_VERSION: 'xen-3.0', PHYS32_ENTRY: 0x1000850 } });
+    assert.match(refusal(() => parseKernel(elf, silent)).message, /PVH domain only/);
   });
 
   it('refuses a 32-bit kernel', () => {

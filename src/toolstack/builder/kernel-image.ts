@@ -87,7 +87,7 @@ export function parseKernel(bytes: Uint8Array, log: BuildLog): PvKernel {
     if (unmet !== undefined) throw new ElfError(unmet);
     return place(elf, notes, physStart, physEnd, log);
   } catch (error) {
-    if (error instanceof ElfError) throw invalidKernel(error.message, PARSE_ELF);
+    if (error instanceof ElfError) throw invalidKernel(error.message, PARSE_ELF, error.hint);
     throw error;
   }
 }

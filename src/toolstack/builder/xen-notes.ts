@@ -22,7 +22,10 @@ const XEN_ABI = 'xen-3.0';
 export function readXenNotes(elf: ElfFile, log: BuildLog): XenNotes {
   const fromSegments = elf.noteSegments.flatMap(parseNotes).filter(isXens);
   const notes = fromSegments.length > 0 ? fromSegments : notesOfSections(elf);
-  if (notes.length === 0) throw new ElfError("Not a Xen-ELF image: No ELF notes or '__xen_guest' section found");
+  if (notes.length === 0) {
+    const text = "Not a Xen-ELF image: No ELF notes or '__xen_guest' section found";
+    throw new ElfError(text, 'a Linux kernel has them when it was built with CONFIG_XEN_PV');
+  }
 
   const numbers = new Map<ElfnoteName, number>();
   const strings = new Map<ElfnoteName, string>();
@@ -57,6 +60,9 @@ export function unmetRequirement(notes: XenNotes): string | undefined {
   const loader = notes.strings.get('LOADER');
   if (loader !== undefined && !loader.startsWith('generic')) {
     return `ERROR: Will only load images built for the generic loader, this one is for "${loader}"`;
+  }
+  if (!notes.numbers.has('ENTRY') && notes.numbers.has('PHYS32_ENTRY')) {
+    return 'the kernel can be started in a PVH domain only: it was built without CONFIG_XEN_PV';
   }
   const feature = notes.requiredFeatures.find((name) => UNAVAILABLE_FEATURES.includes(name));
   return feature === undefined
