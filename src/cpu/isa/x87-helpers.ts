@@ -5,6 +5,7 @@ import type { Helper } from '../instruction-set.ts';
 import { defineFloat80 } from './float80-all.ts';
 import { defineX87Arithmetic } from './x87-arithmetic.ts';
 import { defineX87Environment } from './x87-environment.ts';
+import { defineX87Transcendental } from './x87-transcendental.ts';
 import { defineX87Stack, moveTop, pop, Register, setCodes } from './x87-stack.ts';
 import { Status } from './float80.ts';
 
@@ -16,6 +17,7 @@ function define(m: ModuleBuilder) {
   const stack = defineX87Stack(m);
   const environment = defineX87Environment(m);
   const arithmetic = defineX87Arithmetic(m, f, stack);
+  const transcendental = defineX87Transcendental(m, f, stack);
   return {
     fromSingle: f.fromSingle,
     fromDouble: f.fromDouble,
@@ -51,6 +53,7 @@ function define(m: ModuleBuilder) {
     storeInteger: arithmetic.storeInteger,
     storeBcd: arithmetic.storeBcd,
     storeExtended: arithmetic.storeExtended,
+    ...transcendental,
     status: environment.status,
     setControl: environment.setControl,
     initialize: environment.initialize,
@@ -84,7 +87,8 @@ const NAMES: readonly X87HelperName[] = [
   'commitStore', 'binaryRegister', 'binarySingle', 'binaryDouble', 'binaryInteger', 'compare', 'compareRegister', 'compareSingle', 'compareDouble',
   'compareInteger', 'sqrt', 'topToInteger', 'scaleTop', 'remainderOfTop', 'extract', 'storeSingle', 'storeDouble', 'storeInteger', 'storeBcd',
   'storeExtended', 'status', 'setControl', 'initialize', 'clearExceptions', 'storeEnvironment16', 'storeEnvironment32', 'loadEnvironment16',
-  'loadEnvironment32', 'storeRegisters', 'loadRegisters', 'free', 'turn',
+  'loadEnvironment32', 'storeRegisters', 'loadRegisters', 'free', 'turn', 'wave', 'sineAndCosine', 'tangent',
+  'exponential', 'angle', 'logarithm', 'logarithmPlusOne',
 ];
 
 /** They are defined together, once for each module, whichever is asked for first. */

@@ -215,6 +215,17 @@ const registers: Instruction[] = [
   waiting('FWAIT', ['9B'], () => undefined),
 ];
 
+const transcendental: Instruction[] = [
+  waiting('F2XM1', [exactly(0xd9, 0xf0)], (u) => run(u, 'exponential', u.op)),
+  waiting('FYL2X', [exactly(0xd9, 0xf1)], (u) => run(u, 'logarithm', u.op)),
+  waiting('FPTAN', [exactly(0xd9, 0xf2)], (u) => run(u, 'tangent', u.op)),
+  waiting('FPATAN', [exactly(0xd9, 0xf3)], (u) => run(u, 'angle', u.op)),
+  waiting('FYL2XP1', [exactly(0xd9, 0xf9)], (u) => run(u, 'logarithmPlusOne', u.op)),
+  waiting('FSINCOS', [exactly(0xd9, 0xfb)], (u) => run(u, 'sineAndCosine', u.op)),
+  waiting('FSIN', [exactly(0xd9, 0xfe)], (u) => run(u, 'wave', u.op, 0)),
+  waiting('FCOS', [exactly(0xd9, 0xff)], (u) => run(u, 'wave', u.op, 1)),
+];
+
 // ---- control ----
 
 /** Areas are probed at their first word and then at their last byte, as AMD processors do: the address of a page fault shows it. */
@@ -269,6 +280,6 @@ const control: Instruction[] = [
 ];
 
 export const x87: InstructionGroup = {
-  instructions: [...arithmetic, ...compare, ...loads, ...stores, ...registers, ...control],
+  instructions: [...arithmetic, ...compare, ...loads, ...stores, ...registers, ...transcendental, ...control],
   helpers: X87_HELPERS,
 };
