@@ -96,6 +96,8 @@ __asm__(
     "  mov in+144, %rax; wrfsbase %rax\n"
     "  mov in+152, %rax; wrgsbase %rax\n"
     "1: fxrstor64 in+176\n"
+    "  testl $0x100, in+128\n"
+    "  jnz 5f\n"
     "  cmpw $0x23, in+160+2\n"
     "  push in+128\n"
     "  mov in+8, %rcx; mov in+16, %rdx; mov in+24, %rbx; mov in+40, %rbp; mov in+48, %rsi; mov in+56, %rdi\n"
@@ -108,6 +110,13 @@ __asm__(
     "2: popfq\n"
     "  mov in+32, %rsp\n"
     "  ljmpl *far_entry\n"
+
+    /* With TF only IRET will do: any other way back to the test would be stepped itself. */
+    "5: pushq $0x2b; push in+32; push in+128; movzwl in+160+2, %eax; push %rax; push in+136\n"
+    "  mov in+8, %rcx; mov in+16, %rdx; mov in+24, %rbx; mov in+40, %rbp; mov in+48, %rsi; mov in+56, %rdi\n"
+    "  mov in+64, %r8; mov in+72, %r9; mov in+80, %r10; mov in+88, %r11; mov in+96, %r12; mov in+104, %r13\n"
+    "  mov in+112, %r14; mov in+120, %r15; mov in+0, %rax\n"
+    "  iretq\n"
 
     "leave_case:\n" /* from the terminator: all registers are the test's */
     "  mov %rsp, out+32\n"
@@ -199,26 +208,35 @@ static void install(int signal, void (*handler)(int, siginfo_t *, void *)) {
   if (sigaction(signal, &a, NULL) != 0) die("sigaction");
 }
 
+enum { BUFFER = 1 << 20 };
+
+/* Far from the low addresses, which tests may hit by chance. */
+static uint8_t *buffer_of(size_t size) {
+  void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (p == MAP_FAILED) die("out of memory");
+  return p;
+}
+
+static uint8_t *input;
 static int read_exactly(void *to, size_t n) {
-  static uint8_t buffer[1 << 20];
   static size_t at, end;
   uint8_t *p = to;
   while (n > 0) {
     if (at == end) {
-      ssize_t got = read(0, buffer, sizeof buffer);
+      ssize_t got = read(0, input, BUFFER);
       if (got < 0) die("read");
       if (got == 0) return 0;
       at = 0;
       end = (size_t)got;
     }
     size_t part = end - at < n ? end - at : n;
-    memcpy(p, buffer + at, part);
+    memcpy(p, input + at, part);
     at += part, p += part, n -= part;
   }
   return 1;
 }
 
-static uint8_t output[1 << 20];
+static uint8_t *output;
 static size_t output_used;
 static void flush_output(void) {
   for (size_t at = 0; at < output_used;) {
@@ -229,8 +247,8 @@ static void flush_output(void) {
   output_used = 0;
 }
 static void emit(const void *from, size_t n) {
-  if (n > sizeof output) die("record too large");
-  if (output_used + n > sizeof output) flush_output();
+  if (n > BUFFER) die("record too large");
+  if (output_used + n > BUFFER) flush_output();
   memcpy(output + output_used, from, n);
   output_used += n;
 }
@@ -261,15 +279,18 @@ static size_t write_terminator(uint8_t *p, uint64_t end, uint64_t limit, int mod
 
 int main(void) {
   struct stream_header header;
+  input = buffer_of(BUFFER);
+  output = buffer_of(BUFFER);
   if (!read_exactly(&header, sizeof header)) return 0;
   if (header.magic != 0x434c5258) die("not a stream of cases");
 
   image_fd = memfd_create("image", 0);
   if (image_fd < 0 || ftruncate(image_fd, header.image_size) != 0) die("image");
   uint8_t *image = map_image(0, header.image_size, PROT_READ | PROT_WRITE, 0);
-  uint8_t *pristine = malloc(header.image_size); /* image as the stream gives it */
-  uint8_t *before = malloc(header.image_size);   /* the same with the case's patches */
-  uint8_t *record = malloc(1 << 20);
+  uint8_t *pristine = buffer_of(header.image_size); /* image as the stream gives it */
+  uint8_t *before = buffer_of(header.image_size);   /* the same with the case's patches */
+  uint8_t *record = buffer_of(BUFFER);
+  uint8_t *kept = buffer_of(BUFFER);
   for (uint32_t i = 0; i < header.region_count; i++) {
     struct region r;
     if (!read_exactly(&r, sizeof r)) die("short header");
@@ -302,7 +323,7 @@ int main(void) {
 
   struct case_header c;
   while (read_exactly(&c, sizeof c)) {
-    if (c.size < sizeof c + sizeof in || c.size > 1 << 20) die("bad case");
+    if (c.size < sizeof c + sizeof in || c.size > BUFFER) die("bad case");
     if (!read_exactly(record, c.size - sizeof c)) die("short case");
     const uint8_t *p = record;
     memcpy(&in, p, sizeof in), p += sizeof in;
@@ -337,7 +358,6 @@ int main(void) {
 
     uint8_t *r = record; /* the case is used up, except for its patches */
     uint32_t patch_bytes = (uint32_t)(p - patches);
-    static uint8_t kept[1 << 20];
     memcpy(kept, patches, patch_bytes);
     uint32_t size = sizeof result + sizeof out;
     r += size;

@@ -7,8 +7,19 @@ import { fileURLToPath } from 'node:url';
 import { type Case, decodeOutcomes, encodeCases, encodeStreamHead, type Outcome } from './case-codec.ts';
 
 const SOURCE = fileURLToPath(new URL('harness.c', import.meta.url));
-// Not position-independent: the harness must lie below 2 GiB. No stack protector: it would use FS, which belongs to the tests.
-const FLAGS = ['-O2', '-no-pie', '-fno-pie', '-fno-stack-protector', '-fcf-protection=none', '-Wall', '-Wextra'];
+// Not position-independent: the harness must lie below 2 GiB, and where tests do not write by accident. No stack protector: it would use FS, which belongs to the tests; and
+// no lazy binding, for the same reason.
+const FLAGS = [
+  '-O2',
+  '-no-pie',
+  '-fno-pie',
+  '-fno-stack-protector',
+  '-fcf-protection=none',
+  '-Wl,-z,now',
+  '-Wl,-Ttext-segment=0x6a5b0000',
+  '-Wall',
+  '-Wextra',
+];
 
 /** Builds the harness once for each version of its source. Undefined where there is no C compiler or the machine is no x86-64 Linux. */
 export function buildHarness(): string | undefined {
