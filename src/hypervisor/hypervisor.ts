@@ -218,13 +218,10 @@ export class Hypervisor implements HypervisorControl, HypervisorHost {
 
   domainException(domid: number): void {
     for (const callback of [...this.#exceptionCallbacks]) {
-      queueMicrotask(() => {
-        try {
-          callback(domid);
-        } catch (error) {
-          this.log('error', `dom0: exception handler failed: ${String(error)}`);
-        }
-      });
+      // Not from within what caused it: the callback may destroy the domain.
+      void Promise.resolve(domid)
+        .then(callback)
+        .catch((error: unknown) => this.log('error', `dom0: exception handler failed: ${String(error)}`));
     }
   }
 

@@ -44,18 +44,28 @@ export class VcpuLoop {
     const vcpu = this.#vcpu;
     const { domain } = vcpu;
     vcpu.takeExitRequest();
+    vcpu.attention = false;
     if (domain.dying || domain.shutdownCode !== undefined) return this.#rest('ended');
     runTimers(vcpu);
     if (domain.pauseCount > 0) return this.#rest('paused');
     if (vcpu.load('online') === 0) return this.#rest('down');
     if (vcpu.load('blocked') !== 0) return this.#rest('blocked');
+    // Before the requests below are looked at: whoever makes one from now on waits for the answer.
+    vcpu.store('running', 1);
     if (vcpu.load('pollPort') !== 0) endPoll(vcpu);
     if (vcpu.load('writtenCount') !== 0) takeWrites(vcpu);
     if (vcpu.load('contextPending') !== 0) {
       vcpu.store('contextPending', 0);
       vcpu.platform.loadContext(vcpu.contextAt);
     }
-    vcpu.store('running', 1);
+    if (vcpu.load('tlbFlush') !== 0) {
+      vcpu.store('tlbFlush', 0);
+      vcpu.platform.flushTlb();
+    }
+    if (vcpu.load('nmiPending') !== 0) {
+      vcpu.store('nmiPending', 0);
+      vcpu.platform.raiseNmi();
+    }
     enterRunstate(vcpu, Runstate.running);
     vcpu.yielding = false;
     for (let i = 0; i < slices && this.#slice(); i++) runTimers(vcpu);
@@ -75,14 +85,6 @@ export class VcpuLoop {
     const vcpu = this.#vcpu;
     const { processor, platform } = vcpu;
     for (let exits = 0; exits < EVENT_CHECK_EXITS; exits++) {
-      if (vcpu.load('tlbFlush') !== 0) {
-        vcpu.store('tlbFlush', 0);
-        platform.flushTlb();
-      }
-      if (vcpu.load('nmiPending') !== 0) {
-        vcpu.store('nmiPending', 0);
-        platform.raiseNmi();
-      }
       if (vcpu.eventsDeliverable) platform.deliverUpcall();
       const exit = processor.run(BUDGET);
       switch (exit) {
@@ -112,7 +114,7 @@ export class VcpuLoop {
         default:
           throw new Error(`vcpu loop: the processor returned ${exit}`);
       }
-      if (vcpu.mustStop) return false;
+      if (vcpu.attention) return false;
     }
     return true;
   }

@@ -141,15 +141,17 @@ export class Vcpu {
 
   /** An upcall is due: pending and not masked. Tested on every return to the guest. */
   get eventsDeliverable(): boolean {
-    return this.upcallPending && !this.upcallMask;
+    const at = this.infoAt;
+    const { u8 } = this.domain;
+    if (at === 0 || Atomics.load(u8, at + VcpuInfo.at.evtchn_upcall_pending) === 0) return false;
+    return u8[at + VcpuInfo.at.evtchn_upcall_mask] === 0;
   }
 
-  /** The guest must not go on before the loop has looked at the vCPU's state again. */
-  get mustStop(): boolean {
-    return (
-      this.load('blocked') !== 0 || this.load('online') === 0 || this.yielding || this.domain.shutdownCode !== undefined
-    );
-  }
+  /**
+   * The guest must not go on before the loop has looked at the vCPU's state again. For what this thread did itself;
+   * others raise the exit request.
+   */
+  attention = false;
 
   /** What console_io got since the last line ended. */
   consoleLine = '';
@@ -161,6 +163,7 @@ export class Vcpu {
 
   /** domain_crash(): the guest cannot go on; the host lives. Leaves registers and stack in the log. */
   crash(reason: string): void {
+    this.attention = true;
     if (this.domain.crash()) {
       this.glue.crashed(collectCrash(this, reason));
       this.glue.domainException();
@@ -169,6 +172,7 @@ export class Vcpu {
 
   /** The domain shuts down for `reason` (SHUTDOWN_*), by its own will or not. */
   shutDown(reason: number): void {
+    this.attention = true;
     if (this.domain.shutDown(reason)) this.glue.domainException();
   }
 }

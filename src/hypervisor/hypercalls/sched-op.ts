@@ -62,6 +62,7 @@ function compat(vcpu: Vcpu, args: HypercallArguments): number {
 
 function yieldCpu(vcpu: Vcpu): number {
   vcpu.yielding = true;
+  vcpu.attention = true;
   return 0;
 }
 
@@ -69,6 +70,7 @@ function yieldCpu(vcpu: Vcpu): number {
 function block(vcpu: Vcpu): number {
   vcpu.upcallMask = false;
   vcpu.store('blocked', 1);
+  vcpu.attention = true;
   // Whoever makes an event pending clears `blocked` after that, so looking afterwards loses none.
   if (vcpu.eventsDeliverable) vcpu.store('blocked', 0);
   return 0;
@@ -95,6 +97,7 @@ function poll(vcpu: Vcpu, ports: number, count: number, timeout: number): number
   }
   vcpu.store('pollPort', polled.length === 1 ? (polled[0] ?? 0) : -1);
   vcpu.store('blocked', 1);
+  vcpu.attention = true;
   const ready = domain.locked(() => vcpu.eventsDeliverable || polled.some((port) => isPending(domain, port)));
   if (ready) {
     vcpu.store('pollPort', 0);

@@ -124,7 +124,8 @@ function up(vcpu: Vcpu, target: number): number {
 
 function down(vcpu: Vcpu, target: number): number {
   setWord(vcpu, target, 'online', 0);
-  vcpu.domain.kick(target);
+  if (target === vcpu.id) vcpu.attention = true;
+  else vcpu.domain.kick(target);
   return 0;
 }
 
@@ -183,7 +184,8 @@ function registerInfo(vcpu: Vcpu, target: number, va: number): number {
 
 function sendNmi(vcpu: Vcpu, target: number): number {
   setWord(vcpu, target, 'nmiPending', 1);
-  if (target !== vcpu.id) vcpu.domain.unblock(target);
+  if (target === vcpu.id) vcpu.attention = true;
+  else vcpu.domain.unblock(target);
   return 0;
 }
 
