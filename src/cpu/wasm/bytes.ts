@@ -7,6 +7,11 @@ export class Bytes {
     return this.#length;
   }
 
+  /** Starts anew; what `view` gave before is overwritten. */
+  clear(): void {
+    this.#length = 0;
+  }
+
   byte(value: number): void {
     if (this.#length === this.#data.length) this.#grow(1);
     this.#data[this.#length++] = value;

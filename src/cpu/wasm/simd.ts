@@ -109,9 +109,11 @@ export const load32Zero = (at: I32, offset = 0): V128 => new V128(withMemarg(0x5
 export const lowLane64 = (x: I64): V128 => withLane64(ZERO, 0, x);
 export const lowLane32 = (x: I32): V128 => withLane32(ZERO, 0, x);
 
-const withMemarg = (number: number, offset: number): number[] =>
-  instruction((o) => {
-    for (const byte of simdOpcode(number)) o.byte(byte);
+function withMemarg(number: number, offset: number): number[] {
+  const opcode = simdOpcode(number);
+  return instruction((o) => {
+    for (const byte of opcode) o.byte(byte);
     o.u32(0);
     o.u32(offset);
   });
+}

@@ -23,11 +23,15 @@ export abstract class Value {
   }
 }
 
-/** The bytes of one instruction with its immediates. */
+const scratch = new Bytes();
+
+/** The bytes of one instruction with its immediates. `write` makes no other instruction meanwhile. */
 export function instruction(write: (out: Bytes) => void): number[] {
-  const out = new Bytes();
-  write(out);
-  return Array.from(out.view());
+  scratch.clear();
+  write(scratch);
+  const bytes: number[] = [];
+  for (const byte of scratch.view()) bytes.push(byte);
+  return bytes;
 }
 
 const memarg = (opcode: readonly number[], align: number, offset: number): number[] =>
