@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -56,6 +56,14 @@ describe('the cache', () => {
     const failing = cache.get('x', () => Promise.reject(new Error('no network')));
     await assert.rejects(failing, /no network/);
     assert.deepEqual(await readdir(cache.folder), []);
+  });
+
+  it('sweeps up after processes that were ended', async () => {
+    const cache = new Cache(join(folder, 'swept'));
+    // No process has a number as high as this (linux: PID_MAX_LIMIT).
+    await mkdir(join(cache.folder, '.making-99999999-x'), { recursive: true });
+    await cache.get('x', make);
+    assert.deepEqual(await readdir(cache.folder), ['x']);
   });
 
   it('says what to do when its folder cannot be written', async () => {

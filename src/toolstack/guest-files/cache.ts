@@ -11,6 +11,8 @@ import { GuestFilesError } from './guest-files-error.ts';
 
 const MANIFEST = 'manifest.json';
 const MANIFEST_VERSION = 1;
+/** Followed by the number of the process that works there. */
+const SCRATCH = '.making-';
 
 interface Manifest {
   readonly version: number;
@@ -90,14 +92,23 @@ export class Cache {
 
   /** In the cache, so that it is on the same file system as the entries. */
   async #scratch(): Promise<string> {
-    const folder = join(this.folder, `.making-${process.pid}-${randomUUID()}`);
+    const folder = join(this.folder, `${SCRATCH}${process.pid}-${randomUUID()}`);
     try {
       await mkdir(folder, { recursive: true });
+      await this.#sweep();
     } catch (cause) {
       const text = `cannot write to the cache folder ${this.folder}: ${cause instanceof Error ? cause.message : String(cause)}`;
       throw new GuestFilesError(text, { hint: 'set XENOLITH_CACHE to a folder that can be written', cause });
     }
     return folder;
+  }
+
+  /** Removes what processes left that were ended in the middle of their work. */
+  async #sweep(): Promise<void> {
+    for (const name of await readdir(this.folder)) {
+      const pid = name.startsWith(SCRATCH) ? Number.parseInt(name.slice(SCRATCH.length), 10) : NaN;
+      if (pid > 0 && !isAlive(pid)) await rm(join(this.folder, name), { recursive: true, force: true });
+    }
   }
 
   async #moveIntoPlace(draft: string, key: string): Promise<void> {
@@ -122,6 +133,16 @@ export class Cache {
       throw new Error(`not a cache key: ${key}`);
     }
     return join(this.folder, key);
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    // Somebody else's process is alive too.
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
 }
 
