@@ -97,7 +97,14 @@ export class DomainManager {
       await this.#build(domain, options.log);
       return domain;
     } catch (error) {
-      await this.destroy(domid);
+      const destroyed = domain.destruction !== undefined;
+      if (this.#domains.has(domid)) await this.destroy(domid);
+      // What goes wrong in a domain that was destroyed meanwhile is no news.
+      if (destroyed)
+        throw failedCreation(
+          new LibxlError('FAIL', [`libxl: error: Domain ${domid}:destroyed while it was made`]),
+          domid,
+        );
       throw error instanceof XenError ? failedCreation(error, domid) : error;
     }
   }
@@ -239,9 +246,7 @@ export class DomainManager {
       memoryKiB: targetMemKiB,
       log,
     });
-    if (domain.destruction !== undefined) {
-      throw new LibxlError('FAIL', [`libxl: error: Domain ${domid}:destroyed while it was being built`]);
-    }
+    if (domain.destruction !== undefined) throw new Error('destroyed while it was built');
     tree.writeBuilt(this.#store, domain, {
       maxMemKiB: Math.max(b_info.max_memkb ?? targetMemKiB, targetMemKiB),
       targetMemKiB,

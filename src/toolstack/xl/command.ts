@@ -20,6 +20,8 @@ export interface Invocation {
   err(line: string): void;
   /** The daemon; it is started when none runs. */
   daemon(): Promise<DaemonClient>;
+  /** Another connection, for who has to do two things at a time; the caller closes it. */
+  daemonAgain(): Promise<DaemonClient>;
 }
 
 /** Resolves with the exit code. */

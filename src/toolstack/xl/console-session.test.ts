@@ -10,7 +10,7 @@ import { DaemonClient } from '../daemon/client.ts';
 import { startDaemon, type Daemon } from '../daemon/daemon.ts';
 import { prepareRunDirectory, runDirectory } from '../daemon/run-directory.ts';
 import { FakeHost, type GuestDomain } from '../testing/fake-host.ts';
-import { runConsole } from './console-session.ts';
+import { runConsole, type ConsoleEnd } from './console-session.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'xl-console-'));
 const where = runDirectory({ XENOLITH_RUN_DIR: directory });
@@ -54,7 +54,7 @@ class User {
   readonly input = new PassThrough();
   readonly output = new PassThrough();
   seen = '';
-  readonly left: Promise<void>;
+  readonly left: Promise<ConsoleEnd>;
 
   constructor(client: DaemonClient, domid: number) {
     this.output.on('data', (bytes: Buffer) => (this.seen += bytes.toString('latin1')));
@@ -122,7 +122,7 @@ describe('a console', () => {
     await user.sees('going down');
     guest.console?.print('reboot: Power down\r\n');
     guest.shutDown(0);
-    await user.left;
+    assert.equal(await user.left, 'ended');
     assert.match(user.seen, /Power down\r\n$/);
   });
 

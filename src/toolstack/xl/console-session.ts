@@ -13,16 +13,19 @@ export interface ConsoleStreams {
   readonly output: NodeJS.WriteStream;
 }
 
-/** Resolves when the user leaves, the console ends, or the daemon does. The client is attached to the console already. */
+/** How a session ended: the user left, the console ended with its domain, or the daemon is gone. */
+export type ConsoleEnd = 'left' | 'ended' | 'lost';
+
+/** `attach` asks for the console, once everything is ready to take what comes. */
 export async function runConsole(
   client: DaemonClient,
   attach: () => Promise<void>,
   streams: ConsoleStreams,
-): Promise<void> {
+): Promise<ConsoleEnd> {
   const { input, output } = streams;
   const raw = input.isTTY === true && output.isTTY === true ? (input as ReadStream) : undefined;
-  let finish: () => void = () => undefined;
-  const finished = new Promise<void>((resolve) => (finish = resolve));
+  let finish: (how: ConsoleEnd) => void = () => undefined;
+  const finished = new Promise<ConsoleEnd>((resolve) => (finish = resolve));
   client.onData = (bytes) => {
     if (output.write(bytes)) return;
     // A reader that is slow stops the daemon too, which then keeps its place in the scroll-back.
@@ -30,9 +33,9 @@ export async function runConsole(
     output.once('drain', () => client.resume());
   };
   client.onEvent = ({ end }) => {
-    if (end === true) finish();
+    if (end === true) finish('ended');
   };
-  client.onClosed = () => finish();
+  client.onClosed = () => finish('lost');
   const onInput = (bytes: Buffer): void => {
     const leave = bytes.indexOf(escapeByte);
     const typed = leave < 0 ? bytes : bytes.subarray(0, leave);
@@ -40,17 +43,17 @@ export async function runConsole(
       input.pause();
       void client.whenDrained().then(() => input.resume());
     }
-    if (leave >= 0) finish();
+    if (leave >= 0) finish('left');
   };
   // `xl console web | head` must not leave a stack trace.
-  const onOutputError = (): void => finish();
+  const onOutputError = (): void => finish('left');
   output.on('error', onOutputError);
   raw?.setRawMode(true);
   try {
     await attach();
     input.on('data', onInput);
     input.on('error', ignore);
-    await finished;
+    return await finished;
   } finally {
     raw?.setRawMode(false);
     input.off('data', onInput);

@@ -42,6 +42,7 @@ export async function run(argv: readonly string[], terminal: Terminal): Promise<
     out,
     err,
     daemon: async () => (client ??= await connect(terminal)),
+    daemonAgain: () => connect(terminal),
   };
   try {
     return await (row.load === undefined ? notYet(invocation, row) : (await row.load()).run(invocation));

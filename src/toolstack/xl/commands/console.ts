@@ -31,7 +31,7 @@ export async function run(invocation: Invocation): Promise<number> {
     return exitNoConsole;
   }
   let failure: number | undefined;
-  await runConsole(
+  const end = await runConsole(
     client,
     async () => {
       failure = await attempt(invocation, () => client.call('attachConsole', { domid }));
@@ -39,5 +39,8 @@ export async function run(invocation: Invocation): Promise<number> {
     },
     { input: process.stdin, output: process.stdout },
   );
-  return failure === undefined ? 0 : exitNoConsole;
+  if (failure !== undefined) return exitNoConsole;
+  if (end !== 'lost') return 0;
+  err('xl: the daemon has ended, and the domain with it');
+  return 1;
 }

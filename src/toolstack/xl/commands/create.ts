@@ -13,6 +13,7 @@ import { parseConfig } from '../../config/parse-config.ts';
 import type { Settings } from '../../config/settings.ts';
 import type { DaemonClient } from '../../daemon/client.ts';
 import { attempt, Exit, printHelp, readArguments, type Invocation } from '../command.ts';
+import type { ConsoleEnd } from '../console-session.ts';
 
 const short = 'AFVcdef:inpq';
 const long = {
@@ -82,7 +83,10 @@ function listen({ err }: Invocation, client: DaemonClient, onCreated?: (domid: n
   };
 }
 
-/** The console gets a connection of its own when the first one stays with the domain (-F). */
+/**
+ * The domain stays paused until its console is attached, so that nothing it prints can be missed, even when it does not live long.
+ * With -F the first connection stays with the domain, and the console gets one of its own.
+ */
 async function createWithConsole(
   invocation: Invocation,
   client: DaemonClient,
@@ -90,27 +94,32 @@ async function createWithConsole(
 ): Promise<number> {
   const { runConsole } = await import('../console-session.ts');
   const streams = { input: process.stdin, output: process.stdout };
-  const attach = async (to: DaemonClient, domid: number): Promise<void> =>
-    runConsole(to, async () => void (await to.call('attachConsole', { domid })), streams);
-  if (!params.foreground) {
-    listen(invocation, client);
-    let domid = -1;
-    const failure = await attempt(invocation, async () => ({ domid } = await client.call('create', params)));
-    if (failure !== undefined) return -failure;
-    await attach(client, domid);
-    return 0;
-  }
-  const { DaemonClient: Client } = await import('../../daemon/client.ts');
-  const { runDirectory } = await import('../../daemon/run-directory.ts');
-  const second = await Client.connect(runDirectory().socket);
-  let watching: Promise<void> = Promise.resolve();
+  const watch = (from: DaemonClient, domid: number): Promise<ConsoleEnd> =>
+    runConsole(
+      from,
+      async () => {
+        await from.call('attachConsole', { domid });
+        if (!params.paused) await from.call('unpause', { domid });
+      },
+      streams,
+    );
+  const console = params.foreground ? await invocation.daemonAgain() : client;
+  const request = { ...params, paused: true };
+  let created = -1;
+  let watching: Promise<ConsoleEnd> | undefined;
   listen(invocation, client, (domid) => {
-    if (second !== undefined) watching = attach(second, domid);
+    watching = watch(console, domid);
   });
-  const failure = await attempt(invocation, () => client.call('create', params));
-  await watching;
-  second?.close();
-  return failure === undefined ? 0 : -failure;
+  const failure = await attempt(invocation, async () => {
+    const { domid } = await client.call('create', request);
+    created = domid;
+  });
+  if (failure !== undefined) return -failure;
+  const end = await (watching ?? watch(console, created));
+  if (console !== client) console.close();
+  if (end !== 'lost') return 0;
+  invocation.err('xl: the daemon has ended, and the domain with it');
+  return 1;
 }
 
 function readConfig(file: string, err: (line: string) => void): Uint8Array {
