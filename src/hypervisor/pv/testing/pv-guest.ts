@@ -55,7 +55,7 @@ export class PvGuest {
     this.options = options;
     this.host = new SteppableHost({
       kind: createPvPlatform({ features: cpuFeatures, xenVersion: 0x40011 }),
-      processor: { regionSize: cpuRegionSize, exitRequest: S.exitRequest, codeMask: Region.codeMaskAt },
+      processor: { regionSize: cpuRegionSize, exitRequest: S.exitRequest, codeMask: Region.codeMaskAt, retired: S.retired },
       createProcessor: (domain, vcpu, clock) =>
         new Processor({
           memory: domain.memory,
