@@ -8,24 +8,16 @@ const { v128 } = ValType;
 
 /** Multiplication by x in GF(2^8) with AES's polynomial (FIPS 197, "Multiplication"). */
 const xtime = (x: number): number => ((x << 1) ^ (x & 0x80 ? 0x11b : 0)) & 0xff;
-const multiply = (a: number, b: number): number => {
-  let product = 0;
-  for (let [x, y] = [a, b]; y > 0; x = xtime(x), y >>= 1) if (y & 1) product ^= x;
-  return product;
-};
 
-/** FIPS 197, "SUBBYTES": the inverse in the field, then an affine map. */
+/** FIPS 197, "SUBBYTES": the inverse in the field, then an affine map. The powers of 3 run through all numbers but 0. */
 function substitution(): { forward: number[]; inverse: number[] } {
-  const forward: number[] = [];
+  const powers = [1];
+  for (let i = 1; i < 255; i++) powers.push(xtime(powers[i - 1] ?? 0) ^ (powers[i - 1] ?? 0));
+  const reciprocals = [0];
+  powers.forEach((x, i) => (reciprocals[x] = powers[(255 - i) % 255] ?? 0));
+  const forward = reciprocals.map((r) => [0, 1, 2, 3, 4].reduce((y, i) => y ^ (r << i) ^ (r >> (8 - i)), 0x63) & 0xff);
   const inverse: number[] = [];
-  for (let x = 0; x < 256; x++) {
-    let reciprocal = 1;
-    for (let i = 0; i < 254; i++) reciprocal = multiply(reciprocal, x);
-    let y = 0x63;
-    for (let i = 0; i < 5; i++) y ^= (reciprocal << i) | (reciprocal >> (8 - i));
-    forward[x] = y & 0xff;
-    inverse[y & 0xff] = x;
-  }
+  forward.forEach((y, x) => (inverse[y] = x));
   return { forward, inverse };
 }
 
