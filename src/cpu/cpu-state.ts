@@ -7,8 +7,6 @@ const GPRS = 16;
 
 /** The architectural state of a stopped vCPU, read and written in place. */
 export class CpuState {
-  /** Instructions executed so far, as far as whole blocks and exits count them. */
-  instructionsRetired = 0;
   readonly #view: DataView;
   readonly #at: number;
   readonly #flags: { readFlags(vcpu: number): number; writeFlags(vcpu: number, image: number): void };
@@ -33,6 +31,14 @@ export class CpuState {
     this.#set32(S.mxcsr, 0x1f80);
     this.#set32(S.ldtLimit, -1);
     this.#set32(S.x87Control, 0x37f);
+  }
+
+  /** Instructions executed so far, as far as whole blocks and exits count them. */
+  get instructionsRetired(): number {
+    return this.#view.getFloat64(this.#at + S.retired, true);
+  }
+  set instructionsRetired(value: number) {
+    this.#view.setFloat64(this.#at + S.retired, value, true);
   }
 
   lo(gpr: number): number {

@@ -147,6 +147,8 @@ export interface VcpuInfo {
   readonly blocked: boolean;
   readonly running: boolean;
   readonly cpuTimeNs: number;
+  /** Guest instructions executed so far. */
+  readonly instructions: number;
   readonly cpu: number;
 }
 

@@ -13,7 +13,7 @@ import type {
   VcpuInfo,
 } from './control.ts';
 import { HypercallError, shutdownReasons } from './control.ts';
-import { vcpuBlock } from './domain-memory.ts';
+import { cpuRegionAt, vcpuBlock } from './domain-memory.ts';
 import type { Domain } from './domain.ts';
 import { allocUnbound } from './event-channel/lifecycle.ts';
 import { DomainFrames } from './domain-frames.ts';
@@ -99,6 +99,7 @@ export class DomainControlOf implements DomainControl {
       blocked: online && state === Runstate.blocked,
       running: online && state === Runstate.running,
       cpuTimeNs: Math.round(times[Runstate.running] ?? 0),
+      instructions: domain.f64[(cpuRegionAt(domain.layout, vcpu) + domain.layout.processor.retired) >>> 3] ?? 0,
       cpu: vcpu % this.#host.nrCpus,
     };
   }

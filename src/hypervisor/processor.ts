@@ -71,6 +71,8 @@ export interface ProcessorShape {
   readonly exitRequest: number;
   /** Offset in the region of 8 bytes for each frame that are zero while no code of the frame is decoded. */
   readonly codeMask: number;
+  /** Offset of the f64 that counts instructions executed. */
+  readonly retired: number;
 }
 
 export const Gpr = {

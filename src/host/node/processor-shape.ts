@@ -7,4 +7,5 @@ export const processorShape: ProcessorShape = {
   regionSize: cpuRegionSize,
   exitRequest: S.exitRequest,
   codeMask: Region.codeMaskAt,
+  retired: S.retired,
 };

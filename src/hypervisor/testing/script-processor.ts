@@ -16,6 +16,7 @@ export const scriptShape: ProcessorShape = {
   regionSize: (frames) => Math.ceil((CODE_MASK + frames * 8) / PAGE_SIZE) * PAGE_SIZE,
   exitRequest: EXIT_REQUEST,
   codeMask: CODE_MASK,
+  retired: 0,
 };
 
 /** Where Linux has its direct map. */

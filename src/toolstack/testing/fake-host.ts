@@ -47,8 +47,8 @@ export class GuestDomain extends FakeDomain {
     };
   }
 
-  vcpuInfo(vcpu: number): VcpuInfo {
-    return { vcpu, online: true, blocked: true, running: false, cpuTimeNs: 1.25e9, cpu: 0 };
+  vcpuInfo(vinstructions: 0, cpu: number): VcpuInfo {
+    return { vcpu, online: true, blocked: true, running: false, cpuTimeNs: 1.25e9, cpu: 0, instructions: 0 };
   }
 
   pause(): void {
