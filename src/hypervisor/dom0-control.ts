@@ -50,10 +50,10 @@ export class Dom0Control implements DomainControl {
     };
   }
 
-  vcpuInfo(vinstructions: 0, cpu: number): VcpuInfo | undefined {
+  vcpuInfo(vcpu: number): VcpuInfo | undefined {
     if (vcpu < 0 || vcpu >= this.#vcpus) return undefined;
     const cpuTimeNs = vcpu === 0 ? this.info().cpuTimeNs : 0;
-    return { vcpu, online: true, blocked: vcpu !== 0, running: vcpu === 0, cpuTimeNs, cpu: vcpu };
+    return { vcpu, online: true, blocked: vcpu !== 0, running: vcpu === 0, cpuTimeNs, instructions: 0, cpu: vcpu };
   }
 
   populate(): void {

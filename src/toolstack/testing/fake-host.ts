@@ -47,7 +47,7 @@ export class GuestDomain extends FakeDomain {
     };
   }
 
-  vcpuInfo(vinstructions: 0, cpu: number): VcpuInfo {
+  vcpuInfo(vcpu: number): VcpuInfo {
     return { vcpu, online: true, blocked: true, running: false, cpuTimeNs: 1.25e9, cpu: 0, instructions: 0 };
   }
 
