@@ -12,6 +12,8 @@ export interface Dispatch {
   readonly handlerType: number;
   /** (vcpu, op) → Exit.Exception, with RIP at the operation. */
   readonly raise: Fn<typeof i32>;
+  /** (vcpu, op, vector, error code or -1 for none) → Exit.Exception, with RIP at the operation. */
+  readonly raiseVector: Fn<typeof i32>;
   /** (vcpu, va, instructions since block entry) → exit: continues at a linear address. */
   readonly jump: Fn<typeof i32>;
   /** (vcpu, va) → exit: the same without checkpoint and jump cache. */
@@ -51,6 +53,17 @@ export function defineDispatch(m: ModuleBuilder, paging: Paging): Dispatch {
       c.if(stack, () => c.store32(vcpu, I32.of(Vector.SS), S.vector));
     });
     c.return(I32.of(Exit.Exception));
+    c.unreachable();
+  });
+
+  const raiseVector = m.function('raiseVector', [i32, i32, i32, i32], i32, (c) => {
+    const vcpu = c.param(i32, 0);
+    const error = c.param(i32, 3);
+    const hasError = c.let(error.ne(-1));
+    c.store32(vcpu, c.param(i32, 2), S.vector);
+    c.store32(vcpu, hasError, S.hasErrorCode);
+    c.store32(vcpu, hasError.select(error, I32.of(0)), S.errorCode);
+    c.returnCall(raise, vcpu, c.param(i32, 1));
     c.unreachable();
   });
 
@@ -129,7 +142,7 @@ export function defineDispatch(m: ModuleBuilder, paging: Paging): Dispatch {
     c.unreachable();
   });
 
-  return { handlerType, raise, jump, jumpSlow, linkBranch, run, runOp };
+  return { handlerType, raise, raiseVector, jump, jumpSlow, linkBranch, run, runOp };
 }
 
 /** Leaves `run` with RIP at `va` when the budget is used up or somebody asked for an exit. */

@@ -366,8 +366,9 @@ export class Semantics {
 
   /** Raises an exception at this instruction. */
   raise(vector: number, errorCode?: number | I32): void {
-    this.setVector(vector, errorCode);
-    this.#raise();
+    // A call, not its body: nearly every instruction raises something.
+    const error = errorCode === undefined ? I32.of(-1) : I32.from(errorCode);
+    this.code.returnCall(this.dispatch.raiseVector, this.vcpu, this.op, I32.of(vector), error);
   }
 
   setVector(vector: number | I32, errorCode?: number | I32): void {
