@@ -52,6 +52,16 @@ export function runstateOf(words: Uint32Array, doubles: Float64Array, vcpuAt: nu
 export function updateRunstateArea(vcpu: Vcpu): void {
   const va = vcpu.getDouble('runstateVa');
   if (va === 0) return;
+  // The area is the kernel's; a vCPU that was interrupted in user mode has other tables in use.
+  if (vcpu.kernelMode) writeRunstateArea(vcpu, va);
+  else {
+    vcpu.processor.setSpace(0);
+    writeRunstateArea(vcpu, va);
+    vcpu.processor.setSpace(1);
+  }
+}
+
+function writeRunstateArea(vcpu: Vcpu, va: number): void {
   const { domain } = vcpu;
   const { state, since, times } = runstateOf(domain.u32, domain.f64, vcpu.at, vcpu.now());
   const flagged = (domain.get('vmAssist') & (1 << VMASST_TYPE_runstate_update_flag)) !== 0;
