@@ -41,8 +41,8 @@ export const S = {
   ldtLimit: 0x1c8,
   fsGsBaseEnabled: 0x1cc,
   tscAux: 0x1d0,
-  retired: 0x1d8, // f64: instructions executed since power-on
   mxcsrPending: 0x1d8, // exceptions found by the SSE instruction that runs, not yet in MXCSR; 0 between instructions
+  retired: 0x1e0, // f64: instructions executed since power-on
   xmm: 0x200, // 16 × 32: room for YMM
   x87: 0x400, // 8 × 16: physical registers R0…R7 (80 bits each); MMn aliases the significand of Rn
   x87Control: 0x480,
