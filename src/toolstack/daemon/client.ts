@@ -3,7 +3,7 @@ import { connect, type Socket } from 'node:net';
 import type { JsonObject, JsonValue } from '../config/json.ts';
 import { XenError } from '../xen-error.ts';
 import { encodeData, encodeMessage, FrameReader, maxData } from './frames.ts';
-import type { Method, Methods } from './protocol.ts';
+import { protocolVersion, type Method, type Methods } from './protocol.ts';
 
 /** The daemon said no; `lines` is what xl writes to standard error, `rc` libxl's number. */
 export class RequestError extends XenError {
@@ -16,6 +16,9 @@ export class RequestError extends XenError {
   }
 }
 
+/** A daemon's main thread is never busy for so long. */
+const greetingTimeoutMs = 20_000;
+
 interface Waiting {
   resolve(result: JsonObject): void;
   reject(error: Error): void;
@@ -27,6 +30,9 @@ export class DaemonClient {
   readonly #waiting = new Map<number, Waiting>();
   #nextId = 1;
   #closed = false;
+  #greeted: () => void = () => undefined;
+  /** Of the protocol that the daemon speaks. */
+  version = 0;
   /** Events of requests, in the order they come. */
   onEvent: (event: JsonObject) => void = () => undefined;
   /** Console bytes, once attached. */
@@ -40,19 +46,45 @@ export class DaemonClient {
     socket.on('close', () => this.#end());
   }
 
-  /** Undefined when nobody listens there. */
+  /**
+   * Undefined when nobody serves there. A daemon that is dying may still have a connection accepted for it, so only its
+   * greeting counts.
+   */
   static connect(path: string): Promise<DaemonClient | undefined> {
     return new Promise((resolve, reject) => {
       const socket = connect(path);
       socket.once('connect', () => {
         socket.removeAllListeners('error');
-        resolve(new DaemonClient(socket));
+        const client = new DaemonClient(socket);
+        const late = setTimeout(() => {
+          client.close();
+          reject(
+            new XenError('the daemon does not answer', {
+              hint: 'it may be busy, or of an old version: see xenolithd.log',
+            }),
+          );
+        }, greetingTimeoutMs);
+        const settle = (result: DaemonClient | undefined): void => {
+          clearTimeout(late);
+          resolve(result);
+        };
+        client.#greeted = () => settle(client);
+        client.onClosed = () => settle(undefined);
       });
       socket.once('error', (error: NodeJS.ErrnoException) => {
         const nobody = ['ENOENT', 'ECONNREFUSED', 'ENOTSOCK'].includes(error.code ?? '');
         if (nobody) resolve(undefined);
         else reject(new XenError(`cannot reach the daemon at ${path}: ${error.message}`));
       });
+    });
+  }
+
+  /** For clients that ask for more than to stop. */
+  requireVersion(): this {
+    if (this.version === protocolVersion) return this;
+    this.close();
+    throw new XenError('the daemon that runs is of another version', {
+      hint: 'xenolithd --stop ends it and its domains',
     });
   }
 
@@ -104,7 +136,13 @@ export class DaemonClient {
     }
   }
 
-  #message({ id, result, error, event }: JsonObject): void {
+  #message({ id, result, error, event, greeting }: JsonObject): void {
+    if (isObject(greeting)) {
+      this.version = Number(greeting['version']);
+      this.onClosed = () => undefined;
+      this.#greeted();
+      return;
+    }
     if (isObject(event)) {
       this.onEvent(event);
       return;

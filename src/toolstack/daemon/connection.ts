@@ -5,7 +5,7 @@ import type { JsonObject, JsonValue } from '../config/json.ts';
 import { LibxlError } from '../domain/libxl-error.ts';
 import { XenError } from '../xen-error.ts';
 import { encodeData, encodeMessage, FrameReader, maxData, type Frame } from './frames.ts';
-import type { ErrorMessage } from './protocol.ts';
+import { protocolVersion, type ErrorMessage } from './protocol.ts';
 
 /** A request in work. */
 export interface Call {
@@ -43,6 +43,7 @@ export class Connection {
     socket.on('error', () => socket.destroy());
     socket.on('close', () => this.#gone());
     socket.on('drain', () => this.#pump());
+    this.#send({ greeting: { version: protocolVersion, pid: process.pid } });
   }
 
   close(): void {

@@ -1,11 +1,11 @@
 /**
- * What is said on the daemon's socket. A client sends `{ id, method, params }`; the daemon answers `{ id, result }` or `{ id, error }`,
+ * What is said on the daemon's socket. The daemon greets with `{ greeting: { version, pid } }`. A client sends `{ id, method, params }`; the daemon answers `{ id, result }` or `{ id, error }`,
  * and before that any number of `{ id, event }`. After `attachConsole` has been answered, data frames carry the console's bytes
  * both ways. The names here are the only place where both sides meet.
  */
 import type { JsonObject } from '../config/json.ts';
 
-/** Raised with every incompatible change; a daemon of another version is asked to end when it has no domains. */
+/** Raised with every incompatible change. */
 export const protocolVersion = 1;
 
 export interface DomainSummary {

@@ -16,7 +16,7 @@ const retryMs = 20;
 /** A connection to the daemon that runs for this directory, or to one that is started now. */
 export async function connectOrStart(run: RunDirectory): Promise<DaemonClient> {
   const running = await DaemonClient.connect(run.socket);
-  if (running !== undefined) return running;
+  if (running !== undefined) return running.requireVersion();
   prepareRunDirectory(run);
   const outcome = await spawnDaemon(run);
   if (outcome !== 'ready' && outcome !== 'running') {
@@ -25,7 +25,7 @@ export async function connectOrStart(run: RunDirectory): Promise<DaemonClient> {
   // Another command may have won the race; its daemon serves in a moment.
   for (const end = Date.now() + startTimeoutMs; Date.now() < end;) {
     const client = await DaemonClient.connect(run.socket);
-    if (client !== undefined) return client;
+    if (client !== undefined) return client.requireVersion();
     await new Promise((resolve) => setTimeout(resolve, retryMs));
   }
   throw new XenError('the daemon holds its lock but does not serve', { hint: `see ${logPath(run)}` });

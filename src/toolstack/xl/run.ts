@@ -85,7 +85,7 @@ async function connect({ env }: Terminal): Promise<DaemonClient> {
   const { DaemonClient } = await import('../daemon/client.ts');
   const run = runDirectory(env);
   const running = await DaemonClient.connect(run.socket);
-  if (running !== undefined) return running;
+  if (running !== undefined) return running.requireVersion();
   const { connectOrStart } = await import('../daemon/start.ts');
   return connectOrStart(run);
 }
