@@ -26,8 +26,14 @@ export interface Float80ArcTangent {
   readonly quarters: Fn<typeof i32>;
 }
 
-const subtract = (a: Pair, b: Pair): Pair => ({ high: a.high.sub(b.high).sub(a.low.ltU(b.low).extendU()), low: a.low.sub(b.low) });
-const add = (a: Pair, low: I64, high: I64): Pair => ({ high: a.high.add(high).add(a.low.add(low).ltU(low).extendU()), low: a.low.add(low) });
+const subtract = (a: Pair, b: Pair): Pair => ({
+  high: a.high.sub(b.high).sub(a.low.ltU(b.low).extendU()),
+  low: a.low.sub(b.low),
+});
+const add = (a: Pair, low: I64, high: I64): Pair => ({
+  high: a.high.add(high).add(a.low.add(low).ltU(low).extendU()),
+  low: a.low.add(low),
+});
 
 export function defineFloat80ArcTangent(m: ModuleBuilder, core: Float80Core, wide: Float80Wide): Float80ArcTangent {
   const angle = m.function('f80Angle', [i32, i32, i64, i32, i32, i64, i32], i32, (c) => {
@@ -55,7 +61,8 @@ export function defineFloat80ArcTangent(m: ModuleBuilder, core: Float80Core, wid
         // With c = i / 4: (t - c) / (1 + t c) = (4 a - i b) / (4 b + i a), its angle to be added to that of c.
         const i = c.let(quarter.get.extendU());
         const large = keep({ high: b.shrU(1).shrU(I64.of(63).sub(d)), low: b.shl(d) });
-        const times = (p: Pair): Pair => keep({ high: p.high.mul(i).add(c.call(core.multiplyHigh, p.low, i)), low: p.low.mul(i) });
+        const times = (p: Pair): Pair =>
+          keep({ high: p.high.mul(i).add(c.call(core.multiplyHigh, p.low, i)), low: p.low.mul(i) });
         const four = (p: Pair): Pair => keep({ high: p.high.shl(2).or(p.low.shrU(62)), low: p.low.shl(2) });
         const small = { high: I64.of(0), low: a };
         const first = four(small);
@@ -67,15 +74,23 @@ export function defineFloat80ArcTangent(m: ModuleBuilder, core: Float80Core, wid
           n.set(p.high);
           nLow.set(p.low);
         };
-        c.if(below.get, () => set(subtract(second, first)), () => set(subtract(first, second)));
-        c.if(n.get.or(nLow.get).eqz(), () => exact.set(I32.of(1)), () => {
-          const weighted = times(small);
-          w.normalize(I32.of(0), keep(add(four(large), weighted.low, weighted.high)));
-          const divisor = w.value();
-          w.normalize(I32.of(0), { high: n.get, low: nLow.get });
-          const dividend = w.value();
-          w.divide(dividend.exp.sub(divisor.exp), dividend, divisor);
-        });
+        c.if(
+          below.get,
+          () => set(subtract(second, first)),
+          () => set(subtract(first, second)),
+        );
+        c.if(
+          n.get.or(nLow.get).eqz(),
+          () => exact.set(I32.of(1)),
+          () => {
+            const weighted = times(small);
+            w.normalize(I32.of(0), keep(add(four(large), weighted.low, weighted.high)));
+            const divisor = w.value();
+            w.normalize(I32.of(0), { high: n.get, low: nLow.get });
+            const dividend = w.value();
+            w.divide(dividend.exp.sub(divisor.exp), dividend, divisor);
+          },
+        );
       },
     );
     c.if(exact.get.eqz(), () => {
@@ -103,7 +118,11 @@ export function defineFloat80ArcTangent(m: ModuleBuilder, core: Float80Core, wid
     });
     const now = { high: high.get, low: low.get };
     c.if(exact.get.eqz(), () => {
-      c.if(below.get, () => set(subtract(now, part)), () => set(add(now, part.low, part.high)));
+      c.if(
+        below.get,
+        () => set(subtract(now, part)),
+        () => set(add(now, part.low, part.high)),
+      );
     });
     c.if(steep, () => set(subtract(constant(PI >> 1n), now)));
     c.if(left, () => set(subtract(constant(PI), now)));
@@ -117,7 +136,10 @@ export function defineFloat80ArcTangent(m: ModuleBuilder, core: Float80Core, wid
     const n = c.let(c.param(i32, 2).extendU());
     const w = new WideCode(c, vcpu, wide);
     const quarter = constant(PI >> 2n);
-    w.normalize(I32.of(1), { high: quarter.high.mul(n).add(c.call(core.multiplyHigh, quarter.low, n)), low: quarter.low.mul(n) });
+    w.normalize(I32.of(1), {
+      high: quarter.high.mul(n).add(c.call(core.multiplyHigh, quarter.low, n)),
+      low: quarter.low.mul(n),
+    });
     c.returnCall(wide.round, vcpu, c.param(i32, 1));
     c.unreachable();
   });

@@ -1,7 +1,17 @@
 import type { Code, Fn, Variable } from '../wasm/code.ts';
 import type { ModuleBuilder } from '../wasm/module.ts';
-import { F64, I32, I64, ValType } from '../wasm/value.ts';
-import { BIAS, INTEGER_BIT, MAX_EXPONENT, Operand80, precisionOf, Rounding, roundingOf, setResult, Status } from './float80.ts';
+import { I32, I64, ValType } from '../wasm/value.ts';
+import {
+  BIAS,
+  INTEGER_BIT,
+  MAX_EXPONENT,
+  Operand80,
+  precisionOf,
+  Rounding,
+  roundingOf,
+  setResult,
+  Status,
+} from './float80.ts';
 import type { Float80Core } from './float80-core.ts';
 import type { Float80Rounding } from './float80-rounding.ts';
 
@@ -14,8 +24,6 @@ export interface Float80Arithmetic {
   readonly multiply: Fn<typeof i32>;
   /** (vcpu, seA, sigA, seB, sigB, pre): a / b */
   readonly divide: Fn<typeof i32>;
-  /** (vcpu, se, sig) */
-  readonly sqrt: Fn<typeof i32>;
   /** (vcpu, seA, sigA, seB, sigB, pre, quiet) → exceptions and C3 C2 C0; `quiet`: a quiet NaN is no invalid operation. */
   readonly compare: Fn<typeof i32>;
 }
@@ -30,10 +38,21 @@ function operands(c: Code): { vcpu: I32; a: Operand80; b: Operand80; exceptions:
   };
 }
 
-export function defineFloat80Arithmetic(m: ModuleBuilder, core: Float80Core, { roundPack }: Float80Rounding): Float80Arithmetic {
+export function defineFloat80Arithmetic(
+  m: ModuleBuilder,
+  core: Float80Core,
+  { roundPack }: Float80Rounding,
+): Float80Arithmetic {
   const binary = [i32, i32, i64, i32, i64, i32];
   /** What both operands have to be looked at for when one of them is not an ordinary number; `special` sees infinities and zeros before denormals are shifted. */
-  const unusual = (c: Code, vcpu: I32, a: Operand80, b: Operand80, exceptions: Variable<I32>, infinities: () => void): void => {
+  const unusual = (
+    c: Code,
+    vcpu: I32,
+    a: Operand80,
+    b: Operand80,
+    exceptions: Variable<I32>,
+    infinities: () => void,
+  ): void => {
     c.if(a.nanOrUnsupported().or(b.nanOrUnsupported()), () => {
       c.returnCall(core.nan, vcpu, a.se, a.original, b.se, b.original);
     });
@@ -118,7 +137,9 @@ export function defineFloat80Arithmetic(m: ModuleBuilder, core: Float80Core, { r
         rest.set(rest.get.neg());
         c.if(sig.get.geS(0), () => {
           c.if(sig.get.eqz(), () => {
-            c.if(rest.get.eqz(), () => give(c, vcpu, exceptions, roundingOf(vcpu).eq(Rounding.down).shl(15), I64.of(0)));
+            c.if(rest.get.eqz(), () =>
+              give(c, vcpu, exceptions, roundingOf(vcpu).eq(Rounding.down).shl(15), I64.of(0)),
+            );
             sig.set(rest.get);
             rest.set(I64.of(0));
             exp.set(exp.get.sub(64));
@@ -190,62 +211,11 @@ export function defineFloat80Arithmetic(m: ModuleBuilder, core: Float80Core, { r
     const divisor = b.sig.get;
     const quotient = c.let(c.call(core.divide, high.get, low.get, divisor));
     const remainder = c.let(low.get.sub(quotient.mul(divisor)));
-    c.return(exceptions.get.or(c.call(roundPack, vcpu, sign, exp.get, quotient, restOf(remainder, divisor), precisionOf(vcpu))));
-    c.unreachable();
-  });
-
-  const sqrt = m.function('f80Sqrt', [i32, i32, i64], i32, (c) => {
-    const vcpu = c.param(i32, 0);
-    const a = new Operand80(c, c.param(i32, 1), c.param(i64, 2));
-    const exceptions = c.variable(i32, I32.of(0));
-    c.if(a.normal().eqz(), () => {
-      c.if(a.nanOrUnsupported(), () => c.returnCall(core.nan, vcpu, a.se, a.original, a.se, a.original));
-      c.if(a.zero(), () => give(c, vcpu, exceptions, a.sign, I64.of(0)));
-    });
-    c.if(a.sign.ne(0), () => c.returnCall(core.invalid, vcpu));
-    c.if(a.infinite(), () => infinity(c, vcpu, exceptions, a.sign));
-    a.normalize(exceptions);
-    // Radicand high:low in [2^126, 2^128) with an even exponent; its root has 64 bits.
-    const unbiased = c.let(a.exp.get.sub(BIAS));
-    const odd = c.let(unbiased.and(1));
-    const high = c.let(odd.select(a.sig.get, a.sig.get.shrU(1)));
-    const low = c.let(odd.select(I64.of(0), a.sig.get.shl(63)));
-    // 52 good bits from the machine's root, all 64 but the last from one step of Newton's method.
-    const estimate = c.let(high.toF64U().sqrt().mul(F64.of(2 ** 32)).toI64U().or(INTEGER_BIT));
-    const quotient = c.variable(i64, I64.of(-1));
-    c.if(high.ltU(estimate), () => quotient.set(c.call(core.divide, high, low, estimate)));
-    const carry = estimate.and(quotient.get).and(1);
-    const root = c.variable(i64, estimate.shrU(1).add(quotient.get.shrU(1)).add(carry));
-    // Remainder as 128 bits; correct the root until 0 <= remainder <= 2 * root.
-    const restLow = c.variable(i64, low.sub(root.get.mul(root.get)));
-    const squareHigh = c.call(core.multiplyHigh, root.get, root.get);
-    const restHigh = c.variable(i64, high.sub(squareHigh).sub(low.ltU(root.get.mul(root.get)).extendU()));
-    c.while(
-      () => restHigh.get.ltS(0),
-      () => {
-        root.set(root.get.sub(1));
-        const step = c.let(root.get.shl(1).or(1));
-        restHigh.set(restHigh.get.add(root.get.shrU(63)));
-        restLow.set(restLow.get.add(step));
-        restHigh.set(restHigh.get.add(restLow.get.ltU(step).extendU()));
-      },
+    c.return(
+      exceptions.get.or(
+        c.call(roundPack, vcpu, sign, exp.get, quotient, restOf(remainder, divisor), precisionOf(vcpu)),
+      ),
     );
-    const tooLarge = (): I32 => {
-      const twice = root.get.shl(1);
-      const twiceHigh = root.get.shrU(63);
-      return restHigh.get.gtU(twiceHigh).or(restHigh.get.eq(twiceHigh).and(restLow.get.gtU(twice)));
-    };
-    c.while(tooLarge, () => {
-      const step = c.let(root.get.shl(1).or(1));
-      restHigh.set(restHigh.get.sub(root.get.shrU(63)).sub(restLow.get.ltU(step).extendU()));
-      restLow.set(restLow.get.sub(step));
-      root.set(root.get.add(1));
-    });
-    const aboveHalf = restHigh.get.ne(0).or(restLow.get.gtU(root.get));
-    const exact = restHigh.get.or(restLow.get).eqz();
-    const rest = exact.select(I64.of(0), aboveHalf.select(I64.of(3n << 62n), I64.of(1)));
-    const exp = unbiased.shrS(1).add(BIAS);
-    c.return(exceptions.get.or(c.call(roundPack, vcpu, I32.of(0), exp, root.get, rest, precisionOf(vcpu))));
     c.unreachable();
   });
 
@@ -271,12 +241,14 @@ export function defineFloat80Arithmetic(m: ModuleBuilder, core: Float80Core, { r
     c.unreachable();
   });
 
-  return { add, multiply, divide, sqrt, compare };
+  return { add, multiply, divide, compare };
 }
 
 /** What a division's remainder says about the bits below the quotient: nothing, less than half, half, more than half. */
 function restOf(remainder: I64, divisor: I64): I64 {
   const half = divisor.sub(remainder);
-  const above = remainder.gtU(half).select(I64.of(3n << 62n), remainder.eq(half).select(I64.of(INTEGER_BIT), I64.of(1)));
+  const above = remainder
+    .gtU(half)
+    .select(I64.of(3n << 62n), remainder.eq(half).select(I64.of(INTEGER_BIT), I64.of(1)));
   return remainder.eqz().select(I64.of(0), above);
 }

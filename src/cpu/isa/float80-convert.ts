@@ -2,7 +2,17 @@ import type { Code, Fn } from '../wasm/code.ts';
 import type { ModuleBuilder } from '../wasm/module.ts';
 import { I32, I64, ValType } from '../wasm/value.ts';
 import { S } from '../state-layout.ts';
-import { BIAS, INTEGER_BIT, isNanOrUnsupported, isUnsupported, MAX_EXPONENT, Result, roundingOf, setResult, Status } from './float80.ts';
+import {
+  BIAS,
+  INTEGER_BIT,
+  isNanOrUnsupported,
+  isUnsupported,
+  MAX_EXPONENT,
+  Result,
+  roundingOf,
+  setResult,
+  Status,
+} from './float80.ts';
 import { Rounder } from './float80-rounding.ts';
 
 const { i32, i64 } = ValType;
@@ -37,7 +47,9 @@ export function defineFloat80Convert(m: ModuleBuilder): Float80Convert {
     const sign = c.let(value.ltS(0));
     const magnitude = c.let(sign.select(value.neg(), value));
     const shift = c.let(magnitude.clz());
-    const exponent = I32.of(BIAS + 63).sub(shift.wrap()).or(sign.shl(15));
+    const exponent = I32.of(BIAS + 63)
+      .sub(shift.wrap())
+      .or(sign.shl(15));
     setResult(c, c.param(i32, 0), magnitude.eqz().select(I32.of(0), exponent), magnitude.shl(shift));
     c.return(I32.of(0));
     c.unreachable();
@@ -69,7 +81,13 @@ export function defineFloat80Convert(m: ModuleBuilder): Float80Convert {
       const vcpu = c.param(i32, 0);
       const bits = c.param(i64, 1);
       const top = (1 << exponent) - 1;
-      const sign = c.let(bits.shrU(exponent + fraction).wrap().and(1).shl(15));
+      const sign = c.let(
+        bits
+          .shrU(exponent + fraction)
+          .wrap()
+          .and(1)
+          .shl(15),
+      );
       const exp = c.let(bits.shrU(fraction).wrap().and(top));
       const sig = c.let(bits.shl(63 - fraction).and(INTEGER_BIT - 1n));
       const give = (se: I32, significand: I64, exceptions: number): void => {
@@ -104,9 +122,14 @@ export function defineFloat80Convert(m: ModuleBuilder): Float80Convert {
       c.if(isNanOrUnsupported(exp, sig), () => {
         c.if(isUnsupported(exp, sig), () => {
           setExceptions(c, vcpu, Status.IE);
-          c.return(I64.of(BigInt.asIntN(64, (infinity | (1n << BigInt(fraction - 1))) + (1n << BigInt(exponent + fraction)))));
+          c.return(
+            I64.of(BigInt.asIntN(64, (infinity | (1n << BigInt(fraction - 1))) + (1n << BigInt(exponent + fraction)))),
+          );
         });
-        const quiet = sig.shrU(drop).and((1n << BigInt(fraction)) - 1n).or(1n << BigInt(fraction - 1));
+        const quiet = sig
+          .shrU(drop)
+          .and((1n << BigInt(fraction)) - 1n)
+          .or(1n << BigInt(fraction - 1));
         give(quiet.or(infinity), sig.shrU(62).wrap().not().and(1));
       });
       c.if(exp.eq(MAX_EXPONENT), () => give(I64.of(infinity), 0));

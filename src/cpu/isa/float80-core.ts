@@ -1,6 +1,6 @@
 import type { Fn } from '../wasm/code.ts';
 import type { ModuleBuilder } from '../wasm/module.ts';
-import { I32, I64, ValType } from '../wasm/value.ts';
+import { I32, type I64, ValType } from '../wasm/value.ts';
 import { INDEFINITE, INTEGER_BIT, isUnsupported, MAX_EXPONENT, setResult, Status } from './float80.ts';
 
 const { i32, i64 } = ValType;
@@ -41,7 +41,12 @@ export function defineFloat80Core(m: ModuleBuilder): Float80Core {
       c.block((done, doneIf) => {
         void done;
         c.loop((again) => {
-          doneIf(q.get.shrU(32).eqz().and(q.get.mul(lower).leU(r.get.shl(32).or(next))));
+          doneIf(
+            q.get
+              .shrU(32)
+              .eqz()
+              .and(q.get.mul(lower).leU(r.get.shl(32).or(next))),
+          );
           q.set(q.get.sub(1));
           r.set(r.get.add(upper));
           doneIf(r.get.shrU(32).ne(0));

@@ -57,7 +57,13 @@ export function defineFloat80Logarithm(m: ModuleBuilder, wide: Float80Wide): Flo
   const significand = (sig: I64): Pair => ({ high: sig, low: I64.of(0) });
 
   const timesLogarithm = m.function('f80TimesLogarithm', [i32, i32, i64, i32, i64, i32], i32, (c) => {
-    const [vcpu, seY, sigY, sigX, expY] = [c.param(i32, 0), c.param(i32, 1), c.param(i64, 2), c.param(i64, 4), c.param(i32, 5)];
+    const [vcpu, seY, sigY, sigX, expY] = [
+      c.param(i32, 0),
+      c.param(i32, 1),
+      c.param(i64, 2),
+      c.param(i64, 4),
+      c.param(i32, 5),
+    ];
     const w = new WideCode(c, vcpu, wide);
     const halved = c.let(sigX.gtU(SQRT_2));
     const exponent = c.let(c.param(i32, 3).sub(BIAS).add(halved));
@@ -72,13 +78,17 @@ export function defineFloat80Logarithm(m: ModuleBuilder, wide: Float80Wide): Flo
     c.if(exponent.ne(0), () => {
       const size = c.let(exponent.ltS(0).select(I32.of(0).sub(exponent), exponent));
       const whole = c.let(size.extendU().shl(48));
-      c.if(power, () => w.normalize(I32.of(15), significand(whole)), () => {
-        const part = w.value();
-        const mantissa = shiftRight(c, part, I32.of(15).sub(part.exp));
-        const mask = c.let(exponent.ltS(0).xor(halved).extendU().neg());
-        const low = c.let(mantissa.low.xor(mask));
-        w.normalize(I32.of(15), { high: whole.add(mantissa.high.xor(mask)), low });
-      });
+      c.if(
+        power,
+        () => w.normalize(I32.of(15), significand(whole)),
+        () => {
+          const part = w.value();
+          const mantissa = shiftRight(c, part, I32.of(15).sub(part.exp));
+          const mask = c.let(exponent.ltS(0).xor(halved).extendU().neg());
+          const low = c.let(mantissa.low.xor(mask));
+          w.normalize(I32.of(15), { high: whole.add(mantissa.high.xor(mask)), low });
+        },
+      );
       negative.set(exponent.ltS(0));
     });
     c.if(exponent.eqz().and(power), () => {
@@ -91,21 +101,32 @@ export function defineFloat80Logarithm(m: ModuleBuilder, wide: Float80Wide): Flo
     c.unreachable();
   });
 
-  const timesLogarithmPlusOne = m.function('f80TimesLogarithmPlusOne', [i32, i32, i64, i32, i64, i32, i32], i32, (c) => {
-    const [vcpu, seY, sigY, seX, sigX] = [c.param(i32, 0), c.param(i32, 1), c.param(i64, 2), c.param(i32, 3), c.param(i64, 4)];
-    const exponent = c.let(c.param(i32, 5).sub(BIAS));
-    const w = new WideCode(c, vcpu, wide);
-    // x / (2 + x): the sum with 2 = 2^126 * 2^-125, so that it has room above.
-    const negative = c.let(seX.shrU(15));
-    const shifted = shiftRight(c, significand(sigX), I32.of(2).sub(exponent));
-    const mask = c.let(negative.extendU().neg());
-    const sum = shifted.high.xor(mask).add(1n << 62n);
-    c.do(ofRatio, vcpu, exponent.sub(2), sigX, I64.of(0), sum, shifted.low.xor(mask));
-    const logarithm = w.value();
-    w.scale(logarithm.exp.add(c.param(i32, 6)).sub(BIAS), logarithm, significand(sigY));
-    c.returnCall(wide.round, vcpu, seY.xor(seX).and(0x8000));
-    c.unreachable();
-  });
+  const timesLogarithmPlusOne = m.function(
+    'f80TimesLogarithmPlusOne',
+    [i32, i32, i64, i32, i64, i32, i32],
+    i32,
+    (c) => {
+      const [vcpu, seY, sigY, seX, sigX] = [
+        c.param(i32, 0),
+        c.param(i32, 1),
+        c.param(i64, 2),
+        c.param(i32, 3),
+        c.param(i64, 4),
+      ];
+      const exponent = c.let(c.param(i32, 5).sub(BIAS));
+      const w = new WideCode(c, vcpu, wide);
+      // x / (2 + x): the sum with 2 = 2^126 * 2^-125, so that it has room above.
+      const negative = c.let(seX.shrU(15));
+      const shifted = shiftRight(c, significand(sigX), I32.of(2).sub(exponent));
+      const mask = c.let(negative.extendU().neg());
+      const sum = shifted.high.xor(mask).add(1n << 62n);
+      c.do(ofRatio, vcpu, exponent.sub(2), sigX, I64.of(0), sum, shifted.low.xor(mask));
+      const logarithm = w.value();
+      w.scale(logarithm.exp.add(c.param(i32, 6)).sub(BIAS), logarithm, significand(sigY));
+      c.returnCall(wide.round, vcpu, seY.xor(seX).and(0x8000));
+      c.unreachable();
+    },
+  );
 
   return { exponential, timesLogarithm, timesLogarithmPlusOne };
 }

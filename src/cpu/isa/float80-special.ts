@@ -22,7 +22,11 @@ export interface Float80Special {
   readonly scale: Fn<typeof i32>;
 }
 
-export function defineFloat80Special(m: ModuleBuilder, core: Float80Core, { roundPack }: Float80Rounding): Float80Special {
+export function defineFloat80Special(
+  m: ModuleBuilder,
+  core: Float80Core,
+  { roundPack }: Float80Rounding,
+): Float80Special {
   const pair = (c: Code): { vcpu: I32; a: Operand80; b: Operand80; exceptions: Variable<I32> } => {
     const vcpu = c.param(i32, 0);
     const a = new Operand80(c, c.param(i32, 1), c.param(i64, 2));
@@ -45,7 +49,9 @@ export function defineFloat80Special(m: ModuleBuilder, core: Float80Core, { roun
         setResult(c, vcpu, a.se, a.original);
         c.return(exceptions.get);
       });
-      c.return(exceptions.get.or(c.call(roundPack, vcpu, a.sign, a.exp.get, a.sig.get, I64.of(0), I32.of(FULL_PRECISION))));
+      c.return(
+        exceptions.get.or(c.call(roundPack, vcpu, a.sign, a.exp.get, a.sig.get, I64.of(0), I32.of(FULL_PRECISION))),
+      );
     };
     c.if(a.zero().or(b.infinite()), unchanged);
     const sign = c.variable(i32, a.sign);
@@ -80,17 +86,21 @@ export function defineFloat80Special(m: ModuleBuilder, core: Float80Core, { roun
         const found = c.let(c.call(core.divide, high, low, divisor));
         rest.set(low.sub(found.mul(divisor)));
         quotient.set(quotient.get.add(found));
-        c.if(partial, () => exceptions.set(exceptions.get.or(Status.C2)), () => {
-          c.if(nearest, () => {
-            const up = rest.get.gtU(divisor.sub(rest.get));
-            const tie = rest.get.eq(divisor.sub(rest.get)).and(quotient.get.wrap());
-            c.if(up.or(tie).and(1), () => {
-              rest.set(divisor.sub(rest.get));
-              sign.set(sign.get.xor(0x8000));
-              quotient.set(quotient.get.add(1));
+        c.if(
+          partial,
+          () => exceptions.set(exceptions.get.or(Status.C2)),
+          () => {
+            c.if(nearest, () => {
+              const up = rest.get.gtU(divisor.sub(rest.get));
+              const tie = rest.get.eq(divisor.sub(rest.get)).and(quotient.get.wrap());
+              c.if(up.or(tie).and(1), () => {
+                rest.set(divisor.sub(rest.get));
+                sign.set(sign.get.xor(0x8000));
+                quotient.set(quotient.get.add(1));
+              });
             });
-          });
-        });
+          },
+        );
       },
     );
     c.if(exceptions.get.and(Status.C2).eqz(), () => {
@@ -103,7 +113,15 @@ export function defineFloat80Special(m: ModuleBuilder, core: Float80Core, { roun
       c.return(exceptions.get);
     });
     const shift = c.let(rest.get.clz());
-    const last = c.call(roundPack, vcpu, sign.get, exp.get.sub(shift.wrap()), rest.get.shl(shift), I64.of(0), I32.of(FULL_PRECISION));
+    const last = c.call(
+      roundPack,
+      vcpu,
+      sign.get,
+      exp.get.sub(shift.wrap()),
+      rest.get.shl(shift),
+      I64.of(0),
+      I32.of(FULL_PRECISION),
+    );
     c.return(exceptions.get.or(last));
     c.unreachable();
   });

@@ -101,7 +101,11 @@ export function defineFloat80Trigonometry(m: ModuleBuilder, wide: Float80Wide): 
     const turns = c.param(i32, 4);
     const found = c.let(c.call(reduce, vcpu, c.param(i32, 2), c.param(i64, 3)));
     const quadrant = c.let(found.add(turns).and(3));
-    c.if(quadrant.and(1), () => c.do(cosine, vcpu), () => c.do(sine, vcpu));
+    c.if(
+      quadrant.and(1),
+      () => c.do(cosine, vcpu),
+      () => c.do(sine, vcpu),
+    );
     // The sine is odd in the operand and in the reduced argument, the cosine is even in both.
     const reducedSign = quadrant.and(1).eqz().and(found.shrU(2));
     const operandSign = turns.eqz().and(c.param(i32, 1).shrU(15));
@@ -125,7 +129,11 @@ export function defineFloat80Trigonometry(m: ModuleBuilder, wide: Float80Wide): 
     c.store64(vcpu, r.low, Wide.sigLow);
     c.do(cosine, vcpu);
     const k = w.value();
-    c.if(quadrant.and(1), () => w.divide(k.exp.sub(s.exp), k, s), () => w.divide(s.exp.sub(k.exp), s, k));
+    c.if(
+      quadrant.and(1),
+      () => w.divide(k.exp.sub(s.exp), k, s),
+      () => w.divide(s.exp.sub(k.exp), s, k),
+    );
     c.returnCall(wide.round, vcpu, tangentSign);
     c.unreachable();
   });

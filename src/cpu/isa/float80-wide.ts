@@ -35,7 +35,10 @@ export interface Pair {
   readonly low: I64;
 }
 
-export const constant = (value: bigint): Pair => ({ high: I64.of(BigInt.asIntN(64, value >> 64n)), low: I64.of(BigInt.asIntN(64, value)) });
+export const constant = (value: bigint): Pair => ({
+  high: I64.of(BigInt.asIntN(64, value >> 64n)),
+  low: I64.of(BigInt.asIntN(64, value)),
+});
 
 /** A ratio as 1.127. */
 export const fixed = (numerator: bigint, denominator: bigint): bigint => ((numerator << 128n) / denominator + 1n) >> 1n;
@@ -57,7 +60,13 @@ export function defineFloat80Wide(m: ModuleBuilder, core: Float80Core, { roundPa
   const pairs = [i32, i64, i64, i64, i64];
 
   const multiply = m.function('f80WideMultiply', pairs, i64, (c) => {
-    const [vcpu, aHigh, aLow, bHigh, bLow] = [c.param(i32, 0), c.param(i64, 1), c.param(i64, 2), c.param(i64, 3), c.param(i64, 4)];
+    const [vcpu, aHigh, aLow, bHigh, bLow] = [
+      c.param(i32, 0),
+      c.param(i64, 1),
+      c.param(i64, 2),
+      c.param(i64, 3),
+      c.param(i64, 4),
+    ];
     const first = c.let(aHigh.mul(bHigh));
     const second = c.let(first.add(c.call(core.multiplyHigh, aHigh, bLow)));
     const third = c.let(second.add(c.call(core.multiplyHigh, aLow, bHigh)));
@@ -117,7 +126,14 @@ export function defineFloat80Wide(m: ModuleBuilder, core: Float80Core, { roundPa
   const step = m.function('f80WideStep', [i32, i64, i64, i64, i64, i64], undefined, (c) => {
     const vcpu = c.param(i32, 0);
     const mask = c.param(i64, 5);
-    const product = c.call(multiply, vcpu, vcpu.load64(Wide.sum), vcpu.load64(Wide.sumLow), c.param(i64, 1), c.param(i64, 2));
+    const product = c.call(
+      multiply,
+      vcpu,
+      vcpu.load64(Wide.sum),
+      vcpu.load64(Wide.sumLow),
+      c.param(i64, 1),
+      c.param(i64, 2),
+    );
     // Complement instead of negation: one unit in the last place is below the error that is allowed anyway.
     const high = c.let(product.xor(mask));
     const low = c.let(vcpu.load64(Wide.low).xor(mask));
@@ -170,7 +186,11 @@ export class WideCode {
   /** The floating number in scratch memory, as locals. */
   value(): Pair & { readonly exp: I32 } {
     const { c, vcpu } = this;
-    return { high: c.let(vcpu.load64(Wide.sig)), low: c.let(vcpu.load64(Wide.sigLow)), exp: c.let(vcpu.load32(Wide.exp)) };
+    return {
+      high: c.let(vcpu.load64(Wide.sig)),
+      low: c.let(vcpu.load64(Wide.sigLow)),
+      exp: c.let(vcpu.load32(Wide.exp)),
+    };
   }
   multiply(a: Pair, b: Pair): Pair {
     const high = this.c.let(this.c.call(this.wide.multiply, this.vcpu, a.high, a.low, b.high, b.low));

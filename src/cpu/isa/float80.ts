@@ -55,7 +55,11 @@ export function setResult(c: Code, vcpu: I32, se: I32 | number, sig: I64 | bigin
 }
 
 /** Normal: an exponent in range and the integer bit set. */
-export const isNormal = (exponent: I32, sig: I64): I32 => exponent.sub(1).ltU(MAX_EXPONENT - 1).and(sig.ltS(0));
+export const isNormal = (exponent: I32, sig: I64): I32 =>
+  exponent
+    .sub(1)
+    .ltU(MAX_EXPONENT - 1)
+    .and(sig.ltS(0));
 
 /** A NaN, or an encoding that no operation takes: pseudo-infinity, pseudo-NaN, unnormal. */
 export const isNanOrUnsupported = (exponent: I32, sig: I64): I32 =>

@@ -58,25 +58,29 @@ export function defineX87Arithmetic(m: ModuleBuilder, f: Float80, stack: X87Stac
     const to = new Register(c, vcpu, c.param(i32, 3));
     const exceptions = c.variable(i32, I32.of(UNDERFLOW));
     const [toSe, toSig] = [c.let(to.se()), c.let(to.sig())];
-    c.if(pre.and(Status.SF).or(to.empty()).eqz(), () => {
-      const before = pre.and(Status.DE);
-      const none = I32.of(0);
-      const negated = I32.of(0x8000);
-      const give = (value: I32): void => exceptions.set(value);
-      c.switch(
-        operation,
-        [
-          () => give(c.call(f.add, vcpu, toSe, toSig, se, sig, before, none)),
-          () => give(c.call(f.multiply, vcpu, toSe, toSig, se, sig, before)),
-          () => c.unreachable(),
-          () => c.unreachable(),
-          () => give(c.call(f.add, vcpu, toSe, toSig, se, sig, before, negated)),
-          () => give(c.call(f.add, vcpu, se, sig, toSe, toSig, before, negated)),
-          () => give(c.call(f.divide, vcpu, toSe, toSig, se, sig, before)),
-        ],
-        () => give(c.call(f.divide, vcpu, se, sig, toSe, toSig, before)),
-      );
-    }, () => c.drop(c.call(f.invalid, vcpu)));
+    c.if(
+      pre.and(Status.SF).or(to.empty()).eqz(),
+      () => {
+        const before = pre.and(Status.DE);
+        const none = I32.of(0);
+        const negated = I32.of(0x8000);
+        const give = (value: I32): void => exceptions.set(value);
+        c.switch(
+          operation,
+          [
+            () => give(c.call(f.add, vcpu, toSe, toSig, se, sig, before, none)),
+            () => give(c.call(f.multiply, vcpu, toSe, toSig, se, sig, before)),
+            () => c.unreachable(),
+            () => c.unreachable(),
+            () => give(c.call(f.add, vcpu, toSe, toSig, se, sig, before, negated)),
+            () => give(c.call(f.add, vcpu, se, sig, toSe, toSig, before, negated)),
+            () => give(c.call(f.divide, vcpu, toSe, toSig, se, sig, before)),
+          ],
+          () => give(c.call(f.divide, vcpu, se, sig, toSe, toSig, before)),
+        );
+      },
+      () => c.drop(c.call(f.invalid, vcpu)),
+    );
     c.if(c.call(settle, vcpu, op, exceptions.get).and(BEFORE_RESULT), () => c.return());
     to.fillFromResult();
     c.if(pre.and(After.pop), () => pop(c, vcpu));
@@ -135,14 +139,24 @@ export function defineX87Arithmetic(m: ModuleBuilder, f: Float80, stack: X87Stac
     });
 
   /** ST(0) := f(ST(0), and ST(1) when `operands` is 2). */
-  const onTop = (name: string, params: readonly (typeof i32)[], operands: 1 | 2, compute: (c: Code, vcpu: I32, a: Register, b: Register) => I32, after?: (c: Code, vcpu: I32, exceptions: I32, blocked: I32) => void): Fn<undefined> =>
+  const onTop = (
+    name: string,
+    params: readonly (typeof i32)[],
+    operands: 1 | 2,
+    compute: (c: Code, vcpu: I32, a: Register, b: Register) => I32,
+    after?: (c: Code, vcpu: I32, exceptions: I32, blocked: I32) => void,
+  ): Fn<undefined> =>
     m.function(name, [i32, i32, ...params], undefined, (c) => {
       const vcpu = c.param(i32, 0);
       const a = new Register(c, vcpu, 0);
       const b = new Register(c, vcpu, 1);
       const exceptions = c.variable(i32, I32.of(UNDERFLOW));
       const empty = operands === 2 ? a.empty().or(b.empty()) : a.empty();
-      c.if(empty, () => c.drop(c.call(f.invalid, vcpu)), () => exceptions.set(compute(c, vcpu, a, b)));
+      c.if(
+        empty,
+        () => c.drop(c.call(f.invalid, vcpu)),
+        () => exceptions.set(compute(c, vcpu, a, b)),
+      );
       const blocked = c.let(c.call(settle, vcpu, c.param(i32, 1), exceptions.get).and(BEFORE_RESULT));
       after?.(c, vcpu, exceptions.get, blocked);
       c.if(blocked.eqz(), () => a.fillFromResult());
@@ -161,7 +175,11 @@ export function defineX87Arithmetic(m: ModuleBuilder, f: Float80, stack: X87Stac
       c.return();
     };
     const indefinite = (exceptions: number): void =>
-      both(exceptions, () => a.fillIndefinite(), () => to.fillIndefinite());
+      both(
+        exceptions,
+        () => a.fillIndefinite(),
+        () => to.fillIndefinite(),
+      );
     c.if(a.empty(), () => indefinite(UNDERFLOW));
     c.if(to.empty().eqz(), () => indefinite(UNDERFLOW | Status.C1));
     const se = c.let(a.se());
@@ -169,11 +187,27 @@ export function defineX87Arithmetic(m: ModuleBuilder, f: Float80, stack: X87Stac
     const exp = c.let(se.and(MAX_EXPONENT));
     const sign = c.let(se.and(0x8000));
     c.if(exp.eq(MAX_EXPONENT).or(exp.ne(0).and(sig.geS(0))), () => {
-      c.if(sig.eq(INTEGER_BIT), () => both(0, () => a.fill(MAX_EXPONENT, INTEGER_BIT), () => to.fill(se, sig)));
+      c.if(sig.eq(INTEGER_BIT), () =>
+        both(
+          0,
+          () => a.fill(MAX_EXPONENT, INTEGER_BIT),
+          () => to.fill(se, sig),
+        ),
+      );
       const exceptions = c.let(c.call(f.nan, vcpu, se, sig, se, sig));
-      both(exceptions, () => a.fillFromResult(), () => to.fillFromResult());
+      both(
+        exceptions,
+        () => a.fillFromResult(),
+        () => to.fillFromResult(),
+      );
     });
-    c.if(sig.eqz(), () => both(Status.ZE, () => a.fill(0xffff, INTEGER_BIT), () => to.fill(sign, 0n)));
+    c.if(sig.eqz(), () =>
+      both(
+        Status.ZE,
+        () => a.fill(0xffff, INTEGER_BIT),
+        () => to.fill(sign, 0n),
+      ),
+    );
     const shift = c.let(sig.clz());
     const exponent = exp.eqz().select(I32.of(1).sub(shift.wrap()), exp).sub(BIAS).extendS();
     both(
@@ -187,7 +221,11 @@ export function defineX87Arithmetic(m: ModuleBuilder, f: Float80, stack: X87Stac
   });
 
   /** The value of ST(0) in another format; an empty register gives that format's indefinite. */
-  const store = (name: string, params: readonly (typeof i32)[], convert: (c: Code, vcpu: I32, se: I32, sig: I64) => I64): Fn<typeof i64> =>
+  const store = (
+    name: string,
+    params: readonly (typeof i32)[],
+    convert: (c: Code, vcpu: I32, se: I32, sig: I64) => I64,
+  ): Fn<typeof i64> =>
     m.function(name, [i32, ...params], i64, (c) => {
       const vcpu = c.param(i32, 0);
       const a = new Register(c, vcpu, 0);
@@ -215,13 +253,19 @@ export function defineX87Arithmetic(m: ModuleBuilder, f: Float80, stack: X87Stac
     roundToInteger: onTop('x87RoundToInteger', [], 1, (c, vcpu, a) => c.call(f.roundToInteger, vcpu, a.se(), a.sig())),
     scale: onTop('x87Scale', [], 2, (c, vcpu, a, b) => c.call(f.scale, vcpu, a.se(), a.sig(), b.se(), b.sig())),
     remainder: onTop(
-      'x87Remainder', [i32], 2,
+      'x87Remainder',
+      [i32],
+      2,
       (c, vcpu, a, b) => c.call(f.remainder, vcpu, a.se(), a.sig(), b.se(), b.sig(), c.param(i32, 2)),
       (c, vcpu, exceptions, blocked) => {
         // Without a quotient C0 and C3 stay.
         const codes = Status.C0 | Status.C1 | Status.C2 | Status.C3;
         const reduced = exceptions.and(REDUCED).ne(0).and(blocked.eqz());
-        c.if(reduced, () => setCodes(c, vcpu, exceptions.and(codes), codes), () => setCodes(c, vcpu, 0, Status.C1 | Status.C2));
+        c.if(
+          reduced,
+          () => setCodes(c, vcpu, exceptions.and(codes), codes),
+          () => setCodes(c, vcpu, 0, Status.C1 | Status.C2),
+        );
       },
     ),
     extract,

@@ -85,7 +85,12 @@ export function defineX87Environment(m: ModuleBuilder): X87Environment {
   const setTagWord = (c: Code, vcpu: I32, word: I32): void => {
     // Not empty unless both bits are set; the even bits are then moved together.
     let bits = c.let(word.and(word.shrU(1)).not().and(0x5555));
-    for (const [shift, mask] of [[1, 0x3333], [2, 0x0f0f], [4, 0x00ff]] as const) bits = c.let(bits.or(bits.shrU(shift)).and(mask));
+    for (const [shift, mask] of [
+      [1, 0x3333],
+      [2, 0x0f0f],
+      [4, 0x00ff],
+    ] as const)
+      bits = c.let(bits.or(bits.shrU(shift)).and(mask));
     c.store32(vcpu, bits, S.x87Tags);
   };
 

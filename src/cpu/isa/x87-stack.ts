@@ -63,8 +63,12 @@ export function pop(c: Code, vcpu: I32): void {
 }
 
 /** Replaces condition codes; bits of `mask` only. */
-export const setCodes = (c: Code, vcpu: I32, codes: I32 | number, mask = Status.C0 | Status.C1 | Status.C2 | Status.C3): void =>
-  c.store32(vcpu, vcpu.load32(S.x87Status).and(~mask).or(I32.from(codes)), S.x87Status);
+export const setCodes = (
+  c: Code,
+  vcpu: I32,
+  codes: I32 | number,
+  mask = Status.C0 | Status.C1 | Status.C2 | Status.C3,
+): void => c.store32(vcpu, vcpu.load32(S.x87Status).and(~mask).or(I32.from(codes)), S.x87Status);
 
 export interface X87Stack {
   /** (vcpu, op, exceptions) → the unmasked ones: notes them, replaces C1, and when one is unmasked makes it pending. */
@@ -107,7 +111,9 @@ export function defineX87Stack(m: ModuleBuilder): X87Stack {
       c.store32(vcpu, status.or(Status.ES | Status.B), S.x87Status);
       // The pointers are kept for unmasked exceptions only, as AMD documents for FXSAVE (AMD64 APM Vol. 2, "x87 Instruction Pointer").
       const slot = (field: number): I64 => vcpu.add(op.load16U(field)).load64();
-      const operand = slot(Op.base).add(slot(Op.index).shl(op.load64From8U(Op.scale))).add(op.load64From32S(Op.disp));
+      const operand = slot(Op.base)
+        .add(slot(Op.index).shl(op.load64From8U(Op.scale)))
+        .add(op.load64From32S(Op.disp));
       c.store64(vcpu, vcpu.load64(S.pageVa).add(op.load64From16U(Op.off)), S.x87Ip);
       c.store64(vcpu, operand, S.x87Dp);
     });
@@ -223,15 +229,36 @@ export function defineX87Stack(m: ModuleBuilder): X87Stack {
     const exp = c.let(se.and(MAX_EXPONENT));
     const codes = c.variable(i32, se.shrU(15).shl(9));
     const also = (code: number): void => codes.set(codes.get.or(code));
-    c.if(top.empty(), () => also(Status.C3 | Status.C0), () => {
-      c.if(exp.eqz(), () => {
-        c.if(sig.eqz(), () => also(Status.C3), () => also(Status.C3 | Status.C2));
-      }, () => c.if(sig.ltS(0), () => {
-        c.if(exp.ne(MAX_EXPONENT), () => also(Status.C2), () => {
-          c.if(sig.eq(INTEGER_BIT), () => also(Status.C2 | Status.C0), () => also(Status.C0));
-        });
-      }));
-    });
+    c.if(
+      top.empty(),
+      () => also(Status.C3 | Status.C0),
+      () => {
+        c.if(
+          exp.eqz(),
+          () => {
+            c.if(
+              sig.eqz(),
+              () => also(Status.C3),
+              () => also(Status.C3 | Status.C2),
+            );
+          },
+          () =>
+            c.if(sig.ltS(0), () => {
+              c.if(
+                exp.ne(MAX_EXPONENT),
+                () => also(Status.C2),
+                () => {
+                  c.if(
+                    sig.eq(INTEGER_BIT),
+                    () => also(Status.C2 | Status.C0),
+                    () => also(Status.C0),
+                  );
+                },
+              );
+            }),
+        );
+      },
+    );
     setCodes(c, vcpu, codes.get);
   });
 
@@ -245,10 +272,17 @@ export function defineX87Stack(m: ModuleBuilder): X87Stack {
   });
 
   return {
-    settle, push, pushResult, pushRegister, exchange, move, sign, examine, commitStore,
+    settle,
+    push,
+    pushResult,
+    pushRegister,
+    exchange,
+    move,
+    sign,
+    examine,
+    commitStore,
     copy: copy('x87Copy', false),
     copyAndPop: copy('x87CopyAndPop', true),
     copyIfFull: copy('x87CopyIfFull', true, true),
   };
 }
-

@@ -90,7 +90,14 @@ export function defineX87Transcendental(m: ModuleBuilder, f: Float80, { settle }
         });
         c.return();
       };
-      begin(c, vcpu, op, a, () => indefinite(UNDERFLOW), () => c.if(to.empty().eqz(), () => indefinite(UNDERFLOW | Status.C1)));
+      begin(
+        c,
+        vcpu,
+        op,
+        a,
+        () => indefinite(UNDERFLOW),
+        () => c.if(to.empty().eqz(), () => indefinite(UNDERFLOW | Status.C1)),
+      );
       const se = c.let(a.se());
       const sig = c.let(a.sig());
       const first = c.let(c.call(circular, vcpu, se, sig, I32.of(kind)));
@@ -106,11 +113,16 @@ export function defineX87Transcendental(m: ModuleBuilder, f: Float80, { settle }
 
   const tangent = pushing('x87Tangent', 2, (c, vcpu, se, sig) => {
     // 1.0, unless the operand was a NaN or infinite.
-    const number = se.and(MAX_EXPONENT).ne(MAX_EXPONENT).and(sig.ltS(0).or(se.and(MAX_EXPONENT).eqz()));
+    const number = se
+      .and(MAX_EXPONENT)
+      .ne(MAX_EXPONENT)
+      .and(sig.ltS(0).or(se.and(MAX_EXPONENT).eqz()));
     c.if(number, () => setResult(c, vcpu, BIAS, INTEGER_BIT));
     return I32.of(0);
   });
-  const sineAndCosine = pushing('x87SineAndCosine', 0, (c, vcpu, se, sig) => c.call(circular, vcpu, se, sig, I32.of(1)));
+  const sineAndCosine = pushing('x87SineAndCosine', 0, (c, vcpu, se, sig) =>
+    c.call(circular, vcpu, se, sig, I32.of(1)),
+  );
 
   const exponential = m.function('x87Exponential', [i32, i32], undefined, (c) => {
     const [vcpu, op] = [c.param(i32, 0), c.param(i32, 1)];
@@ -154,20 +166,29 @@ export function defineX87Transcendental(m: ModuleBuilder, f: Float80, { settle }
       const x = new Register(c, vcpu, 0);
       const y = new Register(c, vcpu, 1);
       const exceptions = c.variable(i32, I32.of(UNDERFLOW));
-      c.if(x.empty().or(y.empty()), () => c.drop(c.call(f.invalid, vcpu)), () => {
-        exceptions.set(c.call(compute, vcpu, y.se(), y.sig(), x.se(), x.sig()));
-      });
+      c.if(
+        x.empty().or(y.empty()),
+        () => c.drop(c.call(f.invalid, vcpu)),
+        () => {
+          exceptions.set(c.call(compute, vcpu, y.se(), y.sig(), x.se(), x.sig()));
+        },
+      );
       c.if(c.call(settle, vcpu, op, exceptions.get).and(BEFORE_RESULT), () => c.return());
       y.fillFromResult();
       pop(c, vcpu);
     });
 
-  const binary = (name: string, write: (c: Code, vcpu: I32, y: Operand80, x: Operand80, exceptions: { get: I32; set(v: I32): void }) => void): Fn<typeof i32> =>
+  const binary = (
+    name: string,
+    write: (c: Code, vcpu: I32, y: Operand80, x: Operand80, exceptions: { get: I32; set(v: I32): void }) => void,
+  ): Fn<typeof i32> =>
     m.function(name, [i32, i32, i64, i32, i64], i32, (c) => {
       const vcpu = c.param(i32, 0);
       const y = new Operand80(c, c.param(i32, 1), c.param(i64, 2));
       const x = new Operand80(c, c.param(i32, 3), c.param(i64, 4));
-      c.if(y.nanOrUnsupported().or(x.nanOrUnsupported()), () => c.returnCall(f.nan, vcpu, y.se, y.original, x.se, x.original));
+      c.if(y.nanOrUnsupported().or(x.nanOrUnsupported()), () =>
+        c.returnCall(f.nan, vcpu, y.se, y.original, x.se, x.original),
+      );
       write(c, vcpu, y, x, c.variable(i32, I32.of(0)));
       c.unreachable();
     });
@@ -175,7 +196,8 @@ export function defineX87Transcendental(m: ModuleBuilder, f: Float80, { settle }
   const angle = binary('x87AngleOf', (c, vcpu, y, x, exceptions) => {
     x.normalize(exceptions);
     y.normalize(exceptions);
-    const quarters = (n: I32 | number): void => c.return(exceptions.get.or(c.call(f.quarters, vcpu, y.sign, I32.from(n))));
+    const quarters = (n: I32 | number): void =>
+      c.return(exceptions.get.or(c.call(f.quarters, vcpu, y.sign, I32.from(n))));
     c.if(y.infinite(), () => {
       c.if(x.infinite(), () => quarters(x.sign.ne(0).select(I32.of(3), I32.of(1))));
       quarters(2);

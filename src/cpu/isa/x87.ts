@@ -1,58 +1,27 @@
-import type { Fn } from '../wasm/code.ts';
-import { I32, I64, type Value, type ValType } from '../wasm/value.ts';
-import { Vector } from '../exits.ts';
+import { I32, I64 } from '../wasm/value.ts';
 import type { Instruction, InstructionGroup } from '../instruction-set.ts';
-import { type Operand, type Semantics } from '../semantics.ts';
-import { Op, S } from '../state-layout.ts';
-import { Result, Status } from './float80.ts';
+import type { Operand, Semantics } from '../semantics.ts';
+import { S } from '../state-layout.ts';
+import { Result } from './float80.ts';
 import { After } from './x87-arithmetic.ts';
-import { ENVIRONMENT, REGISTERS } from './x87-environment.ts';
-import { X87_HELPERS, type X87HelperName } from './x87-helpers.ts';
+import { control } from './x87-control.ts';
+import { askI32, askI64, exactly, index, onStack, run, waiting } from './x87-form.ts';
+import { X87_HELPERS } from './x87-helpers.ts';
 
 /*
  * The x87 instructions (SDM Vol. 1, "Programming with the x87 FPU"; encodings: Vol. 2D, "Escape Opcode Instructions"). A handler fetches its operand and
  * calls one helper, which does all the rest: the numbers in float80-*.ts, stack and exceptions in x87-*.ts.
  */
 
-const helper = (u: Semantics, name: X87HelperName): Fn => u.helper(`x87.${name}`);
-const run = (u: Semantics, name: X87HelperName, ...args: readonly (Value | number)[]): void =>
-  u.code.do(helper(u, name), u.vcpu, ...args.map((a) => (typeof a === 'number' ? I32.of(a) : a)));
-const ask = <T extends ValType>(u: Semantics, name: X87HelperName, ...args: readonly (Value | number)[]) =>
-  u.let(u.code.call(helper(u, name) as Fn<T>, u.vcpu, ...args.map((a) => (typeof a === 'number' ? I32.of(a) : a))) as I32 | I64);
-
-/** What comes first: #NM, and unless the instruction does not wait, #MF for an exception that an earlier one left pending. */
-function begin(u: Semantics, waiting = true): void {
-  u.requireFpu();
-  if (waiting) u.raiseIf(u.vcpu.load32(S.x87Status).and(Status.ES), Vector.MF);
-}
-
-const hex = (n: number): string => n.toString(16).toUpperCase().padStart(2, '0');
-/** A row for eight registers: the byte of ST(0). */
-const onStack = (opcode: number, first: number): string => `${hex(opcode)} /${hex(first)}+i STi`;
-const exactly = (opcode: number, modrm: number): string => `${hex(opcode)} /${hex(modrm)}`;
-const index = (u: Semantics): I32 => u.op.load16U(Op.a);
-
-const waiting = (name: string, forms: readonly string[], build: (u: Semantics, operand: Operand) => void): Instruction => ({
-  name,
-  forms,
-  build(u, operand) {
-    begin(u);
-    build(u, operand);
-  },
-});
-const immediate = (name: string, forms: readonly string[], build: (u: Semantics, operand: Operand) => void): Instruction => ({
-  name,
-  forms,
-  build(u, operand) {
-    begin(u, false);
-    build(u, operand);
-  },
-});
-
 // ---- arithmetic: operations are numbered by ModRM.reg ----
 
 const OPERATIONS = [
-  ['ADD', 0], ['MUL', 1], ['SUB', 4], ['SUBR', 5], ['DIV', 6], ['DIVR', 7],
+  ['ADD', 0],
+  ['MUL', 1],
+  ['SUB', 4],
+  ['SUBR', 5],
+  ['DIV', 6],
+  ['DIVR', 7],
 ] as const;
 
 const arithmetic: Instruction[] = OPERATIONS.flatMap(([name, n]) => {
@@ -63,9 +32,15 @@ const arithmetic: Instruction[] = OPERATIONS.flatMap(([name, n]) => {
       run(u, o.bits === 32 ? 'binarySingle' : 'binaryDouble', u.op, n, u.read(o));
     }),
     waiting(`FI${name}`, [`DA /${n} Md`, `DE /${n} Mw`], (u, o) => run(u, 'binaryInteger', u.op, n, u.readSigned(o))),
-    waiting(`F${name} ST0,STi`, [onStack(0xd8, 0xc0 + n * 8)], (u) => run(u, 'binaryRegister', u.op, n, 0, index(u), 0)),
-    waiting(`F${name} STi,ST0`, [onStack(0xdc, 0xc0 + toRegister * 8)], (u) => run(u, 'binaryRegister', u.op, n, index(u), 0, 0)),
-    waiting(`F${name}P`, [onStack(0xde, 0xc0 + toRegister * 8)], (u) => run(u, 'binaryRegister', u.op, n, index(u), 0, After.pop)),
+    waiting(`F${name} ST0,STi`, [onStack(0xd8, 0xc0 + n * 8)], (u) =>
+      run(u, 'binaryRegister', u.op, n, 0, index(u), 0),
+    ),
+    waiting(`F${name} STi,ST0`, [onStack(0xdc, 0xc0 + toRegister * 8)], (u) =>
+      run(u, 'binaryRegister', u.op, n, index(u), 0, 0),
+    ),
+    waiting(`F${name}P`, [onStack(0xde, 0xc0 + toRegister * 8)], (u) =>
+      run(u, 'binaryRegister', u.op, n, index(u), 0, After.pop),
+    ),
   ];
 });
 
@@ -73,7 +48,9 @@ const compareMemory = (suffix: string, n: number, after: number): Instruction[] 
   waiting(`FCOM${suffix}`, [`D8 /${n} Md`, `DC /${n} Mq`], (u, o) => {
     run(u, o.bits === 32 ? 'compareSingle' : 'compareDouble', u.op, u.read(o), after);
   }),
-  waiting(`FICOM${suffix}`, [`DA /${n} Md`, `DE /${n} Mw`], (u, o) => run(u, 'compareInteger', u.op, u.readSigned(o), after)),
+  waiting(`FICOM${suffix}`, [`DA /${n} Md`, `DE /${n} Mw`], (u, o) =>
+    run(u, 'compareInteger', u.op, u.readSigned(o), after),
+  ),
 ];
 const compareStack = (name: string, forms: readonly string[], after: number, i?: number): Instruction =>
   waiting(name, forms, (u) => run(u, 'compareRegister', u.op, i ?? index(u), after));
@@ -117,17 +94,17 @@ const CONSTANTS = [
 const loads: Instruction[] = [
   waiting('FLD', ['D9 /0 Md', 'DD /0 Mq'], (u, o) => {
     const bits = u.read(o);
-    run(u, 'pushResult', u.op, ask<typeof ValType.i32>(u, o.bits === 32 ? 'fromSingle' : 'fromDouble', bits));
+    run(u, 'pushResult', u.op, askI32(u, o.bits === 32 ? 'fromSingle' : 'fromDouble', bits));
   }),
   waiting('FLD m80', ['DB /5 Mt'], (u, o) => run(u, 'push', u.op, ...extendedAt(u, o), 0)),
   waiting('FLD STi', [onStack(0xd9, 0xc0)], (u) => run(u, 'pushRegister', u.op, index(u))),
   waiting('FILD', ['DF /0 Mw', 'DB /0 Md', 'DF /5 Mq'], (u, o) => {
     const value = u.readSigned(o);
-    run(u, 'pushResult', u.op, ask<typeof ValType.i32>(u, 'fromInteger', value));
+    run(u, 'pushResult', u.op, askI32(u, 'fromInteger', value));
   }),
   waiting('FBLD', ['DF /4 Mt'], (u, o) => {
     const [high, low] = extendedAt(u, o);
-    run(u, 'pushResult', u.op, ask<typeof ValType.i32>(u, 'fromBcd', low, high));
+    run(u, 'pushResult', u.op, askI32(u, 'fromBcd', low, high));
   }),
   ...CONSTANTS.map(([name, se, sig, above], i) =>
     waiting(name, [exactly(0xd9, 0xe8 + i)], (u) => {
@@ -143,16 +120,18 @@ const loads: Instruction[] = [
 
 const storing = (u: Semantics, o: Operand, bytes: number, popped: number, put: (host: I32) => void): void =>
   u.writePointer(u.address(o), bytes, (host) => {
-    const blocked = ask<typeof ValType.i32>(u, 'commitStore', u.op, popped) as I32;
+    const blocked = askI32(u, 'commitStore', u.op, popped);
     u.code.if(blocked.eqz(), () => put(host));
   });
 
 const storeFloat = (u: Semantics, o: Operand, popped: number): void => {
-  const value = ask<typeof ValType.i64>(u, o.bits === 32 ? 'storeSingle' : 'storeDouble');
-  storing(u, o, o.bits / 8, popped, (host) => (o.bits === 32 ? u.code.store32(host, value) : u.code.store64(host, value as I64)));
+  const value = askI64(u, o.bits === 32 ? 'storeSingle' : 'storeDouble');
+  storing(u, o, o.bits / 8, popped, (host) =>
+    o.bits === 32 ? u.code.store32(host, value) : u.code.store64(host, value),
+  );
 };
 const storeInteger = (u: Semantics, o: Operand, popped: number, truncate: number): void => {
-  const value = ask<typeof ValType.i64>(u, 'storeInteger', o.bits, truncate) as I64;
+  const value = askI64(u, 'storeInteger', o.bits, truncate);
   storing(u, o, o.bits / 8, popped, (host) => {
     if (o.bits === 16) u.code.store16(host, value);
     else if (o.bits === 32) u.code.store32(host, value);
@@ -160,7 +139,7 @@ const storeInteger = (u: Semantics, o: Operand, popped: number, truncate: number
   });
 };
 const storeTenBytes = (u: Semantics, o: Operand, from: 'storeBcd' | 'storeExtended'): void => {
-  const low = ask<typeof ValType.i64>(u, from) as I64;
+  const low = askI64(u, from);
   const high = u.let(u.vcpu.load32(Result.se));
   storing(u, o, 10, 1, (host) => {
     u.code.store64(host, low);
@@ -175,7 +154,9 @@ const stores: Instruction[] = [
   waiting('FST STi', [onStack(0xdd, 0xd0)], (u) => run(u, 'copy', u.op, index(u))),
   // DF D0 and DF D8 are undocumented synonyms; D9 D8 is almost one.
   waiting('FSTP1', [onStack(0xd9, 0xd8)], (u) => run(u, 'copyIfFull', u.op, index(u))),
-  waiting('FSTP STi', [onStack(0xdd, 0xd8), onStack(0xdf, 0xd0), onStack(0xdf, 0xd8)], (u) => run(u, 'copyAndPop', u.op, index(u))),
+  waiting('FSTP STi', [onStack(0xdd, 0xd8), onStack(0xdf, 0xd0), onStack(0xdf, 0xd8)], (u) =>
+    run(u, 'copyAndPop', u.op, index(u)),
+  ),
   waiting('FIST', ['DF /2 Mw', 'DB /2 Md'], (u, o) => storeInteger(u, o, 0, 0)),
   waiting('FISTP', ['DF /3 Mw', 'DB /3 Md', 'DF /7 Mq'], (u, o) => storeInteger(u, o, 1, 0)),
   waiting('FISTTP', ['DF /1 Mw', 'DB /1 Md', 'DD /1 Mq'], (u, o) => storeInteger(u, o, 1, 1)),
@@ -186,13 +167,21 @@ const stores: Instruction[] = [
 
 /** FCMOVcc: opcode, first ModRM byte, condition code of Jcc. */
 const MOVES = [
-  ['FCMOVB', 0xda, 0xc0, 2], ['FCMOVE', 0xda, 0xc8, 4], ['FCMOVBE', 0xda, 0xd0, 6], ['FCMOVU', 0xda, 0xd8, 10],
-  ['FCMOVNB', 0xdb, 0xc0, 3], ['FCMOVNE', 0xdb, 0xc8, 5], ['FCMOVNBE', 0xdb, 0xd0, 7], ['FCMOVNU', 0xdb, 0xd8, 11],
+  ['FCMOVB', 0xda, 0xc0, 2],
+  ['FCMOVE', 0xda, 0xc8, 4],
+  ['FCMOVBE', 0xda, 0xd0, 6],
+  ['FCMOVU', 0xda, 0xd8, 10],
+  ['FCMOVNB', 0xdb, 0xc0, 3],
+  ['FCMOVNE', 0xdb, 0xc8, 5],
+  ['FCMOVNBE', 0xdb, 0xd0, 7],
+  ['FCMOVNU', 0xdb, 0xd8, 11],
 ] as const;
 
 const registers: Instruction[] = [
   // DD C8 and DF C8 are undocumented synonyms.
-  waiting('FXCH', [onStack(0xd9, 0xc8), onStack(0xdd, 0xc8), onStack(0xdf, 0xc8)], (u) => run(u, 'exchange', u.op, index(u))),
+  waiting('FXCH', [onStack(0xd9, 0xc8), onStack(0xdd, 0xc8), onStack(0xdf, 0xc8)], (u) =>
+    run(u, 'exchange', u.op, index(u)),
+  ),
   ...MOVES.map(([name, opcode, modrm, cc]) =>
     waiting(name, [onStack(opcode, modrm)], (u) => {
       const condition = u.let(u.flags.condition(cc));
@@ -224,59 +213,6 @@ const transcendental: Instruction[] = [
   waiting('FSINCOS', [exactly(0xd9, 0xfb)], (u) => run(u, 'sineAndCosine', u.op)),
   waiting('FSIN', [exactly(0xd9, 0xfe)], (u) => run(u, 'wave', u.op, 0)),
   waiting('FCOS', [exactly(0xd9, 0xff)], (u) => run(u, 'wave', u.op, 1)),
-];
-
-// ---- control ----
-
-/** Areas are probed at their first word and then at their last byte, as AMD processors do: the address of a page fault shows it. */
-const readArea = (u: Semantics, o: Operand, format: 16 | 32, bytes: number): I32 => {
-  u.readPointer(u.address(o), format / 8);
-  u.readPointer(u.address(o).add(bytes - 1), 1);
-  return u.readPointer(u.address(o), bytes);
-};
-const writeArea = (u: Semantics, o: Operand, format: 16 | 32, bytes: number, write: (host: I32) => void): void => {
-  u.probeWrite(u.address(o), format / 8);
-  u.probeWrite(u.address(o).add(bytes - 1), 1);
-  u.writePointer(u.address(o), bytes, write);
-};
-
-/** Two rows of different operand size: the environment has two layouts. */
-const sized = (name: string, opcode: number, digit: number, build: (u: Semantics, o: Operand, format: 16 | 32) => void): Instruction[] => {
-  const make = name.startsWith('FN') ? immediate : waiting;
-  const row = `${hex(opcode)} /${digit} M`;
-  return [make(name, [row], (u, o) => build(u, o, 32)), make(`${name}16`, [`66 ${row}`], (u, o) => build(u, o, 16))];
-};
-
-const control: Instruction[] = [
-  waiting('FLDCW', ['D9 /5 Mw'], (u, o) => run(u, 'setControl', u.read(o).wrap())),
-  immediate('FNSTCW', ['D9 /7 Mw'], (u, o) => u.write(o, u.vcpu.load32(S.x87Control).extendU())),
-  immediate('FNSTSW', ['DD /7 Mw'], (u, o) => u.write(o, (ask<typeof ValType.i32>(u, 'status') as I32).extendU())),
-  immediate('FNSTSW AX', [exactly(0xdf, 0xe0)], (u) => u.setGpr(0, (ask<typeof ValType.i32>(u, 'status') as I32).extendU(), 16)),
-  immediate('FNINIT', [exactly(0xdb, 0xe3)], (u) => run(u, 'initialize')),
-  immediate('FNCLEX', [exactly(0xdb, 0xe2)], (u) => run(u, 'clearExceptions')),
-  // FENI, FDISI and FSETPM of older coprocessors do nothing.
-  immediate('FNNOP', [exactly(0xdb, 0xe0), exactly(0xdb, 0xe1), exactly(0xdb, 0xe4)], () => undefined),
-  ...sized('FNSTENV', 0xd9, 6, (u, o, format) => {
-    writeArea(u, o, format, ENVIRONMENT[format], (host) => run(u, `storeEnvironment${format}`, host));
-    run(u, 'setControl', u.vcpu.load32(S.x87Control).or(0x3f));
-  }),
-  ...sized('FLDENV', 0xd9, 4, (u, o, format) => {
-    run(u, `loadEnvironment${format}`, readArea(u, o, format, ENVIRONMENT[format]));
-  }),
-  ...sized('FNSAVE', 0xdd, 6, (u, o, format) => {
-    const bytes = ENVIRONMENT[format];
-    writeArea(u, o, format, bytes + REGISTERS, (host) => {
-      run(u, `storeEnvironment${format}`, host);
-      run(u, 'storeRegisters', host.add(bytes));
-    });
-    run(u, 'initialize');
-  }),
-  ...sized('FRSTOR', 0xdd, 4, (u, o, format) => {
-    const bytes = ENVIRONMENT[format];
-    const host = readArea(u, o, format, bytes + REGISTERS);
-    run(u, `loadEnvironment${format}`, host);
-    run(u, 'loadRegisters', host.add(bytes));
-  }),
 ];
 
 export const x87: InstructionGroup = {
