@@ -16,6 +16,7 @@ import { SteppableHost } from '../../steppable-host.ts';
 import type { Vcpu } from '../../vcpu.ts';
 import { createPvPlatform } from '../platform.ts';
 import { PageTypes } from '../page-type.ts';
+import { PvState } from '../pv-state.ts';
 import { hypercall } from './code.ts';
 
 export const frames = {
@@ -55,7 +56,12 @@ export class PvGuest {
     this.options = options;
     this.host = new SteppableHost({
       kind: createPvPlatform({ features: cpuFeatures, xenVersion: 0x40011 }),
-      processor: { regionSize: cpuRegionSize, exitRequest: S.exitRequest, codeMask: Region.codeMaskAt, retired: S.retired },
+      processor: {
+        regionSize: cpuRegionSize,
+        exitRequest: S.exitRequest,
+        codeMask: Region.codeMaskAt,
+        retired: S.retired,
+      },
       createProcessor: (domain, vcpu, clock) =>
         new Processor({
           memory: domain.memory,
@@ -154,6 +160,10 @@ export class PvGuest {
 
   get types(): PageTypes {
     return new PageTypes(this.domain);
+  }
+
+  get pvState(): PvState {
+    return new PvState(this.domain, this.vcpu.pvAt);
   }
 
   get log(): string {
