@@ -4,7 +4,7 @@ import { Gpr, type Semantics } from '../semantics.ts';
 import { Op } from '../state-layout.ts';
 import { load64Zero, lowLane64, shuffleUnits } from '../wasm/simd.ts';
 import { I32, type I64, ValType } from '../wasm/value.ts';
-import { begin, enterMmx, readLow, readVector, writeLow, writeMmx, writeVector } from './sse-operands.ts';
+import { begin, enterMmx, mmxHelpers, readLow, readVector, writeLow, writeMmx, writeVector } from './sse-operands.ts';
 
 /** Whole vectors. Aligned: a memory operand must be. */
 const whole = (name: string, forms: readonly string[], aligned: boolean): Instruction => ({
@@ -108,8 +108,8 @@ const instructions: Instruction[] = [
       const value = u.let(readLow(u, src, 32));
       if (dst.kind === 'r' || dst.kind === 'm') u.write(dst, value);
       if (dst.kind === 'x') u.writeV(dst, lowLane64(value));
-      if (dst.kind === 'q' || src.kind === 'q') enterMmx(u);
       if (dst.kind === 'q') writeMmx(u, dst, value);
+      else if (src.kind === 'q') enterMmx(u);
     },
   },
   {
@@ -129,8 +129,8 @@ const instructions: Instruction[] = [
       const value = u.let(readLow(u, src, 64));
       if (dst.kind === 'r' || dst.kind === 'm') u.write(dst, value);
       if (dst.kind === 'x') u.writeV(dst, lowLane64(value));
-      if (dst.kind === 'q' || src.kind === 'q') enterMmx(u);
       if (dst.kind === 'q') writeMmx(u, dst, value);
+      else if (src.kind === 'q') enterMmx(u);
     },
   },
   {
@@ -182,4 +182,4 @@ const instructions: Instruction[] = [
   },
 ];
 
-export const sseMove: InstructionGroup = { instructions };
+export const sseMove: InstructionGroup = { helpers: mmxHelpers, instructions };

@@ -1,4 +1,5 @@
 import { Vector } from '../exits.ts';
+import type { Helper } from '../instruction-set.ts';
 import type { Operand, Semantics } from '../semantics.ts';
 import { S } from '../state-layout.ts';
 import type { Fn } from '../wasm/code.ts';
@@ -24,12 +25,25 @@ export function enterMmx(u: Semantics): void {
   u.code.store32(u.vcpu, I32.of(0xff), S.x87Tags);
 }
 
-/** Writes an MMX register: the exponent and sign of its x87 register become ones. */
+/** Writes an MMX register, which is the transition to MMX state: the exponent and sign of its x87 register become ones. */
 export function writeMmx(u: Semantics, o: Operand, value: I64): void {
-  const slot = u.let(u.slot(o));
-  u.code.store64(slot, value);
-  u.code.store16(slot, I32.of(0xffff), 8);
+  u.code.do(u.helper('writeMmx'), u.vcpu, u.slot(o), value);
 }
+
+/** (vcpu, slot, value): a function of its own, to keep the many MMX forms small. */
+export const mmxHelpers: readonly Helper[] = [
+  {
+    name: 'writeMmx',
+    define: (m) =>
+      m.function('writeMmx', [ValType.i32, ValType.i32, ValType.i64], undefined, (c) => {
+        const [vcpu, slot] = [c.param(ValType.i32, 0), c.param(ValType.i32, 1)];
+        c.store32(vcpu, I32.of(0), S.x87Top);
+        c.store32(vcpu, I32.of(0xff), S.x87Tags);
+        c.store64(slot, c.param(ValType.i64, 2));
+        c.store16(slot, I32.of(0xffff), 8);
+      }),
+  },
+];
 
 /** A vector operand: an XMM register or aligned 16 bytes, or 8 bytes (MMX, or a narrower memory operand) with zeros above; a local when in memory. */
 export function readVector(u: Semantics, o: Operand): V128 {
@@ -47,14 +61,10 @@ export function readVector(u: Semantics, o: Operand): V128 {
   }
 }
 
-/** Writes an XMM register, or the low half to an MMX register, which is the transition to MMX state. */
+/** Writes an XMM register, or the low half to an MMX register. */
 export function writeVector(u: Semantics, o: Operand, value: V128): void {
   if (o.kind === 'x') u.writeV(o, value);
-  else {
-    const v = u.let(value);
-    enterMmx(u);
-    writeMmx(u, o, lane64(v, 0));
-  }
+  else writeMmx(u, o, lane64(value, 0));
 }
 
 /** The low bits of a register of any kind, or memory of that width; zero-extended. */

@@ -42,7 +42,6 @@ const insert = (name: string, forms: readonly string[], bits: 8 | 16 | 32 | 64):
     const value = u.let(u.read(src, src.kind === 'm' ? bits : 64));
     const slot = u.let(u.slot(dst));
     const at = lane(u, slot, bits / 8, (dst.kind === 'q' ? 64 : 128) / bits);
-    if (dst.kind === 'q') enterMmx(u);
     if (bits === 8) u.code.store8(at, value);
     else if (bits === 16) u.code.store16(at, value);
     else if (bits === 32) u.code.store32(at, value);

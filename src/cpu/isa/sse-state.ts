@@ -1,7 +1,8 @@
 import { Vector } from '../exits.ts';
 import type { Instruction, InstructionGroup } from '../instruction-set.ts';
+import type { Semantics } from '../semantics.ts';
 import { S } from '../state-layout.ts';
-import { I32 } from '../wasm/value.ts';
+import { I32, type I64 } from '../wasm/value.ts';
 import { begin, requireNoPendingX87 } from './sse-operands.ts';
 
 /** Bits of MXCSR that exist (SDM Vol. 1, "MXCSR Control and Status Register"); the others give #GP. */
@@ -29,6 +30,11 @@ const SUMMARY = 0x8080;
 const CONTROL_BITS = 0x1f3f;
 const CONTROL_ONE = 0x40;
 
+/** Bytes at the ends of the area that are not canonical are found out before an address that is not aligned. */
+function requireCanonical(u: Semantics, area: I64): void {
+  for (const va of [area, area.add(Fx.size - 1)]) u.code.if(va.shl(16).shrS(16).ne(va), () => u.readPointer(va, 1));
+}
+
 /** In 64-bit mode sixteen XMM registers are saved, otherwise eight. */
 const xmmCount = (mode: 64 | 32): number => (mode === 64 ? 16 : 8);
 
@@ -40,6 +46,7 @@ const fxsave = (name: string, w: 'W0' | 'W1'): Instruction => ({
   build(u, area) {
     u.requireFpu();
     const va = u.address(area);
+    requireCanonical(u, va);
     u.requireAligned(va, 16);
     const c = u.code;
     const pointer = (at: I32, from: number, to: number): void =>
@@ -73,6 +80,7 @@ const fxrstor = (name: string, w: 'W0' | 'W1'): Instruction => ({
   build(u, area) {
     u.requireFpu();
     const va = u.address(area);
+    requireCanonical(u, va);
     u.requireAligned(va, 16);
     const c = u.code;
     u.readPointer(va.add(Fx.size - 1), 1);
