@@ -92,8 +92,8 @@ export class CpuidPolicy {
           (bits['1d'] | htt) >>> 0,
         ];
       }
-      case 0x2: // TLBs of 64 and 256 entries for 4 KiB pages; caches: see leaf 4
-        return [0xffb4b201, 0x000000f0, 0, 0];
+      case 0x2: // TLBs of 64 and 256 entries for 4 KiB pages; caches: see leaf 4. Bit 31 of a register would void it.
+        return [0x00b4b201, 0x0000f0ff, 0, 0];
       case 0x4:
         return cacheLeaf(subleaf, addressable(q.vcpus));
       case 0x7:
