@@ -9,7 +9,7 @@ import { Xenstored } from '../../dom0/xenstore/index.ts';
 import type { DomainControl, HypervisorControl } from '../../hypervisor/control.ts';
 import { DomainManager } from '../domain/domain-manager.ts';
 import type { BuildRequest, BuiltRings, Clock } from '../domain/services.ts';
-import { domainPath, initialise } from '../domain/xenstore-tree.ts';
+import { initialise } from '../domain/xenstore-tree.ts';
 import { Connection } from './connection.ts';
 import { openConsoleLog, openMonitorLog } from './log-files.ts';
 import { handle, type RequestContext } from './requests.ts';
@@ -66,7 +66,6 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     hypervisor: host,
     manager,
     console: (domid) => consoles.get(domid) ?? consoles.serve(domid),
-    writeSysrq: (domid, letter) => xs.write(`${domainPath(domid)}/control/sysrq`, letter),
     openLog,
     clock,
     pid: process.pid,

@@ -35,6 +35,8 @@ export interface VcpuSummary {
   readonly running: boolean;
   readonly cpu: number;
   readonly cpuTimeNs: number;
+  /** Guest instructions executed so far. */
+  readonly instructions: number;
 }
 
 export interface HostSummary {

@@ -24,7 +24,6 @@ export interface RequestContext {
   readonly hypervisor: HypervisorControl;
   readonly manager: DomainManager;
   readonly console: (domid: number) => DomainConsole | undefined;
-  readonly writeSysrq: (domid: number, letter: string) => void;
   readonly openLog: (domainName: string) => MonitorLog;
   readonly clock: Clock;
   readonly pid: number;
@@ -70,7 +69,7 @@ const handlers: { readonly [M in Method]: Handler<M> } = {
   shutdown: async ({ manager }, params) => done(await manager.request(read.domid(params), 'poweroff')),
   reboot: async ({ manager }, params) => done(await manager.request(read.domid(params), 'reboot')),
   rename: ({ manager }, params) => done(manager.rename(read.domid(params), read.text(params, 'name'))),
-  sysrq: ({ writeSysrq }, params) => done(writeSysrq(read.domid(params), read.text(params, 'letter'))),
+  sysrq: ({ manager }, params) => done(manager.sendSysrq(read.domid(params), read.text(params, 'letter'))),
   watchDeaths,
   attachConsole: (context, params, call) => {
     const domid = read.domid(params);

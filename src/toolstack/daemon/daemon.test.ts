@@ -1,0 +1,118 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import type { JsonObject } from '../config/json.ts';
+import { FakeHost } from '../testing/fake-host.ts';
+import { DaemonClient, RequestError } from './client.ts';
+import { startDaemon, type Daemon } from './daemon.ts';
+import { encodeMessage } from './frames.ts';
+import type { Method } from './protocol.ts';
+import { prepareRunDirectory, runDirectory } from './run-directory.ts';
+
+const directory = mkdtempSync(join(tmpdir(), 'xenolithd-test-'));
+const where = runDirectory({ XENOLITH_RUN_DIR: directory });
+const host = new FakeHost();
+let daemon: Daemon;
+
+before(async () => {
+  prepareRunDirectory(where);
+  daemon = await startDaemon({ host: host.asHost(), run: where, build: host.build, log: () => undefined });
+});
+after(async () => {
+  await daemon.close();
+  rmSync(directory, { recursive: true });
+});
+
+async function withClient<T>(use: (client: DaemonClient) => Promise<T>): Promise<T> {
+  const client = await DaemonClient.connect(where.socket);
+  assert(client);
+  try {
+    return await use(client);
+  } finally {
+    client.close();
+  }
+}
+
+/** Resolves when the daemon has closed a connection on which this was sent. */
+function hungUpOn(bytes: Uint8Array): Promise<void> {
+  return new Promise((resolve) => {
+    const socket = connect(where.socket, () => socket.write(bytes));
+    socket.on('data', () => undefined);
+    socket.on('error', () => undefined);
+    socket.on('close', () => resolve());
+  });
+}
+
+const config = { c_info: { type: 'pv', name: 'x' }, b_info: { kernel: 'k' }, devices: {}, reactions: {} };
+
+describe('a client that misbehaves', () => {
+  const junk: readonly [string, Uint8Array][] = [
+    ['speaks HTTP', Buffer.from('GET / HTTP/1.0\r\n\r\n')],
+    ['sends zeros', Buffer.alloc(64)],
+    ['asks without a method', encodeMessage({ id: 1 })],
+    [
+      'asks for too much at a time',
+      Buffer.concat(Array.from({ length: 100 }, (_, id) => encodeMessage({ id, method: 'list' }))),
+    ],
+  ];
+  for (const [name, bytes] of junk) {
+    it(`and ${name} is hung up on`, async () => {
+      await hungUpOn(bytes);
+      assert.equal((await withClient((client) => client.call('hello', {}))).pid, process.pid);
+    });
+  }
+
+  const requests: readonly [string, JsonObject][] = [
+    ['nosuch', {}],
+    ['toString', {}],
+    ['list', { domid: 'x' }],
+    ['pause', { domid: -1 }],
+    ['destroy', { domid: 1e12 }],
+    ['rename', { domid: 0 }],
+    ['rename', { domid: 0, name: 'x'.repeat(1e5) }],
+    ['watchDeaths', { domids: [{}] }],
+    ['vcpus', { domids: Array.from({ length: 5000 }, () => 0) }],
+    ['dmesg', {}],
+    ['create', {}],
+    ['create', { config }],
+    ['create', { config: { ...config, b_info: { target_memkb: 1e30 } } }],
+    ['create', { config: { ...config, c_info: { type: 'lpar', name: 'x' } } }],
+  ];
+  for (const [method, params] of requests) {
+    it(`gets an error for ${method} ${JSON.stringify(params).slice(0, 60)}`, async () => {
+      const asked = withClient((client) => client.call(method as Method, params as never));
+      await assert.rejects(
+        asked,
+        (error) => error instanceof RequestError && /bad request|does not know/.test(error.message),
+      );
+    });
+  }
+
+  it('changes nothing of a domain that does not exist', async () => {
+    for (const [method, more] of [
+      ['sysrq', { letter: 'h' }],
+      ['shutdown', {}],
+      ['reboot', {}],
+      ['rename', { name: 'x' }],
+    ] as const) {
+      await assert.rejects(
+        withClient((client) => client.call(method, { domid: 77, ...more } as never)),
+        /unable to get domain type/,
+      );
+    }
+  });
+});
+
+describe('a daemon', () => {
+  it('is taken for none when it goes away without a greeting', async () => {
+    const { createServer } = await import('node:net');
+    const path = join(directory, 'dying.sock');
+    const server = createServer((socket) => socket.destroy());
+    await new Promise<void>((resolve) => server.listen(path, resolve));
+    assert.equal(await DaemonClient.connect(path), undefined);
+    server.close();
+  });
+});
