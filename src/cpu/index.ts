@@ -2,6 +2,7 @@ import { buildInstructionSet, type InstructionSet } from './instruction-set.ts';
 import { groups } from './isa/index.ts';
 import { internal } from './isa/internal.ts';
 import { Processor as ProcessorOf, type ProcessorOptions } from './processor.ts';
+import { withFunctionNames } from './wasm/name-section.ts';
 
 export { Exit, Privileged, Vector } from './exits.ts';
 export { cpuFeatures, type CpuFeature } from './features.ts';
@@ -21,9 +22,12 @@ export function instructionSet(): InstructionSet {
   return set;
 }
 
-/** The interpreter, compiled once in a process; it can be posted to other threads. */
-export function processorModule(): WebAssembly.Module {
-  compiled ??= new WebAssembly.Module(instructionSet().module);
+/** The interpreter, compiled once in a process; it can be posted to other threads. `named`: profiles show its functions' names. */
+export function processorModule(options: { readonly named?: boolean } = {}): WebAssembly.Module {
+  if (compiled === undefined) {
+    const { module, functionNames } = instructionSet();
+    compiled = new WebAssembly.Module(options.named ? withFunctionNames(module, functionNames) : module);
+  }
   return compiled;
 }
 
