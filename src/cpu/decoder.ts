@@ -224,6 +224,8 @@ export class Decoder {
           if (repeat !== 0xf3) continue;
           break;
       }
+      // A VEX prefix that names a register nobody takes is invalid.
+      if (map > 3 && this.#vvvv !== 0 && !form.operands.some((o) => o.letter === 'B')) continue;
       if (form.noRexB && (this.#rex & 1) !== 0) continue;
       if (form.w !== undefined && (form.w === 1) !== rexW) continue;
       if (form.modrm) {
@@ -482,7 +484,8 @@ export class Decoder {
       index = segment = S.zero;
       scale = disp = 0;
     }
-    memory.setUint32(to + Op.handler, d.handler, true);
+    const isSimple = index === S.zero && segment === S.zero;
+    memory.setUint32(to + Op.handler, (isSimple ? this.#set.simple.get(d.handler) : undefined) ?? d.handler, true);
     memory.setUint16(to + Op.off, off, true);
     memory.setUint8(to + Op.len, d.length);
     memory.setUint8(to + Op.scale, scale);

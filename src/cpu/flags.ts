@@ -57,9 +57,15 @@ const auxOfCarries = (bits: number, carries: I64): I32 =>
 export class Flags {
   readonly #code: Code;
   readonly #vcpu: I32;
-  constructor(code: Code, vcpu: I32) {
+  readonly #remember: boolean;
+  /** What the flags came from last, while that is known at the time of generation. */
+  #origin: Origin | undefined;
+
+  /** With `remember` a condition may be computed from the operands of the comparison just before it, in straight-line code. */
+  constructor(code: Code, vcpu: I32, remember = false) {
     this.#code = code;
     this.#vcpu = vcpu;
+    this.#remember = remember;
   }
 
   /** After result = a + b (+ carry). */
@@ -70,6 +76,7 @@ export class Flags {
 
   /** After result = a - b (- borrow). */
   sub(bits: number, a: I64, b: I64, result: I64): void {
+    if (this.#remember) this.#origin = { bits, a, b, result };
     const notA = this.#code.let(a.not());
     const borrows = this.#code.let(notA.and(b).or(notA.or(b).and(result)));
     this.set(bits, result, auxOfCarries(bits, borrows));
@@ -77,6 +84,7 @@ export class Flags {
 
   /** CF, OF and AF clear. */
   logic(bits: number, result: I64): void {
+    if (this.#remember) this.#origin = { bits, result };
     this.#code.store64(this.#vcpu, signExtend(bits, result), S.flagResult);
     this.#code.store32(this.#vcpu, I64.of(0), S.flagAux);
   }
@@ -138,6 +146,8 @@ export class Flags {
 
   /** Condition code of Jcc, SETcc, CMOVcc (SDM Vol. 1, "EFLAGS Condition Codes"): 0/1. */
   condition(cc: number): I32 {
+    const direct = this.#origin && directCondition(this.#origin, cc >> 1);
+    if (direct) return (cc & 1) === 0 ? direct : direct.xor(1);
     const positive = ((): I32 => {
       switch (cc >> 1) {
         case 0:
@@ -190,4 +200,41 @@ export class Flags {
   image(): I32 {
     return this.status().or(this.#vcpu.load32(S.flagsRest)).or(2);
   }
+}
+
+/** A subtraction (a - b), or a logic operation, which has no operands here and clears CF and OF. */
+interface Origin {
+  readonly bits: number;
+  readonly a?: I64;
+  readonly b?: I64;
+  readonly result: I64;
+}
+
+/** Conditions as comparisons; undefined where the flags themselves are simpler. */
+function directCondition({ bits, a, b, result }: Origin, pair: number): I32 | undefined {
+  const signed = (value: I64): I64 => signExtend(bits, value);
+  if (a && b) {
+    const comparisons = [
+      undefined,
+      () => a.ltU(b),
+      () => a.eq(b),
+      () => a.leU(b),
+      () => signed(result).ltS(0),
+      undefined,
+      () => signed(a).ltS(signed(b)),
+      () => signed(a).leS(signed(b)),
+    ];
+    return comparisons[pair]?.();
+  }
+  const againstZero = [
+    undefined,
+    undefined,
+    () => result.eqz(),
+    () => result.eqz(),
+    () => signed(result).ltS(0),
+    undefined,
+    () => signed(result).ltS(0),
+    () => signed(result).leS(0),
+  ];
+  return againstZero[pair]?.();
 }

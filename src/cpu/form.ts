@@ -231,5 +231,7 @@ export function operandOf(spec: OperandSpec, position: number, width: number, mo
       }
     }
   })();
+  // The decoder widens immediates to the first operand's size, so how they were encoded makes no other operand; a fixed 16 bits tells forms with and without one apart.
+  if (kind === 'i') return { kind, bits: spec.size === 16 ? 16 : 0, position };
   return { kind, bits: kind === 'x' ? 128 : kind === 'q' ? 64 : bits, position };
 }

@@ -1,4 +1,4 @@
-import type { Fn } from './wasm/code.ts';
+import type { Code, Fn } from './wasm/code.ts';
 import { ModuleBuilder } from './wasm/module.ts';
 import { ValType } from './wasm/value.ts';
 import { defineDispatch, type Dispatch } from './dispatch.ts';
@@ -12,8 +12,10 @@ import {
   parseForm,
   sizeOf,
 } from './form.ts';
+import { Flags } from './flags.ts';
 import { definePaging, type Paging } from './paging.ts';
 import { type Operand, Semantics, type Variant } from './semantics.ts';
+import { Op } from './state-layout.ts';
 
 /** An instruction: its encodings, and its meaning written once. */
 export interface Instruction {
@@ -30,6 +32,10 @@ export interface Instruction {
   readonly rep?: boolean;
   /** Uses the stack by itself: a non-canonical stack pointer is #SS. */
   readonly stack?: boolean;
+  /** Frequent with an address of base and displacement alone: that gets a handler of its own. */
+  readonly common?: boolean;
+  /** Frequent directly before a conditional branch (`first`), or such a branch (`second`): the pair gets a handler of its own. */
+  readonly pairs?: 'first' | 'second';
   /** Ends a block: a branch or an exit. */
   readonly ends?: boolean;
   /** Emits the meaning. Either falls through (the next instruction follows) or ends every path itself and calls `u.end()`. */
@@ -85,6 +91,10 @@ export interface InstructionSet {
   readonly instructions: readonly Instruction[];
   /** Handler by table index, as instruction/width:operands. */
   readonly handlerNames: readonly string[];
+  /** handler → the one for an address without index and segment */
+  readonly simple: ReadonlyMap<number, number>;
+  /** `pairKey` of two handlers → the one that does both operations */
+  readonly pairs: ReadonlyMap<number, number>;
   readonly functionNames: readonly string[];
   handler(name: string): number;
 }
@@ -111,21 +121,23 @@ export function buildInstructionSet(groups: readonly InstructionGroup[], interna
     for (const h of group.helpers ?? []) helpers.set(h.name, h.define(m, { paging, dispatch, helper }));
 
   const handlerIndex = new Map<string, number>();
-  const handlerNames: string[] = [];
+  const handlers: Handler[] = [];
+  const services = { paging, dispatch, helpers };
+  const addHandler = (handler: Handler, write: (code: Code) => void): number => {
+    handlers.push(handler);
+    return m.tabulate(m.function(handler.key, [ValType.i32, ValType.i32], ValType.i32, write));
+  };
   const handlerFor = (instruction: Instruction, variant: Variant, operands: readonly Operand[]): number => {
     const key = handlerKey(instruction, variant, operands);
     const known = handlerIndex.get(key);
     if (known !== undefined) return known;
-    const fn = m.function(key, [ValType.i32, ValType.i32], ValType.i32, (code) => {
-      const u = new Semantics(code, variant, operands, { paging, dispatch, helpers });
-      const [a, b, c, d] = operands;
-      // A definition takes as many operands as its forms give; the missing ones are never looked at.
-      instruction.build(u, a ?? NONE, b ?? NONE, c ?? NONE, d ?? NONE);
+    const handler = { key, instruction, variant, operands };
+    const index = addHandler(handler, (code) => {
+      const u = new Semantics(code, variant, operands, services);
+      buildHandler(u, handler);
       u.finish();
     });
-    const index = m.tabulate(fn);
     handlerIndex.set(key, index);
-    handlerNames.push(key);
     return index;
   };
 
@@ -144,6 +156,34 @@ export function buildInstructionSet(groups: readonly InstructionGroup[], interna
     }
   }
   for (const map of encodings) for (const rows of map) rows.sort((x, y) => specificity(y.form) - specificity(x.form));
+  const simple = new Map<number, number>();
+  const pairs = new Map<number, number>();
+  for (const [index, handler] of [...handlers.entries()]) {
+    if (!handler.instruction.common || handler.variant.lock || !handler.operands.some((o) => o.kind === 'm')) continue;
+    const { variant, operands } = handler;
+    const write = (code: Code): void => {
+      const u = new Semantics(code, variant, operands, services, { simpleAddress: true });
+      buildHandler(u, handler);
+      u.finish();
+    };
+    simple.set(index, addHandler({ ...handler, key: `${handler.key}+simple` }, write));
+  }
+  const seconds = [...handlers.entries()].filter(([, h]) => h.instruction.pairs === 'second' && h.variant.mode === 64);
+  for (const [index, first] of [...handlers.entries()]) {
+    if (first.instruction.pairs !== 'first' || first.variant.width < 32) continue;
+    if (first.operands.some((o) => o.kind === 'm')) continue;
+    for (const [branch, second] of seconds) {
+      const write = (code: Code): void => {
+        const flags = new Flags(code, code.param(ValType.i32, 0), true);
+        buildHandler(new Semantics(code, first.variant, first.operands, services, { flags }), first);
+        const next = code.let(code.param(ValType.i32, 1).add(Op.size));
+        const u = new Semantics(code, second.variant, second.operands, services, { flags, op: next });
+        buildHandler(u, second);
+        u.finish();
+      };
+      pairs.set(pairKey(index, branch), addHandler({ ...first, key: `${first.key}&${second.key}` }, write));
+    }
+  }
   const internals = { ...paging, ...dispatch };
   for (const name of ['translateNumber', 'flushSpace', 'flushPage', 'protectFrame', 'run', 'runOp'] as const)
     m.export(name, internals[name]);
@@ -152,7 +192,9 @@ export function buildInstructionSet(groups: readonly InstructionGroup[], interna
     module: m.encode(),
     encodings,
     instructions,
-    handlerNames,
+    handlerNames: handlers.map((h) => h.key),
+    simple,
+    pairs,
     functionNames: m.names(),
     handler: (name) => {
       const index = handlerIndex.get(handlerKey({ name }, PLAIN, []));
@@ -161,6 +203,21 @@ export function buildInstructionSet(groups: readonly InstructionGroup[], interna
     },
   };
 }
+
+interface Handler {
+  readonly key: string;
+  readonly instruction: Instruction;
+  readonly variant: Variant;
+  readonly operands: readonly Operand[];
+}
+
+/** A definition takes as many operands as its forms give; the missing ones are never looked at. */
+function buildHandler(u: Semantics, { instruction, operands: [a, b, c, d] }: Handler): void {
+  instruction.build(u, a ?? NONE, b ?? NONE, c ?? NONE, d ?? NONE);
+}
+
+/** Handlers are fewer than 65536. */
+export const pairKey = (first: number, second: number): number => first * 65536 + second;
 
 /** Helpers that JavaScript calls too. */
 const EXPORTED_HELPERS = ['readFlags', 'writeFlags'] as const;

@@ -1,7 +1,7 @@
 import { CodeCache } from './code-cache.ts';
 import { Decoder, MAX_LENGTH } from './decoder.ts';
 import { Exit, Vector } from './exits.ts';
-import type { InstructionSet } from './instruction-set.ts';
+import { type InstructionSet, pairKey } from './instruction-set.ts';
 import { Access } from './paging.ts';
 import { CpuState } from './cpu-state.ts';
 import { completeSegmentOperation } from './segmentation.ts';
@@ -50,6 +50,7 @@ export class Processor {
   readonly state: CpuState;
   readonly #exports: Exports;
   readonly #decoder: Decoder;
+  readonly #set: InstructionSet;
   readonly #cache: CodeCache;
   readonly memory: DataView;
   readonly #bytes: Uint8Array;
@@ -69,6 +70,7 @@ export class Processor {
     this.#handlers = { next: o.set.handler('(next)'), cross: o.set.handler('(cross)'), stop: o.set.handler('(stop)') };
     this.#cache = new CodeCache(buffer, o.regionAt, o.framesAt, o.set.handler('(stale)'));
     this.#decoder = new Decoder(o.set);
+    this.#set = o.set;
     const instance = new WebAssembly.Instance(o.module, {
       env: {
         memory: o.memory,
@@ -245,6 +247,7 @@ export class Processor {
     let count = 0;
     let second = 0;
     let lastByte = host;
+    let previous: { at: number; handler: number } | undefined;
     for (;;) {
       if (off >= 4096 || count >= BLOCK_LIMIT || second !== 0) {
         to += this.#writeNext(to, off, count);
@@ -265,7 +268,12 @@ export class Processor {
         to += Op.size;
       }
       count++;
+      const at = to;
       to += this.#decoder.writeOps(this.memory, to, off, count);
+      // Two operations in one: the second keeps its own record, which the pair reads.
+      const pair = previous && this.#set.pairs.get(pairKey(previous.handler, d.handler));
+      if (previous && pair !== undefined) this.memory.setUint32(previous.at + Op.handler, pair, true);
+      previous = to - at === Op.size ? { at, handler: d.handler } : undefined;
       off += d.length;
       lastByte = pageEnd - 4096 + off - 1;
       if (d.ends) break;

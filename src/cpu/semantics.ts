@@ -60,11 +60,12 @@ export class Semantics {
     variant: Variant,
     operands: readonly Operand[],
     services: { paging: Paging; dispatch: Dispatch; helpers: ReadonlyMap<string, Fn> },
+    special: { op?: I32; flags?: Flags; simpleAddress?: boolean } = {},
   ) {
     this.code = code;
     this.vcpu = code.param(ValType.i32, 0);
-    this.op = code.param(ValType.i32, 1);
-    this.flags = new Flags(code, this.vcpu);
+    this.op = special.op ?? code.param(ValType.i32, 1);
+    this.flags = special.flags ?? new Flags(code, this.vcpu);
     this.width = variant.width;
     this.mode = variant.mode;
     this.addressSize = variant.address;
@@ -73,7 +74,8 @@ export class Semantics {
     this.paging = services.paging;
     this.dispatch = services.dispatch;
     this.#helpers = services.helpers;
-    if (operands.some((o) => o.kind === 'm')) this.#ea = code.let(this.#effectiveAddress());
+    if (operands.some((o) => o.kind === 'm'))
+      this.#ea = code.let(this.#effectiveAddress(special.simpleAddress === true));
   }
 
   // ---- operands ----
@@ -424,13 +426,11 @@ export class Semantics {
     );
   }
 
-  #effectiveAddress(): I64 {
+  #effectiveAddress(simple: boolean): I64 {
     const { op, vcpu } = this;
     const slot64 = (field: number): I64 => vcpu.add(op.load16U(field)).load64();
-    return slot64(Op.base)
-      .add(slot64(Op.index).shl(op.load64From8U(Op.scale)))
-      .add(op.load64From32S(Op.disp))
-      .add(slot64(Op.segment));
+    const base = slot64(Op.base).add(op.load64From32S(Op.disp));
+    return simple ? base : base.add(slot64(Op.index).shl(op.load64From8U(Op.scale))).add(slot64(Op.segment));
   }
 }
 

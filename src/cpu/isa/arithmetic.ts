@@ -52,6 +52,8 @@ const instructions: Instruction[] = [
   binary('XOR', 6, (_u, a, b) => a.xor(b), 'logic'),
   {
     name: 'CMP',
+    pairs: 'first',
+    common: true,
     forms: aluForms(7),
     build(u, dst, src) {
       const a = u.let(u.read(dst));
@@ -61,6 +63,7 @@ const instructions: Instruction[] = [
   },
   {
     name: 'TEST',
+    pairs: 'first',
     forms: [
       '84 /r Eb,Gb',
       '85 /r Ev,Gv',

@@ -45,6 +45,7 @@ const reverse = (u: Semantics, bits: number, value: I64): I64 => {
 const moves: Instruction[] = [
   {
     name: 'MOV',
+    common: true,
     forms: [
       '88 /r Eb,Gb',
       '89 /r Ev,Gv',
@@ -79,6 +80,7 @@ const moves: Instruction[] = [
   },
   {
     name: 'LEA',
+    common: true,
     forms: ['8D /r Gv,M'],
     build: (u, dst, src) => u.write(dst, u.address(src)),
   },
