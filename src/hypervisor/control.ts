@@ -109,6 +109,8 @@ export interface CreateDomain {
   readonly maxVcpus: number;
   /** What the domain may ever hold: xl's maxmem. Address space is set aside for all of it. */
   readonly maxMemKiB: number;
+  /** The RAM in the guest's memory map, as xc_domain_set_memmap_limit sets it; default: maxMemKiB. */
+  readonly memmapLimitKiB?: number;
   /** Default 1023, as libxl. */
   readonly maxEvtchnPort?: number;
   /** Default 64, as libxl. */

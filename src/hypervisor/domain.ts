@@ -21,6 +21,7 @@ const NOT_SHUT_DOWN = -1;
 type DomainField =
   | 'totPages'
   | 'maxPages'
+  | 'mapPages'
   | 'vmAssist'
   | 'evtchnAbi'
   | 'fifoPages'
@@ -195,6 +196,7 @@ export class Domain {
       pauseCount: 1,
       domid: this.domid,
       maxPages: this.layout.maxPages,
+      mapPages: this.layout.maxPages,
       grantVersion: 1,
       maxEvtchnPort: this.layout.maxEvtchnPort,
     });

@@ -138,6 +138,9 @@ export class Hypervisor implements HypervisorControl, HypervisorHost {
     const domain = new Domain(domid, memory, layout, MAIN_THREAD);
     domain.initialise();
     domain.set('maxGrantVersion', config.maxGrantVersion ?? 2);
+    if (config.memmapLimitKiB !== undefined) {
+      domain.set('mapPages', Math.min(Math.floor((config.memmapLimitKiB * 1024) / PAGE_SIZE), layout.maxPages));
+    }
     domain.locked(() => grow(domain, 1));
     initialiseSharedInfo(domain, this.clock);
     const control = new DomainControlOf(domain, this, config);

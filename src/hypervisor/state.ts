@@ -15,6 +15,7 @@ export const DomainState = struct(
     domid: u32,
     totPages: u32,
     maxPages: u32, // domctl max_mem; never above the layout's
+    mapPages: u32, // how much RAM XENMEM_memory_map tells the guest of
     vmAssist: u32, // VMASST_TYPE_* bits 0 … 31
     evtchnAbi: u32, // 0: 2-level, 1: FIFO
     fifoPages: u32,

@@ -147,7 +147,7 @@ function memoryMap(vcpu: Vcpu, room: number, buffer: Vaddr): number | { nr_entri
   if (room === 0) return { nr_entries: 0 };
   const written = vcpu.guest.write(E820Entry, buffer, {
     addr: 0,
-    size: vcpu.domain.layout.maxPages * PAGE_SIZE,
+    size: vcpu.domain.get('mapPages') * PAGE_SIZE,
     type: E820_RAM,
   });
   return written ? { nr_entries: 1 } : Errno.EFAULT;

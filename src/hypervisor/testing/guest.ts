@@ -70,6 +70,7 @@ export interface TestHost {
     options?: {
       readonly pages?: number;
       readonly maxPages?: number;
+      readonly memmapPages?: number;
       readonly maxEvtchnPort?: number;
       readonly maxGrantFrames?: number;
       readonly paused?: boolean;
@@ -101,6 +102,7 @@ export function testHost(
         handle: new Uint8Array(16).fill(0x11),
         maxVcpus: 1,
         maxMemKiB: (o.maxPages ?? pages) * 4,
+        ...(o.memmapPages === undefined ? {} : { memmapLimitKiB: o.memmapPages * 4 }),
         ...(o.maxEvtchnPort === undefined ? {} : { maxEvtchnPort: o.maxEvtchnPort }),
         ...(o.maxGrantFrames === undefined ? {} : { maxGrantFrames: o.maxGrantFrames }),
       });

@@ -185,13 +185,14 @@ export class DomainManager {
   #make(config: DomainConfig): ManagedDomain {
     const { b_info, c_info } = config;
     const uuid = (c_info.uuid ??= generateUuid());
-    const maxMem = b_info.max_memkb ?? defaultMemoryKiB;
+    const memoryKiB = Math.max(b_info.max_memkb ?? defaultMemoryKiB, b_info.target_memkb ?? 0);
     const { event_channels: ports, max_grant_frames: grantFrames, max_grant_version: grantVersion } = b_info;
     try {
       const control = this.#services.hypervisor.createDomain({
         handle: uuidBytes(uuid),
         maxVcpus: maxVcpus(config),
-        maxMemKiB: Math.max(maxMem, b_info.target_memkb ?? 0) + maxMemSlackKiB,
+        maxMemKiB: memoryKiB + maxMemSlackKiB,
+        memmapLimitKiB: memoryKiB,
         ...(ports === undefined || ports === 0 ? {} : { maxEvtchnPort: ports }),
         ...(grantFrames === undefined ? {} : { maxGrantFrames: grantFrames }),
         ...(grantVersion === 1 || grantVersion === 2 ? { maxGrantVersion: grantVersion } : {}),
