@@ -2,7 +2,17 @@ import type { Code, Fn } from '../wasm/code.ts';
 import type { ModuleBuilder } from '../wasm/module.ts';
 import { I32, I64, ValType } from '../wasm/value.ts';
 import { S } from '../state-layout.ts';
-import { BIAS, FULL_PRECISION, INTEGER_BIT, MAX_EXPONENT, Operand80, Result, setResult, Status } from './float80.ts';
+import {
+  BIAS,
+  EXCEPTIONS,
+  FULL_PRECISION,
+  INTEGER_BIT,
+  MAX_EXPONENT,
+  Operand80,
+  Result,
+  setResult,
+  Status,
+} from './float80.ts';
 import type { Float80 } from './float80-all.ts';
 import { BEFORE_RESULT, moveTop, pop, Register, setCodes, UNDERFLOW, type X87Stack } from './x87-stack.ts';
 
@@ -239,17 +249,19 @@ export function defineX87Transcendental(m: ModuleBuilder, f: Float80, { settle }
       give(c, vcpu, exceptions.get, sign.or(MAX_EXPONENT), INTEGER_BIT);
     });
     c.if(x.zero().or(y.zero()), () => give(c, vcpu, exceptions.get, sign, 0n));
-    c.if(x.exp.get.ltS(BIAS - 1), () => {
+    c.if(x.exp.get.ltS(x.sign.ne(0).select(I32.of(BIAS - 1), I32.of(BIAS))), () => {
       const done = c.call(f.timesLogarithmPlusOne, vcpu, y.sign, y.sig.get, x.sign, x.sig.get, x.exp.get, y.exp.get);
       c.return(exceptions.get.or(done));
     });
     // Beyond the range that is defined: -1 and less come back as they are, others are added up first.
     c.if(x.exp.get.geS(BIAS).and(x.sign.ne(0)), () => give(c, vcpu, exceptions.get.or(Status.PE), x.se, x.original));
-    // The sum is not subject to precision control.
-    const one = I64.of(INTEGER_BIT);
+    // The sum is rounded to nearest, whatever the control word says; far from 1 it is the operand.
     const control = c.let(vcpu.load32(S.x87Control));
-    c.store32(vcpu, control.or(FULL_PRECISION), S.x87Control);
-    c.drop(c.call(f.add, vcpu, x.se, x.original, I32.of(BIAS), one, I32.of(0), I32.of(0)));
+    c.store32(vcpu, I32.of(FULL_PRECISION | EXCEPTIONS), S.x87Control);
+    setResult(c, vcpu, x.se, x.original);
+    c.if(x.exp.get.ltS(BIAS + 66), () => {
+      c.drop(c.call(f.add, vcpu, x.se, x.original, I32.of(BIAS), I64.of(INTEGER_BIT), I32.of(0), I32.of(0)));
+    });
     c.store32(vcpu, control, S.x87Control);
     const sum = c.let(vcpu.load64(Result.sig));
     const exponent = vcpu.load32(Result.se);
