@@ -55,7 +55,7 @@ export class Decoded {
 export class Decoder {
   readonly #set: InstructionSet;
   readonly #invalid: number;
-  readonly #ea: { rip: number; absolute: number; a32: number; a32Flat: number; a16: number };
+  readonly #ea: { rip: number; rip32: number; absolute: number; a32: number; a32Flat: number; a16: number };
   readonly decoded = new Decoded();
   // Prefixes and position of the instruction being decoded.
   #bytes: Uint8Array = new Uint8Array(0);
@@ -75,6 +75,7 @@ export class Decoder {
     this.#invalid = set.handler('(invalid)');
     this.#ea = {
       rip: set.handler('(ea rip)'),
+      rip32: set.handler('(ea rip 32)'),
       absolute: set.handler('(ea absolute)'),
       a32: set.handler('(ea 32)'),
       a32Flat: set.handler('(ea 32 long)'),
@@ -445,7 +446,7 @@ export class Decoder {
         else if (mod === 2) d.disp = this.#dword();
       }
       if (this.#address === 32)
-        d.prelude = this.#long ? (d.ripRelative ? this.#ea.rip : this.#ea.a32Flat) : this.#ea.a32;
+        d.prelude = this.#long ? (d.ripRelative ? this.#ea.rip32 : this.#ea.a32Flat) : this.#ea.a32;
     }
     d.segment = isLea ? S.zero : this.#segmentOr(defaultSegment);
   }

@@ -52,6 +52,10 @@ export const S = {
   x87Opcode: 0x490,
   x87Ip: 0x498,
   x87Dp: 0x4a0,
+  gdtBase: 0x4a8, // what SGDT, SIDT and STR tell; nothing else uses these
+  idtBase: 0x4b0,
+  idtLimit: 0x4b8,
+  taskSelector: 0x4bc,
   scratch: 0x4c0, // 64 bytes for an instruction's own use
   scratchOps: 0x500, // room for a single-stepped instruction's operations
   bounce: 0x700, // a page-crossing access is done here: up to 576 bytes

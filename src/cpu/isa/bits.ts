@@ -3,6 +3,7 @@ import type { Fn } from '../wasm/code.ts';
 import { I32, I64, ValType } from '../wasm/value.ts';
 import { Flag, signExtend, truncate } from '../flags.ts';
 import { Gpr, type Semantics } from '../semantics.ts';
+import { S } from '../state-layout.ts';
 
 const { i64 } = ValType;
 
@@ -26,10 +27,12 @@ function bitTest(
       let old: I64;
       if (dst.kind === 'm') {
         // A register names any bit of a string that starts at the operand, before it too (SDM Vol. 2A, "BT").
-        const va =
+        const linear =
           src.kind === 'i'
             ? u.address(dst)
             : u.address(dst).add(offset.shrS(Math.log2(width)).shl(Math.log2(width / 8)));
+        // In compatibility mode addresses wrap at 4 GiB.
+        const va = u.let(u.vcpu.load32(S.mode).select(truncate(32, linear), linear));
         old = change ? u.modifyMemory(va, width, (a) => change(a, mask)).old : u.load(width, va);
       } else old = change ? u.modify(dst, (a) => change(a, mask)).old : u.let(u.read(dst));
       u.flags.setCarry(old.shrU(position).and(1).wrap());

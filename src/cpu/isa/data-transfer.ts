@@ -62,6 +62,7 @@ const moves: Instruction[] = [
     ],
     build: (u, dst, src) => u.write(dst, u.read(src)),
   },
+  { name: 'MOVNTI', forms: ['NP 0F C3 /r My,Gy'], build: (u, dst, src) => u.write(dst, u.read(src)) },
   { name: 'MOVZX', forms: ['0F B6 /r Gv,Eb', '0F B7 /r Gv,Ew'], build: (u, dst, src) => u.write(dst, u.read(src)) },
   {
     name: 'MOVSX',

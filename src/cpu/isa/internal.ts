@@ -80,6 +80,14 @@ export const internal: InstructionGroup = {
         ),
     },
     {
+      name: '(ea rip 32)',
+      forms: [],
+      build: (u) => {
+        const sum = u.rip().add(u.op.load64From8U(Op.len)).add(u.op.load64From32S(Op.disp));
+        u.code.store64(u.vcpu, truncate(32, sum).add(segmentBase(u)), S.ea);
+      },
+    },
+    {
       name: '(ea absolute)',
       forms: [],
       build: (u) => u.code.store64(u.vcpu, u.op.load64(Op.imm).add(segmentBase(u)), S.ea),

@@ -27,7 +27,11 @@ const random = (u: Semantics): I64 => u.code.call(u.helper('random') as Fn<typeo
 const user: Instruction[] = [
   {
     name: 'NOP',
-    forms: ['90 noB', 'F3 90', ...['0D', '18', '19', '1A', '1B', '1C', '1D', '1E', '1F'].map((o) => `0F ${o} /r Ev,Gv`)],
+    forms: [
+      '90 noB',
+      'F3 90',
+      ...['0D', '18', '19', '1A', '1B', '1C', '1D', '1E', '1F'].map((o) => `0F ${o} /r Ev,Gv`),
+    ],
     build: () => undefined,
   },
   { name: 'fence', forms: ['NP 0F AE /E8+i', 'NP 0F AE /F0+i', 'NP 0F AE /F8+i'], build: () => undefined },
@@ -99,6 +103,9 @@ const user: Instruction[] = [
   })),
 ];
 
+/** CR0 as SMSW shows it: paging, alignment mask, write protect, numeric error, extension type, monitor coprocessor, protection; without TS. */
+const CR0 = 0x8005_0033 | 0;
+
 /** Descriptor questions that every privilege level may ask: done by segmentation.ts. Details: selector, slot of the destination, its width. */
 const descriptors: Instruction[] = [
   ...(['lar', 'lsl'] as const).map((name, n): Instruction => ({
@@ -130,15 +137,40 @@ const descriptors: Instruction[] = [
       u.flags.setStatus(u.flags.status().and(~Flag.ZF).or(less.shl(6)));
     },
   },
-  {
-    name: 'SLDT',
-    forms: ['0F 00 /0 Ev'],
+  ...(
+    [
+      ['SLDT', '0F 00 /0 Ev', (u) => u.vcpu.load16U(S.ldtSelector)],
+      ['STR', '0F 00 /1 Ev', (u) => u.vcpu.load16U(S.taskSelector)],
+      ['SMSW', '0F 01 /4 Ev', (u) => u.vcpu.load32(S.taskSwitched).shl(3).or(CR0)],
+    ] satisfies readonly (readonly [string, string, (u: Semantics) => I32])[]
+  ).map(([name, form, read]): Instruction => ({
+    name,
+    forms: [form],
     build(u, dst) {
-      const value = u.vcpu.load16U(S.ldtSelector).extendU();
+      // Memory gets 16 bits whatever the operand size.
+      const value = read(u).extendU();
       if (dst.kind === 'm') u.store(16, u.address(dst), value);
       else u.write(dst, value);
     },
-  },
+  })),
+  ...(
+    [
+      ['SGDT', 0, S.gdtLimit, S.gdtBase],
+      ['SIDT', 1, S.idtLimit, S.idtBase],
+    ] as const
+  ).map(([name, digit, limit, base]): Instruction => ({
+    name,
+    forms: [`0F 01 /${digit} M`],
+    perMode: true,
+    build(u, m) {
+      const va = u.address(m);
+      u.writePointer(va, 2 + u.mode / 8, (host) => {
+        u.code.store16(host, u.vcpu.load32(limit));
+        if (u.mode === 64) u.code.store64(host, u.vcpu.load64(base), 2);
+        else u.code.store32(host, u.vcpu.load32(base), 2);
+      });
+    },
+  })),
 ];
 
 const IN_OUT: readonly (readonly [form: string, kind: 'in' | 'out'])[] = [
