@@ -142,7 +142,8 @@ export function placeOperand(
 function placeOperand16(random: Random, state: MachineState, target: Target, locked: ReadonlySet<number>): Placed {
   const pairs = PAIRS16.filter(([base, index]) => !locked.has(base) && (index < 0 || !locked.has(index)));
   const pair = random.chance(0.85) && pairs.length > 0 ? random.pick(pairs) : undefined;
-  const offset = random.u32() & 0xffff;
+  // The operand ends below 64 KiB: processors wrap around there in different ways.
+  const offset = random.below(0xfd00);
   const segment = random.pick([4, 5]);
   const base = BigInt.asUintN(32, target.va - BigInt(offset));
   if (segment === 4) state.fsBase = base;

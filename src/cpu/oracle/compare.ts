@@ -1,4 +1,4 @@
-import { type Outcome } from './case-codec.ts';
+import { type Outcome, Stop } from './case-codec.ts';
 import { addressOfImage, FxAt, IMAGE_SIZE, imageOffset, regionAt, StateAt } from './layout.ts';
 import { describeCase, describeStop, stateParts } from './report.ts';
 import type { Sample } from './samples.ts';
@@ -33,6 +33,7 @@ export function compare(sample: Sample, native: Outcome, ours: Outcome): Mismatc
   if (PARTLY_DONE_ON_FAULT.test(sample.of.name) && native.trap === 14 && ours.trap === 14) return undefined;
   if (FAULTS_IN_ANY_ORDER.test(sample.of.name) && native.trap === 14 && ours.trap === 14)
     ours = { ...ours, faultAddress: native.faultAddress, errorCode: native.errorCode };
+  if (native.stop === Stop.timeout && ours.stop === Stop.timeout) return undefined;
   const bits = undefinedOf(sample);
   settle(sample, native, bits.flags, bits.status);
   settle(sample, ours, bits.flags, bits.status);

@@ -309,7 +309,8 @@ export const isBranch = (of: FormSample): boolean =>
   of.form.operands.some((o) => o.letter === 'J') || /^(CALL|JMP|RET|LOOP|J[A-Z]*CXZ|IRET|INT|INTO)/.test(of.name);
 
 function branchDistance(random: Random, bits: number): bigint {
-  if (bits === 8) return BigInt(random.between(-128, 127));
+  // Not to itself: a loop without end takes long to recognise.
+  if (bits === 8) return BigInt(random.chance(0.5) ? random.between(-128, -7) : random.between(-1, 127));
   if (random.chance(0.9)) return BigInt(random.between(-0x7e0, 0x17c0));
   return BigInt(random.pick([0x7fff_ffff, -0x8000_0000, random.u32() | 0]));
 }

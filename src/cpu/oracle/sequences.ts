@@ -1,5 +1,5 @@
 import { parseForm } from '../form.ts';
-import type { Piece } from './case-codec.ts';
+import type { Case, Piece } from './case-codec.ts';
 import { encode } from './encoder.ts';
 import { CODE, imageOffset, Mode, REGIONS } from './layout.ts';
 import { MachineState } from './machine-state.ts';
@@ -58,6 +58,18 @@ function pseudo(mode: Mode): FormSample {
     lock: false,
     repeat: 0,
     title: `sequence${mode === Mode.compat32 ? ' compat' : ''}`,
+  };
+}
+
+/** A case that is no sample of a form, for comparison. */
+export function asSample(c: Case, undefinedFlags = 0): Sample {
+  return {
+    ...c,
+    of: SEQUENCE[c.mode],
+    immediates: [],
+    target: undefined,
+    size: 0,
+    undefined: { flags: undefinedFlags, status: 0 },
   };
 }
 
