@@ -6,7 +6,7 @@ import { S } from '../state-layout.ts';
 import { BIAS, INDEFINITE, INTEGER_BIT, MAX_EXPONENT, Result, roundingOf, Status } from './float80.ts';
 import type { Float80 } from './float80-all.ts';
 import { REDUCED } from './float80-special.ts';
-import { BEFORE_RESULT, moveTop, pop, Register, setCodes, UNDERFLOW, type X87Stack } from './x87-stack.ts';
+import { BEFORE_RESULT, moveTop, pop, Register, setCodes, settled, UNDERFLOW, type X87Stack } from './x87-stack.ts';
 
 const { i32, i64 } = ValType;
 
@@ -81,7 +81,7 @@ export function defineX87Arithmetic(m: ModuleBuilder, f: Float80, stack: X87Stac
       },
       () => c.drop(c.call(f.invalid, vcpu)),
     );
-    c.if(c.call(settle, vcpu, op, exceptions.get).and(BEFORE_RESULT), () => c.return());
+    c.if(settled(c, settle, vcpu, op, exceptions.get).and(BEFORE_RESULT), () => c.return());
     to.fillFromResult();
     c.if(pre.and(After.pop), () => pop(c, vcpu));
   });

@@ -5,6 +5,7 @@ import type { Helper } from '../instruction-set.ts';
 import { defineFloat80 } from './float80-all.ts';
 import { defineX87Arithmetic } from './x87-arithmetic.ts';
 import { defineX87Environment } from './x87-environment.ts';
+import { defineX87Load } from './x87-load.ts';
 import { defineX87Transcendental } from './x87-transcendental.ts';
 import { defineX87Stack, moveTop, pop, Register, setCodes } from './x87-stack.ts';
 import { Status } from './float80.ts';
@@ -17,11 +18,10 @@ function define(m: ModuleBuilder) {
   const stack = defineX87Stack(m);
   const environment = defineX87Environment(m);
   const arithmetic = defineX87Arithmetic(m, f, stack);
+  const load = defineX87Load(m, f, stack);
   const transcendental = defineX87Transcendental(m, f, stack);
   return {
-    fromSingle: f.fromSingle,
-    fromDouble: f.fromDouble,
-    fromInteger: f.fromInteger,
+    ...load,
     fromBcd: f.fromBcd,
     push: stack.push,
     pushResult: stack.pushResult,
@@ -83,9 +83,9 @@ function define(m: ModuleBuilder) {
 export type X87HelperName = keyof ReturnType<typeof define>;
 
 const NAMES: readonly X87HelperName[] = [
-  'fromSingle',
-  'fromDouble',
-  'fromInteger',
+  'loadSingle',
+  'loadDouble',
+  'loadInteger',
   'fromBcd',
   'push',
   'pushResult',

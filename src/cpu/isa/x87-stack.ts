@@ -70,6 +70,22 @@ export const setCodes = (
   mask = Status.C0 | Status.C1 | Status.C2 | Status.C3,
 ): void => c.store32(vcpu, vcpu.load32(S.x87Status).and(~mask).or(I32.from(codes)), S.x87Status);
 
+export const clearC1 = (c: Code, vcpu: I32): void => {
+  const status = c.let(vcpu.load32(S.x87Status));
+  c.if(status.and(Status.C1), () => c.store32(vcpu, status.and(~Status.C1), S.x87Status));
+};
+
+/** `settle` where mostly there is nothing to settle; `exceptions` is a local. Gives the unmasked ones. */
+export function settled(c: Code, settle: Fn<typeof i32>, vcpu: I32, op: I32, exceptions: I32): I32 {
+  const unmasked = c.variable(i32, I32.of(0));
+  c.if(
+    exceptions,
+    () => unmasked.set(c.call(settle, vcpu, op, exceptions)),
+    () => clearC1(c, vcpu),
+  );
+  return unmasked.get;
+}
+
 export interface X87Stack {
   /** (vcpu, op, exceptions) → the unmasked ones: notes them, replaces C1, and when one is unmasked makes it pending. */
   readonly settle: Fn<typeof i32>;
@@ -133,7 +149,7 @@ export function defineX87Stack(m: ModuleBuilder): X87Stack {
       c.return();
     });
     // An unmasked denormal operand is loaded all the same (AMD processors; Intel's do not load it).
-    c.if(c.call(settle, vcpu, op, exceptions).and(Status.IE), () => c.return());
+    c.if(settled(c, settle, vcpu, op, exceptions).and(Status.IE), () => c.return());
     moveTop(c, vcpu, -1);
     to.fill(c.param(i32, 2), c.param(i64, 3));
   });
@@ -172,7 +188,7 @@ export function defineX87Stack(m: ModuleBuilder): X87Stack {
           if (!lenient) to.fillIndefinite();
         },
         () => {
-          c.drop(c.call(settle, vcpu, op, I32.of(0)));
+          clearC1(c, vcpu);
           to.fill(from.se(), from.sig());
         },
       );
@@ -217,7 +233,7 @@ export function defineX87Stack(m: ModuleBuilder): X87Stack {
       top.fillIndefinite();
       c.return();
     });
-    c.drop(c.call(settle, vcpu, op, I32.of(0)));
+    clearC1(c, vcpu);
     top.write(top.se().and(c.param(i32, 2)).xor(c.param(i32, 3)), top.sig());
   });
 
@@ -264,7 +280,8 @@ export function defineX87Stack(m: ModuleBuilder): X87Stack {
 
   const commitStore = m.function('x87CommitStore', [i32, i32, i32], i32, (c) => {
     const vcpu = c.param(i32, 0);
-    const unmasked = c.call(settle, vcpu, c.param(i32, 1), vcpu.load32(Result.exceptions));
+    const exceptions = c.let(vcpu.load32(Result.exceptions));
+    const unmasked = settled(c, settle, vcpu, c.param(i32, 1), exceptions);
     const blocked = c.let(unmasked.and(~Status.PE));
     c.if(blocked.eqz().and(c.param(i32, 2)), () => pop(c, vcpu));
     c.return(blocked);

@@ -92,16 +92,12 @@ const CONSTANTS = [
 ] as const;
 
 const loads: Instruction[] = [
-  waiting('FLD', ['D9 /0 Md', 'DD /0 Mq'], (u, o) => {
-    const bits = u.read(o);
-    run(u, 'pushResult', u.op, askI32(u, o.bits === 32 ? 'fromSingle' : 'fromDouble', bits));
-  }),
+  waiting('FLD', ['D9 /0 Md', 'DD /0 Mq'], (u, o) =>
+    run(u, o.bits === 32 ? 'loadSingle' : 'loadDouble', u.op, u.read(o)),
+  ),
   waiting('FLD m80', ['DB /5 Mt'], (u, o) => run(u, 'push', u.op, ...extendedAt(u, o), 0)),
   waiting('FLD STi', [onStack(0xd9, 0xc0)], (u) => run(u, 'pushRegister', u.op, index(u))),
-  waiting('FILD', ['DF /0 Mw', 'DB /0 Md', 'DF /5 Mq'], (u, o) => {
-    const value = u.readSigned(o);
-    run(u, 'pushResult', u.op, askI32(u, 'fromInteger', value));
-  }),
+  waiting('FILD', ['DF /0 Mw', 'DB /0 Md', 'DF /5 Mq'], (u, o) => run(u, 'loadInteger', u.op, u.readSigned(o))),
   waiting('FBLD', ['DF /4 Mt'], (u, o) => {
     const [high, low] = extendedAt(u, o);
     run(u, 'pushResult', u.op, askI32(u, 'fromBcd', low, high));
