@@ -1,6 +1,7 @@
+import { Decoded } from './decoded.ts';
 import { type Form, type OperandSpec, sizeOf } from './form.ts';
 import { type Encoding, type InstructionSet, variantNumber } from './instruction-set.ts';
-import { Mode, Op, S } from './state-layout.ts';
+import { Mode, S } from './state-layout.ts';
 
 /** An instruction is at most 15 bytes (SDM Vol. 2A, "Instruction Format"). */
 export const MAX_LENGTH = 15;
@@ -23,40 +24,12 @@ const ADDRESS16 = [
 const gprSlot = (n: number): number => S.gpr + n * 8;
 const segmentSlot = (n: number): number => S.segmentBase + n * 8;
 
-/** What a decoded instruction becomes; `writeOps` puts it into memory. One object is reused: decoding allocates nothing. */
-export class Decoded {
-  length = 0;
-  handler = 0;
-  /** The instruction ends its block. */
-  ends = false;
-  /** The bytes seen so far are not enough. */
-  truncated = false;
-  a: number = S.zero;
-  b: number = S.zero;
-  c: number = S.zero;
-  base: number = S.zero;
-  index: number = S.zero;
-  scale = 0;
-  segment: number = S.zero;
-  disp = 0;
-  immLo = 0;
-  immHi = 0;
-  /** The immediate is a branch displacement: relative to the end of the instruction. */
-  relative = false;
-  ripRelative = false;
-  /** Handler of an operation that computes the address first, or -1. */
-  prelude = -1;
-  preludeLo = 0;
-  preludeHi = 0;
-  encoding: Encoding | undefined;
-}
-
 /** Bytes → predecoded operations. */
 export class Decoder {
   readonly #set: InstructionSet;
   readonly #invalid: number;
   readonly #ea: { rip: number; rip32: number; absolute: number; a32: number; a32Flat: number; a16: number };
-  readonly decoded = new Decoded();
+  readonly decoded: Decoded;
   // Prefixes and position of the instruction being decoded.
   #bytes: Uint8Array = new Uint8Array(0);
   #at = 0;
@@ -72,6 +45,7 @@ export class Decoder {
 
   constructor(set: InstructionSet) {
     this.#set = set;
+    this.decoded = new Decoded(set.simple, set.handler('(ea rip)'));
     this.#invalid = set.handler('(invalid)');
     this.#ea = {
       rip: set.handler('(ea rip)'),
@@ -449,63 +423,5 @@ export class Decoder {
         d.prelude = this.#long ? (d.ripRelative ? this.#ea.rip32 : this.#ea.a32Flat) : this.#ea.a32;
     }
     d.segment = isLea ? S.zero : this.#segmentOr(defaultSegment);
-  }
-
-  /**
-   * Writes the operations of `decoded` at byte offset `at` of `memory`; gives the number of bytes written.
-   * @param off offset of the instruction in its page
-   * @param count instructions since the block's entry, this one included
-   */
-  writeOps(memory: DataView, at: number, off: number, count: number): number {
-    const d = this.decoded;
-    let to = at;
-    let { base, index, scale, segment, disp } = d;
-    let prelude = d.prelude;
-    if (d.ripRelative && prelude < 0) {
-      // RIP-relative addresses are relative to the page's address, which the state has. Out of 32 bits only at the very edge.
-      const sum = disp + off + d.length;
-      if (sum === (sum | 0)) {
-        disp = sum;
-        base = S.pageVa;
-      } else prelude = this.#ea.rip;
-    }
-    if (prelude >= 0) {
-      memory.setUint32(to + Op.handler, prelude, true);
-      memory.setUint16(to + Op.off, off, true);
-      memory.setUint8(to + Op.len, d.length);
-      memory.setUint8(to + Op.scale, scale);
-      memory.setUint16(to + Op.base, base, true);
-      memory.setUint16(to + Op.index, index, true);
-      memory.setUint16(to + Op.segment, segment, true);
-      memory.setInt32(to + Op.disp, disp, true);
-      memory.setInt32(to + Op.imm, d.preludeLo, true);
-      memory.setInt32(to + Op.imm + 4, d.preludeHi, true);
-      to += Op.size;
-      base = S.ea;
-      index = segment = S.zero;
-      scale = disp = 0;
-    }
-    const isSimple = index === S.zero && segment === S.zero;
-    memory.setUint32(to + Op.handler, (isSimple ? this.#set.simple.get(d.handler) : undefined) ?? d.handler, true);
-    memory.setUint16(to + Op.off, off, true);
-    memory.setUint8(to + Op.len, d.length);
-    memory.setUint8(to + Op.scale, scale);
-    memory.setUint16(to + Op.a, d.a, true);
-    memory.setUint16(to + Op.b, d.b, true);
-    memory.setUint16(to + Op.base, base, true);
-    memory.setUint16(to + Op.index, index, true);
-    memory.setUint16(to + Op.segment, segment, true);
-    memory.setUint16(to + Op.c, d.ends || d.relative ? count : d.c, true);
-    memory.setInt32(to + Op.disp, disp, true);
-    let lo = d.immLo;
-    let hi = d.immHi;
-    if (d.relative) {
-      const target = lo + off + d.length;
-      lo = target | 0;
-      hi = Math.floor(target / 2 ** 32);
-    }
-    memory.setInt32(to + Op.imm, lo, true);
-    memory.setInt32(to + Op.imm + 4, hi, true);
-    return to + Op.size - at;
   }
 }

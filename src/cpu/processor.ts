@@ -109,7 +109,7 @@ export class Processor {
     const decoded = this.#decodeAt(host, off, this.state.rip);
     if (!decoded) return Exit.Exception;
     const at = this.regionAt + S.scratchOps;
-    const end = at + this.#decoder.writeOps(this.memory, at, off, 1);
+    const end = at + this.#decoder.decoded.writeTo(this.memory, at, off, 1);
     this.memory.setUint32(end + Op.handler, this.#handlers.stop, true);
     // Offset 4096 and more is right: it is relative to the page the instruction began in.
     this.memory.setUint16(end + Op.off, off + decoded.length, true);
@@ -269,7 +269,7 @@ export class Processor {
       }
       count++;
       const at = to;
-      to += this.#decoder.writeOps(this.memory, to, off, count);
+      to += this.#decoder.decoded.writeTo(this.memory, to, off, count);
       // Two operations in one: the second keeps its own record, which the pair reads.
       const pair = previous && this.#set.pairs.get(pairKey(previous.handler, d.handler));
       if (previous && pair !== undefined) this.memory.setUint32(previous.at + Op.handler, pair, true);
