@@ -1,7 +1,8 @@
 import { instructionSet } from '../index.ts';
 import type { Outcome } from './case-codec.ts';
 import { compare, type Mismatch } from './compare.ts';
-import { type FormSample, formSamples, makeCases, type Row, type Sample } from './samples.ts';
+import { type FormSample, formSamples, type Row } from './form-samples.ts';
+import { makeCases, type Sample } from './samples.ts';
 import { NOT_COMPARED, VENDOR_SPECIFIC } from './undefined-flags.ts';
 
 /** Anything that runs cases: the native harness, our processor, a recording. */

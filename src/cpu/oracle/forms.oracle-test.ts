@@ -6,7 +6,7 @@ import { pristineImage } from './layout.ts';
 import { buildHarness, NativeProcessor } from './native.ts';
 import { OurProcessor } from './ours.ts';
 import { recordedCases, Recording } from './recorded.ts';
-import type { FormSample } from './samples.ts';
+import type { FormSample } from './form-samples.ts';
 
 /** Cases of each form: half a minute in all. Developers run more with the command line (cli.ts). */
 const CASES = 100;

@@ -4,7 +4,8 @@ import { type Outcome, type Piece, Stop } from './case-codec.ts';
 import { encodeCases } from './case-codec.ts';
 import { STATE_SIZE } from './layout.ts';
 import { MachineState } from './machine-state.ts';
-import { makeCases, type FormSample, type Sample } from './samples.ts';
+import { type FormSample } from './form-samples.ts';
+import { makeCases, type Sample } from './samples.ts';
 
 /*
  * What a real processor did, for machines that are none or have no C compiler. Cases are not stored: the generator makes the same ones from the

@@ -4,16 +4,8 @@ import { encode } from './encoder.ts';
 import { CODE, imageOffset, Mode, REGIONS } from './layout.ts';
 import { MachineState } from './machine-state.ts';
 import { Random } from './random.ts';
-import {
-  fillOperand,
-  fillState,
-  type FormSample,
-  isBranch,
-  makeImmediates,
-  memorySize,
-  register,
-  type Sample,
-} from './samples.ts';
+import { type FormSample, isBranch, memorySize } from './form-samples.ts';
+import { fillOperand, fillState, makeImmediates, register, type Sample } from './samples.ts';
 import { APPROXIMATE, TRANSCENDENTAL, undefinedMemory, undefinedOf } from './undefined-flags.ts';
 import { fillVector } from './values.ts';
 

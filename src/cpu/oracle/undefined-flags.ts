@@ -125,7 +125,10 @@ export function undefinedMemory(s: Sample): readonly (readonly [from: number, to
     case 'FSTENV':
     case 'FNSAVE':
     case 'FSAVE':
-      return s.of.width === 16 ? [[6, 14]] : [[12, 28]];
+      return [[12, 28]];
+    case 'FNSTENV16':
+    case 'FNSAVE16':
+      return [[6, 14]];
     default:
       return [];
   }
