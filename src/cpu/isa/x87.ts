@@ -11,6 +11,9 @@ import { X87_HELPERS } from './x87-helpers.ts';
 /*
  * The x87 instructions (SDM Vol. 1, "Programming with the x87 FPU"; encodings: Vol. 2D, "Escape Opcode Instructions"). A handler fetches its operand and
  * calls one helper, which does all the rest: the numbers in float80-*.ts, stack and exceptions in x87-*.ts.
+ *
+ * Departs from the manuals in this: the instruction and data pointers change only when an unmasked exception is found, so FNSTENV does not tell of other
+ * instructions (FXSAVE on AMD does not either); last opcode, CS and DS selectors read as 0.
  */
 
 // ---- arithmetic: operations are numbered by ModRM.reg ----
