@@ -3,8 +3,10 @@
  * Progress goes to stderr, the result to stdout: a table, or with --json an array of {name, unit, value, peers}.
  */
 import { parseArgs } from 'node:util';
+import { closeGuest } from './guest/boots.ts';
 import type { Row } from './row.ts';
 import { rows } from './rows.ts';
+import { XenError } from '../src/toolstack/xen-error.ts';
 
 export interface Result {
   readonly name: string;
@@ -21,9 +23,16 @@ async function measure(row: Row): Promise<Result> {
   try {
     value = Number((await row.measure(note)).toPrecision(4));
   } catch (error) {
-    note(`not measured: ${error instanceof Error ? error.message : String(error)}`);
+    note(`not measured: ${describe(error)}`);
   }
   return { name: row.name, unit: row.unit, value, peers: row.peers };
+}
+
+/** With the hint that a XenError has for a person: which package to install, say. */
+function describe(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const hint = error instanceof XenError && error.hint !== undefined ? ` (${error.hint})` : '';
+  return error.message + hint;
 }
 
 function asTable(results: readonly Result[]): string {
@@ -47,7 +56,11 @@ async function main(): Promise<number> {
   }
   const chosen = rows.filter((row) => !positionals.length || positionals.some((wanted) => matches(row.name, wanted)));
   const results: Result[] = [];
-  for (const row of chosen) results.push(await measure(row));
+  try {
+    for (const row of chosen) results.push(await measure(row));
+  } finally {
+    await closeGuest();
+  }
   console.log(values.json ? JSON.stringify(results, null, 2) : asTable(results));
   return results.every((result) => result.value !== null) ? 0 : 1;
 }

@@ -1,0 +1,132 @@
+/** A daemon of its own for a measurement, in a private run directory, and the guests that are booted under it. */
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { DaemonClient } from '../../src/toolstack/daemon/client.ts';
+import type { DomainSummary } from '../../src/toolstack/daemon/protocol.ts';
+import { runDirectory } from '../../src/toolstack/daemon/run-directory.ts';
+import { guestFiles, PLAIN_CONSOLE, type GuestFiles } from '../../src/toolstack/guest-files/guest-files.ts';
+import { Guest } from './guest.ts';
+
+const root = join(import.meta.dirname, '../..');
+
+/** What every row boots: Debian's cloud kernel with the initramfs that `npm start` uses. */
+export const MEMORY_MIB = 256;
+
+let files: Promise<GuestFiles> | undefined;
+
+/** The kernel and its ramdisk, fetched on first use. Throws when they cannot be had: no apt, no network. */
+export function bootFiles(note: (text: string) => void): Promise<GuestFiles> {
+  let last = '';
+  files ??= guestFiles({
+    onProgress: ({ step }) => {
+      if (step !== last) note(step);
+      last = step;
+    },
+  });
+  return files;
+}
+
+/** In the syntax of xl.cfg. */
+export function domainConfig(name: string, { kernel, ramdisk }: GuestFiles): string {
+  const settings = {
+    name,
+    type: 'pv',
+    kernel,
+    ramdisk,
+    memory: MEMORY_MIB,
+    cmdline: `console=hvc0 ${PLAIN_CONSOLE}`,
+    on_crash: 'destroy',
+  };
+  return Object.entries(settings)
+    .map(([key, value]) => `${key} = ${JSON.stringify(value)}\n`)
+    .join('');
+}
+
+export class Xenolith {
+  readonly pid: number;
+  readonly #folder: string;
+  readonly #env: NodeJS.ProcessEnv;
+  readonly #files: GuestFiles;
+  readonly #client: DaemonClient;
+  #guests = 0;
+
+  private constructor(o: {
+    folder: string;
+    env: NodeJS.ProcessEnv;
+    files: GuestFiles;
+    client: DaemonClient;
+    pid: number;
+  }) {
+    this.#folder = o.folder;
+    this.#env = o.env;
+    this.#files = o.files;
+    this.#client = o.client;
+    this.pid = o.pid;
+  }
+
+  static async start(note: (text: string) => void): Promise<Xenolith> {
+    const files = await bootFiles(note);
+    const folder = mkdtempSync(join(tmpdir(), 'xenolith-bench-'));
+    const env = { ...process.env, XENOLITH_RUN_DIR: join(folder, 'run') };
+    await command('bin/xenolithd', [], env);
+    const client = await connect(env);
+    const { pid } = await client.call('hello', {});
+    return new Xenolith({ folder, env, files, client, pid });
+  }
+
+  /** `xl ARGUMENTS`: seconds until it has ended. */
+  async xl(...args: readonly string[]): Promise<number> {
+    const from = performance.now();
+    await command('bin/xl', args, this.#env);
+    return (performance.now() - from) / 1000;
+  }
+
+  /** `xl create` of a new guest, its console attached. */
+  async create(): Promise<Guest> {
+    const name = `bench${++this.#guests}`;
+    const config = join(this.#folder, `${name}.cfg`);
+    writeFileSync(config, domainConfig(name, this.#files));
+    const begun = performance.now();
+    const created = await this.xl('create', '-q', config);
+    const { domid } = await this.#client.call('domid', { name });
+    if (domid === null) throw new Error(`xl create made no domain ${name}`);
+    const console = await connect(this.#env);
+    const guest = new Guest({ domid, begun, created, console, daemon: this.#client });
+    await console.call('attachConsole', { domid });
+    return guest;
+  }
+
+  async summary(domid: number): Promise<DomainSummary> {
+    const [domain] = (await this.#client.call('list', { domid })).domains;
+    if (domain === undefined) throw new Error(`domain ${domid} is gone`);
+    return domain;
+  }
+
+  async close(): Promise<void> {
+    this.#client.close();
+    await command('bin/xenolithd', ['--stop'], this.#env);
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+}
+
+async function connect(env: NodeJS.ProcessEnv): Promise<DaemonClient> {
+  const client = await DaemonClient.connect(runDirectory(env).socket);
+  if (client === undefined) throw new Error('the daemon does not serve');
+  return client;
+}
+
+function command(program: string, args: readonly string[], env: NodeJS.ProcessEnv): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(join(root, program), args, { cwd: root, env, stdio: ['ignore', 'ignore', 'pipe'] });
+    let said = '';
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (said += text));
+    child.on('error', reject);
+    child.on('exit', (code) => {
+      if (code === 0) resolve();
+      else reject(new Error(`${program} ${args.join(' ')} exited with ${code}: ${said.trim()}`));
+    });
+    child.stderr.on('error', () => undefined);
+  });
+}

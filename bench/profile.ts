@@ -1,0 +1,52 @@
+/**
+ * npm run profile [-- --top N] [--interval µs]: which functions of the interpreter and of the hypervisor a vCPU's thread spends its time in, for the boot up to
+ * /init and for sha256sum. The guest runs in a child process under V8's sampling profiler, with names in the interpreter's module.
+ */
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { hottest, type CpuProfile } from './profile/cpu-profile.ts';
+
+const { values } = parseArgs({
+  options: { top: { type: 'string', default: '25' }, interval: { type: 'string', default: '500' } },
+});
+
+interface Phase {
+  readonly name: string;
+  /** Microseconds of the clock that the profiler uses. */
+  readonly from: number;
+  readonly to: number;
+}
+
+const folder = mkdtempSync(join(tmpdir(), 'xenolith-profile-'));
+try {
+  const flags = ['--cpu-prof', `--cpu-prof-dir=${folder}`, `--cpu-prof-interval=${values.interval}`];
+  const child = spawn(process.execPath, [...flags, join(import.meta.dirname, 'profile/workload.ts')], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, XENOLITH_RUN_DIR: join(folder, 'run') },
+  });
+  let said = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (said += text));
+  const code = await new Promise((resolve) => child.on('close', resolve));
+  if (code !== 0) throw new Error(`the guest's process ended with ${String(code)}`);
+  const phases = JSON.parse(said) as Phase[];
+  const profiles = readdirSync(folder)
+    .filter((name) => name.endsWith('.cpuprofile'))
+    .map((name) => JSON.parse(readFileSync(join(folder, name), 'utf8')) as CpuProfile);
+  for (const { name, from, to } of phases) {
+    // The vCPU's thread is the one that was in the interpreter.
+    const threads = profiles.map((profile) => hottest(profile, from, to));
+    const [vcpu] = threads.sort((a, b) => b.wasm - a.wasm);
+    if (vcpu === undefined) throw new Error('the profiler left nothing');
+    console.log(`\n${name}: ${(vcpu.total / 1e6).toFixed(1)} s\n`);
+    console.log('| share | function |\n|---|---|');
+    for (const { share, what } of vcpu.functions.slice(0, Number(values.top)))
+      console.log(`| ${(share * 100).toFixed(1)} % | ${what} |`);
+    console.log(`\n| share | part |\n|---|---|`);
+    for (const { share, what } of vcpu.parts) console.log(`| ${(share * 100).toFixed(1)} % | ${what} |`);
+  }
+} finally {
+  rmSync(folder, { recursive: true, force: true });
+}
