@@ -1,6 +1,6 @@
 /** HYPERVISOR_set_debugreg, get_debugreg and the emulated MOV DR. After set_debugreg in xen/arch/x86/pv/misc-hypercalls.c. */
 import { Errno } from '../../abi/errno.ts';
-import { hiOf, loOf, signedOf } from '../../abi/numbers.ts';
+import { signedOf } from '../../abi/numbers.ts';
 import type { HypercallRow } from '../hypercall.ts';
 import { full } from '../hypercall.ts';
 import type { PvVcpu } from './pv-vcpu.ts';
@@ -84,11 +84,6 @@ export class DebugRegisters {
   stepped(): void {
     const { state } = this.#pv;
     state.setWord('dr6', (state.word('dr6') | DR6.BS | DR6.RESERVED_ONE) >>> 0);
-  }
-
-  /** Halves of a register for MOV from DR. */
-  static halves(value: number): readonly [number, number] {
-    return [loOf(value), hiOf(value)];
   }
 
   get #extensions(): boolean {

@@ -18,6 +18,8 @@ import { NOT_FIXED, type WritablePageTables } from './writable-page-tables.ts';
 
 const NO_ERROR_CODE = -1;
 const NULL_CS_RPL3 = 3;
+/** Its gate in Xen's IDT leads straight to the guest's handler. */
+const LINUX_SYSCALL = 0x80;
 const CPUID_LENGTH = 2;
 /** ud2; .ascii "xen"; cpuid */
 const FORCED_CPUID = [0x0f, 0x0b, 0x78, 0x65, 0x6e, 0x0f, 0xa2] as const;
@@ -166,5 +168,3 @@ export class Exits {
     this.#bounce.exception(Vector.DB, 0);
   }
 }
-
-const LINUX_SYSCALL = 0x80;

@@ -2,7 +2,7 @@
  * HYPERVISOR_iret: the way back from every entry into the guest's kernel. After xen/arch/x86/pv/iret.c. The frame at RSP
  * is struct iret_context; nothing but it decides where the guest goes on.
  */
-import { IretContext, RFLAGS, VMASST_TYPE } from '../../abi/arch-x86/xen-x86_64.ts';
+import { FLAT_KERNEL_CS, IretContext, RFLAGS, VMASST_TYPE } from '../../abi/arch-x86/xen-x86_64.ts';
 import { VGCF_in_syscall } from '../../abi/arch-x86.ts';
 import { Vector } from '../../cpu/exits.ts';
 import { Gpr } from '../processor.ts';
@@ -13,10 +13,9 @@ import { Seg, addressOkay } from './pv-vcpu.ts';
 
 const at = IretContext.at;
 const SIZE = IretContext.size;
-const KERNEL_CS64 = 0xe033;
 const RFLAGS_RESERVED_1 = 2;
-/** What of RFLAGS can be loaded at CPL 3 (SDM Vol. 1, "EFLAGS Register"); bit 1 is always set. */
-const LOADABLE = 0x00244dd5 | RFLAGS.TF | RFLAGS.DF | RFLAGS.NT | RFLAGS.RF | RFLAGS.AC | RFLAGS.ID;
+/** What IRET loads at CPL 3 (SDM Vol. 1, "EFLAGS Register"): CF PF AF ZF SF TF DF OF NT RF AC ID. */
+const LOADABLE = 0x00254dd5;
 
 export class Iret {
   readonly #pv: PvVcpu;
@@ -77,7 +76,7 @@ export class Iret {
     const { cpu } = this.#pv;
     const descriptors = this.#descriptors;
     let long64 = true;
-    if (cs !== KERNEL_CS64) {
+    if (cs !== FLAT_KERNEL_CS) {
       if (!descriptors.read(cs) || !descriptors.isPresentCode) {
         this.#pv.enterKernelSegments();
         this.#bounce.exception(Vector.GP, cs & ~3);

@@ -72,6 +72,7 @@ export class MmuUpdates {
     while (done < count && error === 0 && !domain.dying) {
       const end = Math.min(count, done + BATCH);
       domain.lock();
+      this.#pv.tables.begin();
       try {
         for (; done < end; done++) {
           error = this.#words.fetch(reqs + done * MmuUpdate.size, 4) ? this.#update(owner === DOMID_IO) : Errno.EFAULT;

@@ -50,6 +50,7 @@ export class MmuextOps {
       if (!this.#words.fetch(ops + done * MmuextOp.size, 6)) error = Errno.EFAULT;
       else {
         domain.lock();
+        this.#pv.tables.begin();
         try {
           error = this.#run();
         } finally {

@@ -8,20 +8,22 @@
  */
 import { Errno } from '../../abi/errno.ts';
 import { ENTRIES, FIRST_XEN_SLOT, LAST_XEN_SLOT, PTE, PTE_HI } from '../../abi/arch-x86/page-table.ts';
-import { FLAT_KERNEL_CS } from '../../abi/arch-x86/xen-x86_64.ts';
-import { FIRST_RESERVED_GDT_ENTRY } from '../../abi/arch-x86.ts';
 import type { Mfn, Vaddr } from '../../abi/numbers.ts';
 import type { Domain } from '../domain.ts';
+import { checkDescriptor } from './descriptor-check.ts';
 import { m2pL4Entry } from './m2p.ts';
+import {
+  L1_DISALLOW,
+  RECHECK_LO,
+  TABLE_DISALLOW,
+  adjustL1Hi,
+  adjustL1Lo,
+  adjustTableLo,
+  isXenSlot,
+} from './page-table-entry.ts';
 import { PGT, PGT_TYPE_SHIFT, PGT_count_mask, PGT_counted, PGT_pinned, PGT_validated, PageTypes } from './page-type.ts';
 import type { TlbControl } from './tlb.ts';
 
-/** Bits that an L1 entry of a domain without devices may not have: no cache attributes (l1_disallow_mask). */
-const L1_DISALLOW = PTE.PWT | PTE.PCD | PTE.PAT;
-/** Bits that L2 to L4 entries may not have (base_disallow_mask). */
-const TABLE_DISALLOW = PTE.PWT | PTE.PCD | PTE.PSE | PTE.G;
-/** A change of any of these needs the entry to be checked again (the complement of FASTPATH_FLAG_WHITELIST). */
-const RECHECK_LO = PTE.P | PTE.RW | PTE.PWT | PTE.PCD | PTE.PAT | PTE.ADDRESS;
 /** Entries between two moments at which others may have the lock. */
 const BREATHE_AFTER = 16384;
 
@@ -196,7 +198,7 @@ export class PageTables {
         this.#release(mfn, level, slot);
         return error;
       }
-      this.#i32[e] = lo | (level === PGT.l4_page_table ? PTE.US | PTE.A : PTE.US);
+      this.#i32[e] = adjustTableLo(lo, level);
     }
     if (level === PGT.l4_page_table) this.#writeXenSlots(mfn);
     return 0;
@@ -309,7 +311,7 @@ export class PageTables {
     let oldLo = this.#i32[e] ?? 0;
     if ((lo & PTE.P) !== 0) {
       if ((lo & TABLE_DISALLOW) !== 0) return Errno.EINVAL;
-      const newLo = lo | (level === PGT.l4_page_table ? PTE.US | PTE.A : PTE.US);
+      const newLo = adjustTableLo(lo, level);
       if (((oldLo ^ newLo) & RECHECK_LO) === 0 && (((this.#i32[e + 1] ?? 0) ^ hi) & PTE_HI.ADDRESS) === 0) {
         this.#writeEntry(e, newLo, hi, preserveAd);
         return 0;
@@ -361,6 +363,11 @@ export class PageTables {
     return this.modL1(e, lo, hi, false);
   }
 
+  /** A hypercall begins: what the last one did does not count. */
+  begin(): void {
+    this.#work = 0;
+  }
+
   #breatheAfter(entries: number): void {
     this.#work += entries;
     if (this.#work < BREATHE_AFTER) return;
@@ -368,50 +375,10 @@ export class PageTables {
     this.#breathe();
   }
 
+  /** Lets whoever waits for the domain's lock have it. */
   #breathe(): void {
     this.domain.unlock();
+    this.#tlb.pause();
     this.domain.lock();
   }
-}
-
-function isXenSlot(slot: number): boolean {
-  return slot >= FIRST_XEN_SLOT && slot <= LAST_XEN_SLOT;
-}
-
-/** adjust_guest_l1e: kernel pages become user pages with a mark, user pages become global. */
-function adjustL1Lo(lo: number, hi: number): number {
-  const guestKernel = (hi & PTE_HI.GUEST_KERNEL) !== 0 || (lo & PTE.US) === 0;
-  return guestKernel ? lo | PTE.US : lo | PTE.US | PTE.G;
-}
-
-function adjustL1Hi(lo: number, hi: number): number {
-  return (lo & PTE.US) === 0 ? hi | PTE_HI.GUEST_KERNEL : hi;
-}
-
-const SEGMENT_P = 1 << 15;
-const SEGMENT_DPL = 3 << 13;
-const SEGMENT_S = 1 << 12;
-const SEGMENT_TYPE = 0xf00;
-const TYPE_CALL_GATE = 0xc00;
-
-/**
- * check_descriptor: a descriptor as the guest may have it, or undefined. Code and data segments get DPL 3; of the system
- * descriptors only call gates to user code may be.
- */
-export function checkDescriptor(lo: number, hi: number): { readonly lo: number; readonly hi: number } | undefined {
-  if ((hi & SEGMENT_P) === 0) return { lo, hi };
-  const raised = hi | SEGMENT_DPL;
-  if ((hi & SEGMENT_S) !== 0) return { lo, hi: raised };
-  const type = hi & SEGMENT_TYPE;
-  if (type === 0) return { lo, hi };
-  if (type !== TYPE_CALL_GATE) return undefined;
-  const selector = lo >>> 16;
-  if (!gateSelectorOkay(selector) || (hi & 0xff) !== 0) return undefined;
-  // The gate's DPL moves into the selector's RPL, and DPL 0 makes its use fault.
-  return { lo: (lo & 0xffff) | (((selector & ~3) | 3) << 16), hi: hi & ~SEGMENT_DPL };
-}
-
-/** guest_gate_selector_okay: one of the guest's own descriptors, or the flat code segment. */
-function gateSelectorOkay(selector: number): boolean {
-  return selector >>> 3 < FIRST_RESERVED_GDT_ENTRY || selector === FLAT_KERNEL_CS || (selector & 4) !== 0;
 }

@@ -7,7 +7,7 @@ import type { HypercallArguments, HypercallRow } from '../hypercall.ts';
 import { full } from '../hypercall.ts';
 import type { DescriptorReader } from './descriptors.ts';
 import { loadGdt } from './descriptors.ts';
-import { checkDescriptor } from './page-tables.ts';
+import { checkDescriptor } from './descriptor-check.ts';
 import { PGT } from './page-type.ts';
 import type { PvVcpu } from './pv-vcpu.ts';
 import { Seg } from './pv-vcpu.ts';
@@ -111,12 +111,20 @@ export class Segments {
   setSegmentBase(which: number, base: number): number {
     const { cpu, state } = this.#pv;
     if (which === SEGBASE.GS_USER_SEL) return this.#loadUserGs(base & 0xffff);
-    if (!(which in setters)) return Errno.EINVAL;
     if (!isCanonical(base)) return Errno.EINVAL;
-    if (which === SEGBASE.FS) cpu.fsBase = base;
-    else if (which === SEGBASE.GS_KERNEL) cpu.gsBase = base;
-    else state.setAddress('gsInactive', base);
-    return 0;
+    switch (which) {
+      case SEGBASE.FS:
+        cpu.fsBase = base;
+        return 0;
+      case SEGBASE.GS_USER:
+        state.setAddress('gsInactive', base);
+        return 0;
+      case SEGBASE.GS_KERNEL:
+        cpu.gsBase = base;
+        return 0;
+      default:
+        return Errno.EINVAL;
+    }
   }
 
   /** The selector for user mode's GS, with its base; one that cannot be loaded becomes null, and that is no error. */
@@ -134,5 +142,3 @@ export class Segments {
     return 0;
   }
 }
-
-const setters = { [SEGBASE.FS]: true, [SEGBASE.GS_USER]: true, [SEGBASE.GS_KERNEL]: true } as const;

@@ -14,6 +14,7 @@ import { PvDomainState } from './pv-domain.ts';
 
 const CLOCK_MASK = 0x03ff_ffff;
 const ROUND_HALF = 0x01ff_ffff;
+const PAUSE_MS = 0.02;
 
 /** What page-table bookkeeping asks of the TLBs. */
 export interface TlbControl {
@@ -25,6 +26,8 @@ export interface TlbControl {
   flushAll(): void;
   /** The frame is about to be written by Xen: it must not hold decoded code any more. */
   dropCode(mfn: Mfn): void;
+  /** A moment for other threads, in the middle of long work. */
+  pause(): void;
 }
 
 /** Times of all TLBs of a domain, in shared memory. */
@@ -90,6 +93,10 @@ export class RemoteTlbs implements TlbControl {
 
   dropCode(): void {
     // Nothing runs yet in the domains that are changed from outside.
+  }
+
+  pause(): void {
+    // The main thread has no time to give away, and in a browser it may not wait.
   }
 }
 
@@ -164,6 +171,10 @@ export class Tlb implements TlbControl {
 
   dropCode(mfn: Mfn): void {
     this.#processor.frameWritten(mfn, 0, 4096);
+  }
+
+  pause(): void {
+    Atomics.wait(this.#domain.i32, this.#flagOf(this.#vcpu), 0, PAUSE_MS);
   }
 
   /** The vCPU's own TLB was asked for by another one: empties it and lets the other one know. */
