@@ -25,8 +25,8 @@ export function instructionSet(): InstructionSet {
 /** The interpreter, compiled once in a process; it can be posted to other threads. `named`: profiles show its functions' names. */
 export function processorModule(options: { readonly named?: boolean } = {}): WebAssembly.Module {
   if (compiled === undefined) {
-    const { module, functionNames } = instructionSet();
-    compiled = new WebAssembly.Module(options.named ? withFunctionNames(module, functionNames) : module);
+    const { bytes, functionNames } = instructionSet().generate();
+    compiled = new WebAssembly.Module(options.named ? withFunctionNames(bytes, functionNames) : bytes);
   }
   return compiled;
 }

@@ -84,8 +84,15 @@ export interface Encoding {
   readonly handlers: readonly (number | undefined)[];
 }
 
+/** The interpreter in WebAssembly's binary format. */
+export interface GeneratedModule {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** By function index, for profiles. */
+  readonly functionNames: readonly string[];
+}
+
 export interface InstructionSet {
-  readonly module: Uint8Array<ArrayBuffer>;
+  generate(): GeneratedModule;
   /** [map][opcode] → rows, the first that matches counts. */
   readonly encodings: readonly (readonly (readonly Encoding[])[])[];
   readonly instructions: readonly Instruction[];
@@ -95,12 +102,45 @@ export interface InstructionSet {
   readonly simple: ReadonlyMap<number, number>;
   /** `pairKey` of two handlers → the one that does both operations */
   readonly pairs: ReadonlyMap<number, number>;
-  readonly functionNames: readonly string[];
   handler(name: string): number;
 }
 
-/** Builds the interpreter's module and the decoder's tables from the definitions. */
+/**
+ * The decoder's tables and, when it is asked for, the interpreter's module. A thread that gets the compiled module from another one makes the tables only: both
+ * number the handlers in the order of the definitions.
+ */
 export function buildInstructionSet(groups: readonly InstructionGroup[], internal: InstructionGroup): InstructionSet {
+  const registry = new HandlerRegistry();
+  for (const instruction of internal.instructions) registry.handlerFor(instruction, PLAIN, []);
+  const encodings: Encoding[][][] = Array.from({ length: 7 }, () => Array.from({ length: 256 }, () => []));
+  const instructions = groups.flatMap((g) => g.instructions);
+  const names = new Set<string>();
+  for (const { name } of instructions) {
+    if (names.has(name)) throw new Error(`two instructions are named ${name}`);
+    names.add(name);
+  }
+  for (const instruction of instructions) {
+    for (const text of instruction.forms) {
+      const encoding = encode(instruction, parseForm(text), (i, v, o) => registry.handlerFor(i, v, o));
+      for (const opcode of opcodesOf(encoding.form)) encodings[encoding.form.map]?.[opcode]?.push(encoding);
+    }
+  }
+  for (const map of encodings) for (const rows of map) rows.sort((x, y) => specificity(y.form) - specificity(x.form));
+  const simple = registry.addSimpleAddresses();
+  const pairs = registry.addPairs();
+  return {
+    encodings,
+    instructions,
+    simple,
+    pairs,
+    handlerNames: registry.handlers.map((h) => h.key),
+    handler: (name) => registry.named(name),
+    generate: () => generate(registry.handlers, [internal, ...groups]),
+  };
+}
+
+/** Writes the module: functions that translate addresses and dispatch, the definitions' helpers, and a function for each handler. */
+function generate(handlers: readonly Handler[], groups: readonly InstructionGroup[]): GeneratedModule {
   const m = new ModuleBuilder();
   const codeWritten = m.import('codeWritten', [ValType.i32, ValType.i32], undefined);
   const now = m.import('now', [], ValType.f64);
@@ -116,103 +156,101 @@ export function buildInstructionSet(groups: readonly InstructionGroup[], interna
     if (!fn) throw new Error(`no helper ${name}`);
     return fn;
   };
-  const everything = [internal, ...groups];
-  for (const group of everything)
+  for (const group of groups)
     for (const h of group.helpers ?? []) helpers.set(h.name, h.define(m, { paging, dispatch, helper }));
-
-  const handlerIndex = new Map<string, number>();
-  const handlers: Handler[] = [];
   const services = { paging, dispatch, helpers };
-  const addHandler = (handler: Handler, write: (code: Code) => void): number => {
-    handlers.push(handler);
-    return m.tabulate(m.function(handler.key, [ValType.i32, ValType.i32], ValType.i32, write));
-  };
-  const handlerFor = (instruction: Instruction, variant: Variant, operands: readonly Operand[]): number => {
+  for (const handler of handlers)
+    m.tabulate(
+      m.function(handler.key, [ValType.i32, ValType.i32], ValType.i32, (code) => handler.write(code, services)),
+    );
+  const internals = { ...paging, ...dispatch };
+  for (const name of ['translateNumber', 'flushSpace', 'flushPage', 'protectFrame', 'run', 'runOp'] as const)
+    m.export(name, internals[name]);
+  for (const name of EXPORTED_HELPERS) m.export(name, helper(name));
+  return { bytes: m.encode(), functionNames: m.names() };
+}
+
+/** All handlers, numbered in the order in which they are asked for. */
+class HandlerRegistry {
+  readonly handlers: Handler[] = [];
+  readonly #index = new Map<string, number>();
+
+  handlerFor(instruction: Instruction, variant: Variant, operands: readonly Operand[]): number {
     const key = handlerKey(instruction, variant, operands);
-    const known = handlerIndex.get(key);
+    const known = this.#index.get(key);
     if (known !== undefined) return known;
-    const handler = { key, instruction, variant, operands };
-    const index = addHandler(handler, (code) => {
+    const index = this.#add({ key, instruction, variant, operands }, (code, services, handler) => {
       const u = new Semantics(code, variant, operands, services);
       buildHandler(u, handler);
       u.finish();
     });
-    handlerIndex.set(key, index);
+    this.#index.set(key, index);
     return index;
-  };
+  }
 
-  for (const instruction of internal.instructions) handlerFor(instruction, PLAIN, []);
-  const encodings: Encoding[][][] = Array.from({ length: 7 }, () => Array.from({ length: 256 }, () => []));
-  const instructions = groups.flatMap((g) => g.instructions);
-  const names = new Set<string>();
-  for (const { name } of instructions) {
-    if (names.has(name)) throw new Error(`two instructions are named ${name}`);
-    names.add(name);
+  named(name: string): number {
+    const index = this.#index.get(handlerKey({ name }, PLAIN, []));
+    if (index === undefined) throw new Error(`no handler ${name}`);
+    return index;
   }
-  for (const instruction of instructions) {
-    for (const text of instruction.forms) {
-      const encoding = encode(instruction, parseForm(text), handlerFor);
-      for (const opcode of opcodesOf(encoding.form)) encodings[encoding.form.map]?.[opcode]?.push(encoding);
-    }
-  }
-  for (const map of encodings) for (const rows of map) rows.sort((x, y) => specificity(y.form) - specificity(x.form));
-  const simple = new Map<number, number>();
-  const pairs = new Map<number, number>();
-  for (const [index, handler] of [...handlers.entries()]) {
-    if (!handler.instruction.common || handler.variant.lock || !handler.operands.some((o) => o.kind === 'm')) continue;
-    const { variant, operands } = handler;
-    const write = (code: Code): void => {
-      const u = new Semantics(code, variant, operands, services, { simpleAddress: true });
-      buildHandler(u, handler);
-      u.finish();
-    };
-    simple.set(index, addHandler({ ...handler, key: `${handler.key}+simple` }, write));
-  }
-  const seconds = [...handlers.entries()].filter(([, h]) => h.instruction.pairs === 'second' && h.variant.mode === 64);
-  for (const [index, first] of [...handlers.entries()]) {
-    if (first.instruction.pairs !== 'first' || first.variant.width < 32) continue;
-    if (first.operands.some((o) => o.kind === 'm')) continue;
-    for (const [branch, second] of seconds) {
-      const write = (code: Code): void => {
-        const flags = new Flags(code, code.param(ValType.i32, 0), true);
-        buildHandler(new Semantics(code, first.variant, first.operands, services, { flags }), first);
-        const next = code.let(code.param(ValType.i32, 1).add(Op.size));
-        const u = new Semantics(code, second.variant, second.operands, services, { flags, op: next });
-        buildHandler(u, second);
+
+  addSimpleAddresses(): Map<number, number> {
+    const simple = new Map<number, number>();
+    for (const [index, handler] of [...this.handlers.entries()]) {
+      const { instruction, variant, operands, key } = handler;
+      if (!instruction.common || variant.lock || !operands.some((o) => o.kind === 'm')) continue;
+      const added = this.#add({ ...handler, key: `${key}+simple` }, (code, services, self) => {
+        const u = new Semantics(code, variant, operands, services, { simpleAddress: true });
+        buildHandler(u, self);
         u.finish();
-      };
-      pairs.set(pairKey(index, branch), addHandler({ ...first, key: `${first.key}&${second.key}` }, write));
+      });
+      simple.set(index, added);
     }
+    return simple;
   }
-  const internals = { ...paging, ...dispatch };
-  for (const name of ['translateNumber', 'flushSpace', 'flushPage', 'protectFrame', 'run', 'runOp'] as const)
-    m.export(name, internals[name]);
-  for (const name of EXPORTED_HELPERS) if (helpers.has(name)) m.export(name, helper(name));
-  return {
-    module: m.encode(),
-    encodings,
-    instructions,
-    handlerNames: handlers.map((h) => h.key),
-    simple,
-    pairs,
-    functionNames: m.names(),
-    handler: (name) => {
-      const index = handlerIndex.get(handlerKey({ name }, PLAIN, []));
-      if (index === undefined) throw new Error(`no handler ${name}`);
-      return index;
-    },
-  };
+
+  addPairs(): Map<number, number> {
+    const pairs = new Map<number, number>();
+    const all = [...this.handlers.entries()];
+    const seconds = all.filter(([, h]) => h.instruction.pairs === 'second' && h.variant.mode === 64);
+    for (const [index, first] of all) {
+      if (first.instruction.pairs !== 'first' || first.variant.width < 32) continue;
+      if (first.operands.some((o) => o.kind === 'm')) continue;
+      for (const [branch, second] of seconds) {
+        const added = this.#add({ ...first, key: `${first.key}&${second.key}` }, (code, services) => {
+          const flags = new Flags(code, code.param(ValType.i32, 0), true);
+          buildHandler(new Semantics(code, first.variant, first.operands, services, { flags }), first);
+          const op = code.let(code.param(ValType.i32, 1).add(Op.size));
+          const u = new Semantics(code, second.variant, second.operands, services, { flags, op });
+          buildHandler(u, second);
+          u.finish();
+        });
+        pairs.set(pairKey(index, branch), added);
+      }
+    }
+    return pairs;
+  }
+
+  #add(base: HandlerBase, write: (code: Code, services: Services, handler: HandlerBase) => void): number {
+    this.handlers.push({ ...base, write: (code, services) => write(code, services, base) });
+    return this.handlers.length - 1;
+  }
 }
 
-interface Handler {
+type Services = ConstructorParameters<typeof Semantics>[3];
+
+interface HandlerBase {
   readonly key: string;
   readonly instruction: Instruction;
   readonly variant: Variant;
   readonly operands: readonly Operand[];
 }
+interface Handler extends HandlerBase {
+  readonly write: (code: Code, services: Services) => void;
+}
 
 /** A definition takes as many operands as its forms give; the missing ones are never looked at. */
-function buildHandler(u: Semantics, { instruction, operands: [a, b, c, d] }: Handler): void {
+function buildHandler(u: Semantics, { instruction, operands: [a, b, c, d] }: HandlerBase): void {
   instruction.build(u, a ?? NONE, b ?? NONE, c ?? NONE, d ?? NONE);
 }
 
