@@ -8,6 +8,7 @@ import type { Domain } from './domain.ts';
 import { GuestAccess } from './guest-access.ts';
 import type { Clock, Glue } from './host-services.ts';
 import type { Platform } from './platform.ts';
+import { shutdownReasons } from './control.ts';
 import { collectCrash } from './crash-collect.ts';
 import type { Processor } from './processor.ts';
 import { VcpuState } from './state.ts';
@@ -173,6 +174,9 @@ export class Vcpu {
   /** The domain shuts down for `reason` (SHUTDOWN_*), by its own will or not. */
   shutDown(reason: number): void {
     this.attention = true;
-    if (this.domain.shutDown(reason)) this.glue.domainException();
+    if (!this.domain.shutDown(reason)) return;
+    // Departs from Xen, which says nothing of a guest that reports its own crash: the log tells where a kernel panicked.
+    if (reason === shutdownReasons.crash) this.glue.crashed(collectCrash(this, ''));
+    this.glue.domainException();
   }
 }

@@ -327,6 +327,8 @@ describe('sched_op shutdown', () => {
       test.host.run();
       await Promise.resolve();
       assert.deepEqual([control.info().shutdown, control.info().shutdownReason, told], [true, reason, [1]]);
+      const dumped = test.host.hypervisor.readConsole().includes('Domain 1 (vcpu#0) crashed on cpu#0:');
+      assert.equal(dumped, reason === shutdownReasons.crash);
     });
   }
 });
