@@ -83,6 +83,11 @@ describe('xl without domains', () => {
       argv: ['pause', 'Domain-0'],
       err: 'libxl: error: libxl_domain.c:587:libxl_domain_pause: Pausing domain: Invalid argument\n',
     },
+    {
+      argv: ['unpause', '99'],
+      err: 'libxl: error: libxl_domain.c:701:libxl_domain_unpause: Domain 99:Unpausing domain: No such process\n',
+      code: 1,
+    },
     { argv: ['shutdown', 'Domain-0'], err: 'Shutting down domain 0\n' },
     {
       argv: ['shutdown', '99'],
