@@ -9,7 +9,12 @@ const shape = (mib: number, more: Partial<DomainShape> = {}): DomainShape => ({
   maxVcpus: 1,
   maxEvtchnPort: 1023,
   maxGrantFrames: 64,
-  processor: { regionSize: (frames) => 40 * 2 ** 20 + Math.ceil(frames / 512) * 4096, exitRequest: 0, codeMask: 0, retired: 0 },
+  processor: {
+    regionSize: (frames) => 40 * 2 ** 20 + Math.ceil(frames / 512) * 4096,
+    exitRequest: 0,
+    codeMask: 0,
+    retired: 0,
+  },
   ...more,
 });
 

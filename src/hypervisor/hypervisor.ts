@@ -30,6 +30,7 @@ import type { LogThresholds } from './log-ring.ts';
 import { LogRing, isLogged, parseThresholds, prefixed } from './log-ring.ts';
 import type { PlatformKind } from './platform.ts';
 import type { ProcessorShape } from './processor.ts';
+import { Runstate, initialiseRunstates, setRunstate } from './runstate.ts';
 import { initialiseSharedInfo } from './shared-info.ts';
 import { TSC_KHZ } from './time.ts';
 import { xenVersion } from './xen-version.ts';
@@ -143,6 +144,7 @@ export class Hypervisor implements HypervisorControl, HypervisorHost {
     }
     domain.locked(() => grow(domain, 1));
     initialiseSharedInfo(domain, this.clock);
+    initialiseRunstates(domain, this.clock.now());
     const control = new DomainControlOf(domain, this, config);
     this.#lastDomid = domid;
     this.#domains.set(domid, control);
@@ -240,6 +242,7 @@ export class Hypervisor implements HypervisorControl, HypervisorHost {
     const control = this.#domains.get(domid);
     if (control === undefined) return;
     control.domain.threadEnded(vcpuThread(vcpu));
+    setRunstate(control.domain, vcpu, Runstate.offline, this.clock.now());
     this.#ring.append(prefixed(`d${domid}v${vcpu}: vCPU thread ended: ${error}`));
     if (control.domain.crash()) this.domainException(domid);
   }

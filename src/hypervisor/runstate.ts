@@ -1,6 +1,7 @@
 /** Runstates: what a vCPU was doing, and since when. After xen/include/public/vcpu.h (vcpu_runstate_info). */
 import { array, s32, struct, u64 } from '../abi/struct.ts';
 import { hiOf, loOf } from '../abi/numbers.ts';
+import type { Domain } from './domain.ts';
 import { VcpuState } from './state.ts';
 import type { Vcpu } from './vcpu.ts';
 
@@ -19,15 +20,30 @@ const VMASST_TYPE_runstate_update_flag = 5;
 
 /** Accounts the time since the last change; a no-op when the state is the same. */
 export function enterRunstate(vcpu: Vcpu, next: Runstate): void {
-  const previous = vcpu.get('runstate');
-  if (previous === next) return;
-  const now = vcpu.now();
-  const { f64 } = vcpu.domain;
-  const slot = (vcpu.at + VcpuState.at.runstateTime + previous * 8) >>> 3;
-  f64[slot] = (f64[slot] ?? 0) + Math.max(0, now - vcpu.getDouble('runstateSince'));
-  vcpu.setDouble('runstateSince', now);
-  vcpu.set('runstate', next);
+  if (vcpu.get('runstate') === next) return;
+  setRunstate(vcpu.domain, vcpu.id, next, vcpu.now());
   if (next === Runstate.running) updateRunstateArea(vcpu);
+}
+
+/** Time begins for a domain's vCPUs: nobody has brought them up yet. */
+export function initialiseRunstates(domain: Domain, now: number): void {
+  for (let vcpu = 0; vcpu < domain.layout.maxVcpus; vcpu++) {
+    const at = domain.vcpuAt(vcpu);
+    domain.f64[(at + VcpuState.at.runstateSince) >>> 3] = now;
+    domain.u32[(at + VcpuState.at.runstate) >>> 2] = Runstate.offline;
+  }
+}
+
+/** From the thread that owns the vCPU, or when it has none. */
+export function setRunstate(domain: Domain, vcpu: number, next: Runstate, now: number): void {
+  const at = domain.vcpuAt(vcpu);
+  const { f64, u32 } = domain;
+  const previous = u32[(at + VcpuState.at.runstate) >>> 2] ?? 0;
+  const since = (at + VcpuState.at.runstateSince) >>> 3;
+  const slot = (at + VcpuState.at.runstateTime + previous * 8) >>> 3;
+  f64[slot] = (f64[slot] ?? 0) + Math.max(0, now - (f64[since] ?? 0));
+  f64[since] = now;
+  u32[(at + VcpuState.at.runstate) >>> 2] = next;
 }
 
 export interface RunstateTimes {

@@ -68,14 +68,22 @@ export class VcpuThreads implements VcpuRunner {
       resourceLimits: { stackSizeMb: STACK_MIB },
       stdin: false,
     });
-    worker.on('message', (message: VcpuMessage) => report(hypervisor, domid, vcpu, message));
+    let dead = false;
+    const died = (error: string): void => {
+      if (!dead) hypervisor.threadDied(domid, vcpu, error);
+      dead = true;
+    };
+    worker.on('message', (message: VcpuMessage) => {
+      if (message.kind === 'died') died(message.error);
+      else report(hypervisor, domid, message);
+    });
     worker.on('error', (error: unknown) =>
-      hypervisor.threadDied(domid, vcpu, error instanceof Error ? (error.stack ?? error.message) : String(error)),
+      died(error instanceof Error ? (error.stack ?? error.message) : String(error)),
     );
     const ended = new Promise<void>((resolve) => {
       worker.on('exit', (code) => {
         // A thread ends by itself when its domain dies, and not before.
-        if (!domain.dying) hypervisor.threadDied(domid, vcpu, `exit code ${code}`);
+        if (!domain.dying) died(`exit code ${code}`);
         resolve();
       });
     });
@@ -83,7 +91,7 @@ export class VcpuThreads implements VcpuRunner {
   }
 }
 
-function report(hypervisor: Hypervisor, domid: number, vcpu: number, message: VcpuMessage): void {
+function report(hypervisor: Hypervisor, domid: number, message: Exclude<VcpuMessage, { kind: 'died' }>): void {
   switch (message.kind) {
     case 'log':
       return hypervisor.log(message.level, message.line);
@@ -93,8 +101,6 @@ function report(hypervisor: Hypervisor, domid: number, vcpu: number, message: Vc
       return hypervisor.domainCrashed(message.dump);
     case 'up':
       return hypervisor.vcpuUp(domid, message.vcpu);
-    case 'died':
-      return hypervisor.threadDied(domid, vcpu, message.error);
   }
 }
 
