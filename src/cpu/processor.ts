@@ -210,9 +210,17 @@ export class Processor {
       } else if (exit === Exit.Segment) {
         const after = completeSegmentOperation(this);
         if (after !== Exit.Segment) return after as Exit;
+        if (this.#countOne()) return Exit.Budget;
       } else return exit as Exit;
       exit = this.#exports.run(this.regionAt);
     }
+  }
+
+  /** An instruction that was completed here counts as well: far jumps alone make a loop. True: the budget is used up. */
+  #countOne(): boolean {
+    const left = this.memory.getInt32(this.regionAt + S.budget, true) - 1;
+    this.memory.setInt32(this.regionAt + S.budget, left, true);
+    return left <= 0;
   }
 
   #fetch(va: Vaddr): number {

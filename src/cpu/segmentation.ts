@@ -241,7 +241,7 @@ function enter(p: Processor, selector: number, d: Descriptor, offset: Vaddr): vo
   p.state.setSelector(CS, selector);
   p.state.setSegmentBase(CS, long64 ? 0 : d.base);
   p.state.long64 = long64;
-  p.state.rip = long64 ? offset : (offset + d.base) % 2 ** 32;
+  p.state.rip = long64 ? offset : (offset + d.base) >>> 0;
 }
 
 /** A descriptor that LAR, LSL, VERR and VERW may look at from CPL 3. */

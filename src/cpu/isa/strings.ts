@@ -30,6 +30,9 @@ const linear = (u: Semantics, offset: I64, base: I64): I64 =>
 const advance = (u: Semantics, register: number, by: I64): void =>
   u.setGpr(register, u.gpr(register, u.addressSize).add(by), u.addressSize);
 
+/** Rounds of a repeated instruction before it lets others look: at most a page each, so this is some milliseconds. */
+const ROUNDS = 16384;
+
 /**
  * Repeats `body` rCX times. Registers are up to date between elements, RIP stays at the instruction: a fault or a requested exit in the middle leaves
  * a state from which the instruction resumes (SDM Vol. 2B, "REP/REPE/REPZ/REPNE/REPNZ").
@@ -41,6 +44,7 @@ function repeat(u: Semantics, body: (left: I64) => I64, stop?: () => I32): void 
     return;
   }
   const bits = u.addressSize;
+  const rounds = u.code.variable(i32, I32.of(ROUNDS));
   u.code.block((_leave, leaveIf) => {
     u.code.loop((again) => {
       const left = u.let(u.gpr(Gpr.rcx, bits));
@@ -50,6 +54,9 @@ function repeat(u: Semantics, body: (left: I64) => I64, stop?: () => I32): void 
       if (stop) leaveIf(stop());
       leaveIf(left.eq(done));
       u.code.if(u.vcpu.load32(S.exitRequest), () => u.exit(Exit.Interrupt, u.rip()));
+      // As an interrupt would: a count of 2^64 must keep neither the vCPU's timers nor a single step waiting.
+      rounds.set(rounds.get.sub(1));
+      u.code.if(rounds.get.eqz(), () => u.exit(Exit.Budget, u.rip()));
       again();
     });
   });
