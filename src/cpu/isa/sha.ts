@@ -27,8 +27,8 @@ const smallSigma0 = (x: I32): I32 => x.rotr(7).xor(x.rotr(18)).xor(x.shrU(3));
 const smallSigma1 = (x: I32): I32 => x.rotr(17).xor(x.rotr(19)).xor(x.shrU(10));
 
 /**
- * `combine` gets the destination's and the source's words; the highest words come first in time. Memory operands need no alignment: so does the processor we
- * compare with, although the manuals ask for it; no program depends on the fault.
+ * `combine` gets the destination's and the source's words; the highest words come first in time. Departs from SDM Vol. 2B, "SHA1MSG1" and its kin: memory
+ * operands need no alignment, as on AMD processors. No program depends on the fault.
  */
 const sha = (name: string, form: string, combine: (u: Semantics, a: V128, b: V128) => V128): Instruction => ({
   name,

@@ -5,7 +5,8 @@ import { S } from '../state-layout.ts';
 import { I32, type I64 } from '../wasm/value.ts';
 import { begin, requireNoPendingX87 } from './sse-operands.ts';
 
-/** Bits of MXCSR that exist (SDM Vol. 1, "MXCSR Control and Status Register"); the others give #GP. */
+/** Bits of MXCSR that exist (SDM Vol. 1, "MXCSR Control and Status Register"); the others give #GP. Bit 17 of AMD processors
+ * (misaligned operands) is not one of ours. */
 export const MXCSR_MASK = 0xffff;
 
 /** Places in the FXSAVE area (SDM Vol. 1, "FXSAVE Area"). */
