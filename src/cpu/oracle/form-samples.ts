@@ -81,6 +81,10 @@ const UNSIZED: Readonly<Record<string, number>> = {
   FRSTOR: 108,
   FNSTENV: 28,
   FLDENV: 28,
+  FNSAVE16: 94,
+  FRSTOR16: 94,
+  FNSTENV16: 14,
+  FLDENV16: 14,
 };
 
 /** Instructions whose memory operand is an offset followed by a selector. */

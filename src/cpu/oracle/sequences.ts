@@ -86,7 +86,8 @@ function instruction(
     fillOperand(random, of, bytes);
     if (random.chance(0.5)) patches.push({ at: offset, bytes });
   }
-  const notStack = (n: number): number => (n === 4 && random.chance(0.9) ? 0 : n);
+  // Below 4 GiB a stack that wraps around meets a segment limit, which we do not check.
+  const notStack = (n: number): number => (n === 4 && (mode === Mode.compat32 || random.chance(0.9)) ? 0 : n);
   const mmx = form.operands.some((o) => 'QN'.includes(o.letter));
   const reg = form.operands.some((o) => o.letter === 'P') ? random.below(8) : notStack(register(random, mode));
   const code = encode(form, {
