@@ -65,6 +65,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const context: RequestContext = {
     hypervisor: host,
     manager,
+    xenstore: xs,
     console: (domid) => consoles.get(domid) ?? consoles.serve(domid),
     openLog,
     clock,

@@ -71,6 +71,13 @@ export interface HostSummary {
   readonly buildId: string;
 }
 
+export interface XenstoreNode {
+  readonly value: string;
+  /** As `n0,r1`. */
+  readonly perms: string;
+  readonly children: readonly string[];
+}
+
 /** method → what it takes and what it answers. */
 export interface Methods {
   hello: { params: Record<never, never>; result: { version: number; pid: number; domains: number } };
@@ -102,6 +109,8 @@ export interface Methods {
   watchDeaths: { params: { domids: readonly number[] }; result: Record<never, never> };
   /** From then on data frames both ways; `{ end: true }` when the console has ended. */
   attachConsole: { params: { domid: number }; result: Record<never, never> };
+  /** One node of xenstore as domain 0 sees it; null when there is none. */
+  xenstoreNode: { params: { path: string }; result: { node: XenstoreNode | null } };
   /** Destroys all domains and ends the daemon. */
   stop: { params: Record<never, never>; result: Record<never, never> };
 }

@@ -1,6 +1,7 @@
 /** What the daemon does for each request: one row a method. */
 import { cpus, hostname, machine, release, version } from 'node:os';
 import type { DomainConsole } from '../../dom0/console/index.ts';
+import type { Xenstore } from '../../dom0/xenstore/index.ts';
 import type { DomainControl, HypervisorControl } from '../../hypervisor/control.ts';
 import { configToJson, type DomainConfig } from '../config/domain-config.ts';
 import type { JsonObject, JsonValue } from '../config/json.ts';
@@ -23,6 +24,7 @@ import {
 export interface RequestContext {
   readonly hypervisor: HypervisorControl;
   readonly manager: DomainManager;
+  readonly xenstore: Xenstore;
   readonly console: (domid: number) => DomainConsole | undefined;
   readonly openLog: (domainName: string) => MonitorLog;
   readonly clock: Clock;
@@ -78,6 +80,12 @@ const handlers: { readonly [M in Method]: Handler<M> } = {
       throw new LibxlError('FAIL', ['xenconsole: Could not read tty from store: No such file or directory']);
     call.attach(console.attach('domain'));
     return {};
+  },
+  xenstoreNode: ({ xenstore }, params) => {
+    const path = read.text(params, 'path');
+    const children = xenstore.ls(path);
+    if (children === undefined) return { node: null };
+    return { node: { value: xenstore.read(path) ?? '', perms: xenstore.getPerms(path) ?? '', children } };
   },
   stop: ({ stop }) => done(stop()),
 };
