@@ -9,8 +9,8 @@ export interface Boot {
   readonly create: number;
   readonly init: number;
   readonly shell: number;
-  /** Bytes that the daemon's process holds above the guest's own memory, at the prompt; undefined where /proc does not tell. */
-  readonly overhead: number | undefined;
+  /** Bytes that the daemon's process holds above the guest's own memory, at the prompt, or why that is not known. */
+  readonly overhead: number | Error;
 }
 
 export interface Live {
@@ -60,9 +60,13 @@ async function boot(note: Note): Promise<Boot> {
       `boot ${done.length + 1}: /init after ${seconds(init)}${vcpu === undefined ? '' : ` (${seconds(vcpu)} of it on a processor)`}, ` +
         `shell after ${seconds(shell)}`,
     );
-    const held = before === undefined ? undefined : overhead(pid, before, await xenolith.summary(guest.domid));
     live = { xenolith, guest };
-    return { create: guest.created, init, shell, overhead: held };
+    return {
+      create: guest.created,
+      init,
+      shell,
+      overhead: overhead(pid, before, await xenolith.summary(guest.domid)),
+    };
   } catch (error) {
     await xenolith.close().catch(() => undefined);
     throw error;

@@ -6,6 +6,7 @@ import type { DomainSummary } from '../../src/toolstack/daemon/protocol.ts';
 
 const PAGE = 4096;
 const WASM_PAGE = 65536;
+const GIB = 2 ** 30;
 const KIB_PER_PAGE = PAGE / 1024;
 /** An entry of /proc/PID/pagemap is 8 bytes; bit 63: the page is in memory, bit 62: swapped out (Documentation/admin-guide/mm/pagemap.rst). */
 const ENTRY = 8;
@@ -21,27 +22,26 @@ export function resident(pid: number): number | undefined {
 }
 
 /** Bytes that a process with one domain has come to hold since it held `before`, without the domain's RAM. */
-export function overhead(pid: number, before: number, domain: DomainSummary): number {
+export function overhead(pid: number, before: number | undefined, domain: DomainSummary): number | Error {
+  const now = resident(pid);
+  if (before === undefined || now === undefined) return new Error('needs /proc/PID/pagemap, which only Linux has');
   const maxPages = domain.maxMemKiB / KIB_PER_PAGE;
   const layout = computeLayout({ ...defaults, maxPages, maxVcpus: domain.vcpusOnline, processor: processorShape });
-  if (layout === undefined) throw new Error('the domain has no layout');
-  const ram = residentPart(pid, layout.wasmPages * WASM_PAGE, layout.framesAt, maxPages * PAGE);
-  return (resident(pid) ?? 0) - ram - before;
+  if (layout === undefined) return new Error('the domain has no layout');
+  const ram = residentRam(pid, layout.wasmPages * WASM_PAGE, layout.framesAt, maxPages * PAGE);
+  return ram instanceof Error ? ram : now - ram - before;
 }
 
-/**
- * Bytes held of the part [offset, offset + length) of the one mapping that is `size` bytes long. V8 sets aside far more addresses
- * around a WebAssembly.Memory than it has bytes, so nothing else borders on it.
- */
-function residentPart(pid: number, size: number, offset: number, length: number): number {
-  const of = mappings(pid).filter(({ from, to }) => to - from === size);
-  const [mapping] = of;
-  if (mapping === undefined || of.length > 1)
-    throw new Error(`the daemon has ${of.length} mappings of ${size} bytes, the size of the domain's memory`);
+/** Bytes held of the part [offset, offset + length) of the one WebAssembly.Memory of a process that has `size` bytes. */
+function residentRam(pid: number, size: number, offset: number, length: number): number | Error {
+  const memories = memoryEnds(pid).filter((end) => end.bytes >= size);
+  const [memory] = memories;
+  if (memory === undefined || memories.length > 1)
+    return new Error(`the daemon has ${memories.length} mappings that may be the domain's memory of ${size} bytes`);
   const entries = Buffer.alloc((length / PAGE) * ENTRY);
   const file = openSync(`/proc/${pid}/pagemap`, 'r');
   try {
-    readSync(file, entries, 0, entries.length, ((mapping.from + offset) / PAGE) * ENTRY);
+    readSync(file, entries, 0, entries.length, ((memory.at - size + offset) / PAGE) * ENTRY);
   } finally {
     closeSync(file);
   }
@@ -50,22 +50,23 @@ function residentPart(pid: number, size: number, offset: number, length: number)
   return pages * PAGE;
 }
 
-interface Mapping {
-  readonly from: number;
-  readonly to: number;
-}
-
-/** Readable and writable mappings of a process; neighbours are one. */
-function mappings(pid: number): Mapping[] {
-  const found: Mapping[] = [];
+/**
+ * Where a readable and writable mapping ends at addresses that are only set aside: V8 does so behind every WebAssembly.Memory, to the 4 GiB that guest
+ * code can form and beyond. Below it another mapping may border on it, so its beginning tells nothing.
+ */
+function memoryEnds(pid: number): { readonly at: number; readonly bytes: number }[] {
+  const ends: { at: number; bytes: number }[] = [];
+  let from = 0;
+  let to = 0;
   for (const line of readFileSync(`/proc/${pid}/maps`, 'utf8').split('\n')) {
-    const match = /^([0-9a-f]+)-([0-9a-f]+) rw/.exec(line);
+    const match = /^([0-9a-f]+)-([0-9a-f]+) (....)/.exec(line);
     if (match === null) continue;
-    const from = parseInt(match[1] ?? '', 16);
-    const to = parseInt(match[2] ?? '', 16);
-    const last = found.at(-1);
-    if (last?.to === from) found[found.length - 1] = { from: last.from, to };
-    else found.push({ from, to });
+    const [start, end] = [parseInt(match[1] ?? '', 16), parseInt(match[2] ?? '', 16)];
+    const access = match[3] ?? '';
+    if (access.startsWith('rw-')) {
+      if (start !== to) from = start;
+      to = end;
+    } else if (access.startsWith('---') && start === to && end - start >= GIB) ends.push({ at: to, bytes: to - from });
   }
-  return found;
+  return ends;
 }

@@ -13,7 +13,8 @@ export const row: Row = {
   peers: {},
   async measure(note) {
     const [boot] = await boots(1, note);
-    if (boot?.overhead === undefined) throw new Error('needs /proc/PID/pagemap, which only Linux has');
+    if (boot === undefined) throw new Error('nothing was booted');
+    if (boot.overhead instanceof Error) throw boot.overhead;
     return boot.overhead / MB;
   },
 };
