@@ -1,5 +1,5 @@
 import { blockHashOf } from './dispatch.ts';
-import { BlockTable, Op, Region } from './state-layout.ts';
+import { BlockTable, JumpCache, Op, Region } from './state-layout.ts';
 
 interface Block {
   readonly op: number;
@@ -40,7 +40,7 @@ export class CodeCache {
 
   clear(): void {
     const tables = this.#vcpu + Region.jumpCacheAt;
-    this.#bytes.fill(0xff, tables, this.#vcpu + Region.blockTableAt);
+    this.#bytes.fill(JumpCache.free, tables, this.#vcpu + Region.blockTableAt);
     this.#bytes.fill(0, this.#vcpu + Region.blockTableAt, this.#vcpu + Region.opsAt);
     for (const page of this.#pages.keys()) this.#setMask(page, 0, 0);
     this.#pages = new Map();

@@ -2,7 +2,7 @@ import type { Fn } from './wasm/code.ts';
 import type { ModuleBuilder } from './wasm/module.ts';
 import { I32, I64, ValType } from './wasm/value.ts';
 import { Vector } from './exits.ts';
-import { Region, S, Tlb } from './state-layout.ts';
+import { JumpCache, Region, S, Tlb } from './state-layout.ts';
 
 const { i32, i64, f64 } = ValType;
 
@@ -255,7 +255,7 @@ export function definePaging(m: ModuleBuilder, codeWritten: Fn<undefined>): Pagi
     c.memoryFill(vcpu.add(Region.tlbAt).add(space.mul(Region.tlbSet)), I32.of(0xff), I32.of(Region.tlbSet));
     c.memoryFill(
       vcpu.add(Region.jumpCacheAt).add(space.mul(Region.jumpCacheSet)),
-      I32.of(0xff),
+      I32.of(JumpCache.free),
       I32.of(Region.jumpCacheSet),
     );
   });
@@ -283,7 +283,7 @@ export function definePaging(m: ModuleBuilder, codeWritten: Fn<undefined>): Pagi
     for (const tag of [Tlb.read, Tlb.write, Tlb.execute]) c.store64(entry, I64.of(-1), tag);
     c.memoryFill(
       vcpu.add(Region.jumpCacheAt).add(space.mul(Region.jumpCacheSet)),
-      I32.of(0xff),
+      I32.of(JumpCache.free),
       I32.of(Region.jumpCacheSet),
     );
   });
