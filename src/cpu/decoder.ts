@@ -376,9 +376,16 @@ export class Decoder {
   /** The absolute address of MOV's moffs forms. */
   #offset(): void {
     const d = this.decoded;
-    d.preludeLo = this.#address === 16 ? this.#byte() | (this.#byte() << 8) : this.#dword();
-    d.preludeHi = this.#address === 64 ? this.#dword() : 0;
+    const offset = this.#address === 16 ? this.#byte() | (this.#byte() << 8) : this.#dword();
     d.segment = this.#segmentOr(3);
+    if (!this.#long) {
+      // In compatibility mode the sum with the segment's base wraps at 4 GiB: glibc's TLS offsets are negative.
+      d.disp = offset;
+      d.prelude = this.#ea.a32;
+      return;
+    }
+    d.preludeLo = offset;
+    d.preludeHi = this.#address === 64 ? this.#dword() : 0;
     d.prelude = this.#ea.absolute;
   }
 
