@@ -22,6 +22,9 @@ export class CodeCache {
   #next: number;
   #count = 0;
   #pages = new Map<number, Block[]>();
+  /** Called with the first operation of each block that becomes stale, before it is marked so. */
+  onStale: (op: number) => void = () => undefined;
+  onCleared: () => void = () => undefined;
 
   constructor(memory: ArrayBufferLike, vcpu: number, framesAt: number, staleHandler: number) {
     this.#memory = new DataView(memory);
@@ -46,6 +49,7 @@ export class CodeCache {
     this.#pages = new Map();
     this.#next = this.#vcpu + Region.opsAt;
     this.#count = 0;
+    this.onCleared();
   }
 
   /**
@@ -64,7 +68,10 @@ export class CodeCache {
     const entry = this.#entry(host, mode);
     const before = this.#memory.getUint32(entry + BlockTable.op, true);
     // A block for this address is replaced (its second page moved): whoever still points at the old one looks again.
-    if (before !== 0) this.#memory.setUint32(before + Op.handler, this.#staleHandler, true);
+    if (before !== 0) {
+      this.onStale(before);
+      this.#memory.setUint32(before + Op.handler, this.#staleHandler, true);
+    }
     this.#memory.setUint32(entry + BlockTable.key, host, true);
     this.#memory.setUint32(entry + BlockTable.key + 4, mode, true);
     this.#memory.setUint32(entry + BlockTable.op, op, true);
@@ -83,11 +90,11 @@ export class CodeCache {
     return fresh;
   }
 
-  /** Bytes are about to be written: every operation that came from them becomes stale. */
-  written(host: number, length: number): void {
+  /** Bytes are about to be written: every operation that came from them becomes stale. Tells whether there were any. */
+  written(host: number, length: number): boolean {
     const page = host - ((host - this.#framesAt) & 4095);
     const blocks = this.#pages.get(page);
-    if (!blocks) return;
+    if (!blocks) return false;
     const last = host + length - 1;
     const kept: Block[] = [];
     for (const block of blocks) {
@@ -95,6 +102,7 @@ export class CodeCache {
         kept.push(block);
         continue;
       }
+      this.onStale(block.op);
       for (let op = block.op; op < block.end; op += Op.size)
         this.#memory.setUint32(op + Op.handler, this.#staleHandler, true);
       if (this.#memory.getUint32(block.key + BlockTable.op, true) === block.op)
@@ -106,6 +114,12 @@ export class CodeCache {
       this.#pages.set(page, kept);
       for (const block of kept) this.#mark(page, block.firstByte, block.lastByte);
     }
+    return kept.length < blocks.length;
+  }
+
+  /** The operation that a block begins with, or 0. */
+  find(host: number, mode: number): number {
+    return this.#memory.getUint32(this.#entry(host, mode) + BlockTable.op, true);
   }
 
   /** Whether a frame holds code that operations came from. */

@@ -258,7 +258,9 @@ export class CpuState {
     const status = view.getUint16(at + 2, true);
     const top = (status >> 11) & 7;
     this.#set32(S.x87Control, view.getUint16(at, true));
-    this.#set32(S.x87Status, status & ~0x3800);
+    // ES and B follow from the exceptions that are not masked (SDM Vol. 1, "x87 FPU Status Register").
+    const pending = status & ~view.getUint16(at, true) & 0x3f;
+    this.#set32(S.x87Status, (status & ~0xb880) | (pending === 0 ? 0 : 0x8080));
     this.#set32(S.x87Top, top);
     this.#set32(S.x87Tags, view.getUint8(at + 4));
     this.#set32(S.x87Opcode, view.getUint16(at + 6, true));

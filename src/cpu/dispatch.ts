@@ -90,6 +90,7 @@ export function defineDispatch(m: ModuleBuilder, paging: Paging): Dispatch {
     const vcpu = c.param(i32, 0);
     const va = c.param(i64, 1);
     c.store64(vcpu, va, S.rip);
+    c.store32(vcpu, I32.of(0), S.codeChanged);
     const host = c.let(c.call(paging.translate, vcpu, va, I32.of(Access.execute)));
     c.if(host.eqz(), () => {
       c.store32(vcpu, I32.of(1), S.hasErrorCode);

@@ -58,6 +58,7 @@ export class Flags {
   readonly #code: Code;
   readonly #vcpu: I32;
   readonly #remember: boolean;
+  readonly #depth: number;
   /** What the flags came from last, while that is known at the time of generation. */
   #origin: Origin | undefined;
 
@@ -66,6 +67,7 @@ export class Flags {
     this.#code = code;
     this.#vcpu = vcpu;
     this.#remember = remember;
+    this.#depth = code.depth;
   }
 
   /** After result = a + b (+ carry). */
@@ -76,17 +78,17 @@ export class Flags {
 
   /** After result = a - b (- borrow). */
   sub(bits: number, a: I64, b: I64, result: I64): void {
-    if (this.#remember) this.#origin = { bits, a, b, result };
     const notA = this.#code.let(a.not());
     const borrows = this.#code.let(notA.and(b).or(notA.or(b).and(result)));
     this.set(bits, result, auxOfCarries(bits, borrows));
+    this.#from({ bits, a, b, result });
   }
 
   /** CF, OF and AF clear. */
   logic(bits: number, result: I64): void {
-    if (this.#remember) this.#origin = { bits, result };
     this.#code.store64(this.#vcpu, signExtend(bits, result), S.flagResult);
     this.#code.store32(this.#vcpu, I64.of(0), S.flagAux);
+    this.#from({ bits, result });
   }
 
   /** ZF SF PF from the result; CF, OF, AF as 0/1 values. */
@@ -97,13 +99,20 @@ export class Flags {
     this.set(bits, result, aux);
   }
 
+  /** Only what every path of the straight line comes through counts. */
+  #from(origin: Origin): void {
+    this.#origin = this.#remember && this.#code.depth === this.#depth ? origin : undefined;
+  }
+
   set(bits: number, result: I64, aux: I32): void {
+    this.#origin = undefined;
     this.#code.store64(this.#vcpu, signExtend(bits, result), S.flagResult);
     this.#code.store32(this.#vcpu, aux, S.flagAux);
   }
 
   /** Replaces CF (and leaves OF as it is). */
   setCarry(carry: I32): void {
+    this.#origin = undefined;
     const overflow = this.#code.let(this.overflow());
     const cf = this.#code.let(carry);
     const rest = this.#aux().and(0x3fff_ffff);
@@ -112,6 +121,7 @@ export class Flags {
 
   /** Replaces CF and OF. */
   setCarryOverflow(carry: I32, overflow: I32): void {
+    this.#origin = undefined;
     const cf = this.#code.let(carry);
     const rest = this.#aux().and(0x3fff_ffff);
     this.#code.store32(this.#vcpu, rest.or(cf.shl(31)).or(cf.xor(overflow).shl(30)), S.flagAux);
@@ -184,6 +194,7 @@ export class Flags {
 
   /** Sets the six status flags from an RFLAGS image. */
   setStatus(image: I32): void {
+    this.#origin = undefined;
     const f = this.#code.let(image);
     const bit = (n: number): I32 => f.shrU(n).and(1);
     this.#code.store64(this.#vcpu, bit(6).xor(1).extendU(), S.flagResult);

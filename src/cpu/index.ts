@@ -11,7 +11,7 @@ export { Access } from './paging.ts';
 export { Gpr, Segment } from './semantics.ts';
 export { cpuRegionSize, Mode, S } from './state-layout.ts';
 export type { CpuState } from './cpu-state.ts';
-export type { Vaddr } from './processor.ts';
+export type { Engine, Vaddr } from './processor.ts';
 
 let set: InstructionSet | undefined;
 let compiled: WebAssembly.Module | undefined;

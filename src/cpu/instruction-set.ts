@@ -14,7 +14,7 @@ import {
 } from './form.ts';
 import { Flags } from './flags.ts';
 import { definePaging, type Paging } from './paging.ts';
-import { type Operand, Semantics, type Variant } from './semantics.ts';
+import { type Operand, Semantics, type Services, type Variant } from './semantics.ts';
 import { Op } from './state-layout.ts';
 
 /** An instruction: its encodings, and its meaning written once. */
@@ -93,6 +93,12 @@ export interface GeneratedModule {
 
 export interface InstructionSet {
   generate(): GeneratedModule;
+  /** What a handler's code is made of, by table index. */
+  readonly handlers: readonly Handler[];
+  /** The first operation's own handler, when the handler is that of a pair. */
+  firstOfPair(handler: number): number;
+  /** Imports the interpreter's functions into another module. */
+  importServices(m: ModuleBuilder): Services;
   /** [map][opcode] → rows, the first that matches counts. */
   readonly encodings: readonly (readonly (readonly Encoding[])[])[];
   readonly instructions: readonly Instruction[];
@@ -128,6 +134,8 @@ export function buildInstructionSet(groups: readonly InstructionGroup[], interna
   for (const map of encodings) for (const rows of map) rows.sort((x, y) => specificity(y.form) - specificity(x.form));
   const simple = registry.addSimpleAddresses();
   const pairs = registry.addPairs();
+  const firsts = new Map([...pairs].map(([key, handler]) => [handler, Math.floor(key / 65536)]));
+  let signatures: Signatures | undefined;
   return {
     encodings,
     instructions,
@@ -136,12 +144,27 @@ export function buildInstructionSet(groups: readonly InstructionGroup[], interna
     handlerNames: registry.handlers.map((h) => h.key),
     handler: (name) => registry.named(name),
     generate: () => generate(registry.handlers, [internal, ...groups]),
+    handlers: registry.handlers,
+    firstOfPair: (handler) => firsts.get(handler) ?? handler,
+    importServices: (m) => importServices(m, (signatures ??= signaturesOf([internal, ...groups]))),
   };
 }
 
 /** Writes the module: functions that translate addresses and dispatch, the definitions' helpers, and a function for each handler. */
 function generate(handlers: readonly Handler[], groups: readonly InstructionGroup[]): GeneratedModule {
   const m = new ModuleBuilder();
+  const services = defineServices(m, groups);
+  for (const handler of handlers)
+    m.tabulate(
+      m.function(handler.key, [ValType.i32, ValType.i32], ValType.i32, (code) => handler.write(code, services)),
+    );
+  for (const [name, fn] of namedFunctions(services)) m.export(name, fn);
+  m.exportTable('handlers');
+  return { bytes: m.encode(), functionNames: m.names() };
+}
+
+/** Everything but the handlers: address translation, dispatch, and what the groups' definitions share. */
+function defineServices(m: ModuleBuilder, groups: readonly InstructionGroup[]): Services {
   const codeWritten = m.import('codeWritten', [ValType.i32, ValType.i32], undefined);
   const now = m.import('now', [], ValType.f64);
   const random = m.import('random', [], ValType.i32);
@@ -158,16 +181,33 @@ function generate(handlers: readonly Handler[], groups: readonly InstructionGrou
   };
   for (const group of groups)
     for (const h of group.helpers ?? []) helpers.set(h.name, h.define(m, { paging, dispatch, helper }));
-  const services = { paging, dispatch, helpers };
-  for (const handler of handlers)
-    m.tabulate(
-      m.function(handler.key, [ValType.i32, ValType.i32], ValType.i32, (code) => handler.write(code, services)),
-    );
-  const internals = { ...paging, ...dispatch };
-  for (const name of ['translateNumber', 'flushSpace', 'flushPage', 'protectFrame', 'run', 'runOp'] as const)
-    m.export(name, internals[name]);
-  for (const name of EXPORTED_HELPERS) m.export(name, helper(name));
-  return { bytes: m.encode(), functionNames: m.names() };
+  return { paging, dispatch, helpers };
+}
+
+/** All functions of the services under the names that a module exports and another one imports them by. */
+function namedFunctions({ paging, dispatch, helpers }: Services): (readonly [name: string, fn: Fn])[] {
+  const { handlerType: _, ...functions } = dispatch;
+  return [...Object.entries(paging), ...Object.entries(functions), ...helpers] as (readonly [string, Fn])[];
+}
+
+type Signatures = ReadonlyMap<string, Fn>;
+
+function signaturesOf(groups: readonly InstructionGroup[]): Signatures {
+  return new Map(namedFunctions(defineServices(new ModuleBuilder(), groups)));
+}
+
+function importServices(m: ModuleBuilder, signatures: Signatures): Services {
+  const all = new Map<string, Fn>();
+  for (const [name, { params, result }] of signatures) all.set(name, m.import(name, params, result));
+  const functions = Object.fromEntries(all);
+  return {
+    paging: functions as unknown as Services['paging'],
+    dispatch: {
+      ...functions,
+      handlerType: m.type([ValType.i32, ValType.i32], ValType.i32),
+    } as unknown as Services['dispatch'],
+    helpers: all,
+  };
 }
 
 /** All handlers, numbered in the order in which they are asked for. */
@@ -237,28 +277,23 @@ class HandlerRegistry {
   }
 }
 
-type Services = ConstructorParameters<typeof Semantics>[3];
-
 interface HandlerBase {
   readonly key: string;
   readonly instruction: Instruction;
   readonly variant: Variant;
   readonly operands: readonly Operand[];
 }
-interface Handler extends HandlerBase {
+export interface Handler extends HandlerBase {
   readonly write: (code: Code, services: Services) => void;
 }
 
 /** A definition takes as many operands as its forms give; the missing ones are never looked at. */
-function buildHandler(u: Semantics, { instruction, operands: [a, b, c, d] }: HandlerBase): void {
+export function buildHandler(u: Semantics, { instruction, operands: [a, b, c, d] }: HandlerBase): void {
   instruction.build(u, a ?? NONE, b ?? NONE, c ?? NONE, d ?? NONE);
 }
 
 /** Handlers are fewer than 65536. */
 export const pairKey = (first: number, second: number): number => first * 65536 + second;
-
-/** Helpers that JavaScript calls too. */
-const EXPORTED_HELPERS = ['readFlags', 'writeFlags'] as const;
 
 const NONE: Operand = { kind: 'i', bits: 0, position: 3 };
 const PLAIN: Variant = { width: 64, mode: 64, address: 64, lock: false, rep: 'none' };

@@ -3,6 +3,7 @@ import { Decoder, MAX_LENGTH } from './decoder.ts';
 import { Exit, Vector } from './exits.ts';
 import { type InstructionSet, pairKey } from './instruction-set.ts';
 import { Access } from './paging.ts';
+import { Translator } from './translator/translator.ts';
 import { CpuState } from './cpu-state.ts';
 import { completeSegmentOperation } from './segmentation.ts';
 import { Op, Region, S } from './state-layout.ts';
@@ -22,6 +23,9 @@ interface Exports {
   writeFlags(vcpu: number, image: number): void;
 }
 
+/** `eager` translates everything at once, for tests. */
+export type Engine = 'interpreter' | 'translator' | 'eager';
+
 export interface ProcessorOptions {
   readonly memory: WebAssembly.Memory;
   readonly module: WebAssembly.Module;
@@ -32,11 +36,17 @@ export interface ProcessorOptions {
   readonly frameCount: number;
   /** Nanoseconds of guest time: what RDTSC counts. The TSC runs at 1 GHz on every host. */
   readonly now: () => number;
+  /** What executes hot code; the interpreter does the rest in any case. */
+  readonly engine?: Engine;
   /** 32 random bits behind RDRAND and RDSEED; by default the host's entropy. */
   readonly random?: () => number;
 }
 
 const hardwareRandom = (): number => crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
+
+/** How often the budget runs out at a block before it is translated. */
+const HOT_SAMPLES = 2;
+const MAX_SAMPLES = 65536;
 
 /** Operations in a block at most; a longer run of instructions continues in another block. */
 const BLOCK_LIMIT = 64;
@@ -51,6 +61,10 @@ export class Processor {
   readonly #exports: Exports;
   readonly #decoder: Decoder;
   readonly #set: InstructionSet;
+  readonly #translator: Translator | undefined;
+  readonly #eager: boolean;
+  /** Operation → how often the budget ran out there. */
+  readonly #samples = new Map<number, number>();
   readonly #cache: CodeCache;
   readonly memory: DataView;
   readonly #bytes: Uint8Array;
@@ -71,15 +85,28 @@ export class Processor {
     this.#cache = new CodeCache(buffer, o.regionAt, o.framesAt, o.set.handler('(stale)'));
     this.#decoder = new Decoder(o.set);
     this.#set = o.set;
-    const instance = new WebAssembly.Instance(o.module, {
-      env: {
-        memory: o.memory,
-        codeWritten: (host: number, length: number) => this.#cache.written(host >>> 0, length >>> 0),
-        now: o.now,
-        random: o.random ?? hardwareRandom,
-      },
-    });
+    const imports = {
+      memory: o.memory,
+      codeWritten: (host: number, length: number) => this.#written(host >>> 0, length >>> 0),
+      now: o.now,
+      random: o.random ?? hardwareRandom,
+    };
+    const instance = new WebAssembly.Instance(o.module, { env: imports });
     this.#exports = instance.exports as unknown as Exports;
+    const engine = o.engine ?? 'interpreter';
+    this.#eager = engine === 'eager';
+    if (engine !== 'interpreter')
+      this.#translator = new Translator({
+        set: o.set,
+        memory: this.memory,
+        cache: this.#cache,
+        exports: instance.exports,
+        imports,
+      });
+    this.#cache.onCleared = () => {
+      this.#translator?.clear();
+      this.#samples.clear();
+    };
     this.state = new CpuState(buffer, o.regionAt, this.#exports);
     this.memory.setUint32(this.regionAt + S.framesAt, o.framesAt, true);
     this.memory.setUint32(this.regionAt + S.frameCount, o.frameCount, true);
@@ -96,6 +123,7 @@ export class Processor {
     if (this.state.trapFlag) return this.#singleStep();
     this.memory.setInt32(this.regionAt + S.budget, budget, true);
     const exit = this.#run(() => this.#exports.run(this.regionAt));
+    if (exit === Exit.Budget) this.#sample();
     this.state.instructionsRetired += budget - this.memory.getInt32(this.regionAt + S.budget, true);
     return exit;
   }
@@ -190,7 +218,7 @@ export class Processor {
       const host = this.translate(va + done, 'write');
       if (host === 0) return false;
       const piece = Math.min(bytes.length - done, 4096 - ((host - this.#framesAt) & 4095));
-      this.#cache.written(host, piece);
+      this.#written(host, piece);
       this.#bytes.set(bytes.subarray(done, done + piece), host);
       done += piece;
     }
@@ -199,7 +227,24 @@ export class Processor {
 
   /** To be called when anything but guest code wrote into a frame that may hold code. */
   frameWritten(mfn: number, offset: number, length: number): void {
-    this.#cache.written(this.#framesAt + mfn * 4096 + offset, length);
+    this.#written(this.#framesAt + mfn * 4096 + offset, length);
+  }
+
+  #written(host: number, length: number): void {
+    if (this.#cache.written(host, length)) this.memory.setUint32(this.regionAt + S.codeChanged, 1, true);
+  }
+
+  /** The budget ran out here: code that this happens to again and again is hot. */
+  #sample(): void {
+    const translator = this.#translator;
+    if (!translator) return;
+    const host = this.#fetch(this.state.rip);
+    const op = host === 0 ? 0 : this.#cache.find(host, this.state.mode);
+    if (op === 0) return;
+    const seen = (this.#samples.get(op) ?? 0) + 1;
+    this.#samples.set(op, seen);
+    if (seen === HOT_SAMPLES) translator.translate(op);
+    if (this.#samples.size > MAX_SAMPLES) this.#samples.clear();
   }
 
   #run(start: () => number): Exit {
@@ -294,6 +339,7 @@ export class Processor {
             [second, second + off - 4097],
           ];
     for (const page of this.#cache.add(host, mode, start, to, pieces)) this.#exports.protectFrame(this.regionAt, page);
+    if (this.#eager) this.#translator?.translate(start);
     return true;
   }
 

@@ -31,6 +31,13 @@ export interface Variant {
 export const Gpr = { rax: 0, rcx: 1, rdx: 2, rbx: 3, rsp: 4, rbp: 5, rsi: 6, rdi: 7 } as const;
 export const Segment = { es: 0, cs: 1, ss: 2, ds: 3, fs: 4, gs: 5 } as const;
 
+/** The functions that definitions call. */
+export interface Services {
+  readonly paging: Paging;
+  readonly dispatch: Dispatch;
+  readonly helpers: ReadonlyMap<string, Fn>;
+}
+
 const FIELDS = [Op.a, Op.b, Op.c] as const;
 
 /**
@@ -59,7 +66,7 @@ export class Semantics {
     code: Code,
     variant: Variant,
     operands: readonly Operand[],
-    services: { paging: Paging; dispatch: Dispatch; helpers: ReadonlyMap<string, Fn> },
+    services: Services,
     special: { op?: I32; flags?: Flags; simpleAddress?: boolean } = {},
   ) {
     this.code = code;
@@ -349,9 +356,14 @@ export class Semantics {
     const target = this.let(this.op.load64(Op.imm));
     code.if(target.geU(4096), () => this.jump(this.branchTarget()));
     checkpoint(code, this.vcpu, this.op.load16U(Op.c), this.vcpu.load64(S.pageVa).add(target));
-    const linked = this.let(this.op.load32(Op.disp));
+    const linked = this.let(this.link());
     code.if(linked.ne(0), () => dispatchTo(code, this.dispatch.handlerType, this.vcpu, linked));
     code.returnCall(this.dispatch.linkBranch, this.vcpu, this.op);
+  }
+
+  /** The operation that a direct branch was linked to, or 0. */
+  protected link(): I32 {
+    return this.op.load32(Op.disp);
   }
 
   /** Goes on with the next operation of the block; the end of the instruction. */
@@ -400,6 +412,10 @@ export class Semantics {
   privileged(kind: Privileged, ...details: readonly (I32 | number)[]): void {
     this.exit(Exit.Privileged, this.rip(), kind, ...details);
     this.end();
+  }
+
+  protected get ended(): boolean {
+    return this.#ended;
   }
 
   /** Called by the handler generator after `build`. */

@@ -42,6 +42,7 @@ export const S = {
   fsGsBaseEnabled: 0x1cc,
   tscAux: 0x1d0,
   mxcsrPending: 0x1d8, // exceptions found by the SSE instruction that runs, not yet in MXCSR; 0 between instructions
+  codeChanged: 0x1dc, // operations became stale since the last look-up: a translated region may be one of them
   retired: 0x1e0, // f64: instructions executed since power-on
   xmm: 0x200, // 16 × 32: room for YMM
   x87: 0x400, // 8 × 16: physical registers R0…R7 (80 bits each); MMn aliases the significand of Rn

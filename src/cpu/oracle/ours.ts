@@ -1,4 +1,4 @@
-import { cpuRegionSize, Exit, Processor, processorModule } from '../index.ts';
+import { cpuRegionSize, type Engine, Exit, Processor, processorModule } from '../index.ts';
 import { type Case, normalise, type Outcome, type Piece, Stop } from './case-codec.ts';
 import { CODE, IMAGE_SIZE, Mode, pristineImage, type Region, REGIONS } from './layout.ts';
 import { MachineState } from './machine-state.ts';
@@ -45,6 +45,7 @@ export class OurProcessor {
       regionAt: REGION_AT,
       framesAt: this.#framesAt,
       frameCount: FRAMES,
+      engine: (process.env['XENOLITH_ENGINE'] ?? 'interpreter') as Engine,
       now: () => 0,
     });
     this.#image = new Uint8Array(memory.buffer, this.#framesAt + IMAGE_FRAME * PAGE, IMAGE_SIZE);

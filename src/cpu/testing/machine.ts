@@ -1,4 +1,4 @@
-import { cpuRegionSize, Processor, processorModule } from '../index.ts';
+import { cpuRegionSize, type Engine, Processor, processorModule } from '../index.ts';
 
 const REGION_AT = 65536;
 const FRAMES = 64;
@@ -19,12 +19,13 @@ export class Machine {
   readonly framesAt: number;
   now = 0;
 
-  constructor() {
+  constructor(engine: Engine = 'interpreter') {
     this.framesAt = REGION_AT + cpuRegionSize(FRAMES);
     const pages = Math.ceil((this.framesAt + FRAMES * 4096) / 65536);
     this.memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
     this.view = new DataView(this.memory.buffer);
     this.processor = new Processor({
+      engine,
       memory: this.memory,
       module: processorModule(),
       regionAt: REGION_AT,

@@ -1,5 +1,5 @@
 import { Bytes } from './bytes.ts';
-import { copyType, I32, type I64, instruction, make, type V128, type Value, type ValType, type ValueOf } from './value.ts';
+import { copyType, I32, I64, instruction, make, type V128, type Value, type ValType, type ValueOf } from './value.ts';
 
 /** A function of the module under construction. */
 export interface Fn<R extends ValType | undefined = ValType | undefined> {
@@ -23,6 +23,11 @@ export class Code {
   readonly #locals: ValType[] = [];
   #depth = 0;
 
+  /** How many blocks the code being written lies in. */
+  get depth(): number {
+    return this.#depth;
+  }
+
   constructor(params: readonly ValType[]) {
     this.#params = params;
   }
@@ -34,6 +39,8 @@ export class Code {
 
   /** Computes a value once, here; the result can be used any number of times. */
   let<T extends Value>(value: T): T {
+    // A constant, or a local already, is its own name.
+    if ((value instanceof I32 || value instanceof I64) && value.known !== undefined) return value;
     const index = this.#local(value.type);
     this.#set(index, value);
     return copyType(value, localGet(index), []);
@@ -46,6 +53,11 @@ export class Code {
   }
 
   if(condition: I32, then: () => void, otherwise?: () => void): void {
+    if (condition.known !== undefined) {
+      if (condition.known !== 0) then();
+      else otherwise?.();
+      return;
+    }
     condition.emit(this.out);
     this.#open(0x04, then, otherwise);
   }
@@ -226,11 +238,12 @@ export class Code {
   }
 
   #store(opcode: readonly number[], address: I32, value: Value, offset: number): void {
-    address.emit(this.out);
+    const at = address.located(offset);
+    at.base.emit(this.out);
     value.emit(this.out);
     for (const byte of opcode) this.out.byte(byte);
     this.out.u32(0);
-    this.out.u32(offset);
+    this.out.u32(at.offset);
   }
 }
 

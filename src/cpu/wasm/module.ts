@@ -18,6 +18,13 @@ export class ModuleBuilder {
   readonly #functions: { type: number; body: Bytes | undefined; name: string }[] = [];
   readonly #exports: { name: string; index: number }[] = [];
   readonly #table: Fn[] = [];
+  readonly #tableImported: boolean;
+  #tableName: string | undefined;
+
+  /** @param o.table `imported` as env.handlers, or the module's own */
+  constructor(o: { readonly table: 'own' | 'imported' } = { table: 'own' }) {
+    this.#tableImported = o.table === 'imported';
+  }
 
   type(params: readonly ValType[], result?: ValType): number {
     const key = `${params.join()}:${result ?? ''}`;
@@ -63,6 +70,10 @@ export class ModuleBuilder {
     this.#exports.push({ name, index: fn.index });
   }
 
+  exportTable(name: string): void {
+    this.#tableName = name;
+  }
+
   /** Puts a function into the table; returns its index there. */
   tabulate(fn: Fn): number {
     this.#table.push(fn);
@@ -80,9 +91,13 @@ export class ModuleBuilder {
       s.u32(type.result === undefined ? 0 : 1);
       if (type.result !== undefined) s.byte(type.result);
     });
-    section(out, 2, [undefined, ...this.#imports], (s, fn) => {
+    const others = this.#tableImported ? ['memory', 'table'] : ['memory'];
+    section(out, 2, [...others, ...this.#imports], (s, fn) => {
       s.name('env');
-      if (fn) {
+      if (fn === 'table') {
+        s.name('handlers');
+        for (const byte of [1, 0x70, 0, 0]) s.byte(byte);
+      } else if (typeof fn !== 'string') {
         s.name(fn.name);
         s.byte(0);
         s.u32(fn.type);
@@ -95,17 +110,19 @@ export class ModuleBuilder {
       }
     });
     section(out, 3, this.#functions, (s, fn) => s.u32(fn.type));
-    section(out, 4, [this.#table.length], (s, size) => {
+    section(out, 4, this.#tableImported ? [] : [this.#table.length], (s, size) => {
       s.byte(0x70);
       s.byte(0);
       s.u32(size);
     });
-    section(out, 7, this.#exports, (s, item) => {
+    const exports = this.#exports.map((item) => ({ ...item, kind: 0 }));
+    if (this.#tableName !== undefined) exports.push({ name: this.#tableName, index: 0, kind: 1 });
+    section(out, 7, exports, (s, item) => {
       s.name(item.name);
-      s.byte(0);
+      s.byte(item.kind);
       s.u32(item.index);
     });
-    section(out, 9, [this.#table], (s, table) => {
+    section(out, 9, this.#tableImported ? [] : [this.#table], (s, table) => {
       for (const byte of [0, 0x41, 0, 0x0b]) s.byte(byte);
       s.u32(table.length);
       for (const fn of table) s.u32(fn.index);

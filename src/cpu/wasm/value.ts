@@ -45,14 +45,20 @@ type IntOrConst<T> = T | number | bigint;
 
 export class I32 extends Value {
   readonly type = ValType.i32;
+  /** The value of a constant: what is computed from constants at generation is not computed again by the guest's instructions. */
+  known: number | undefined;
+  /** Set for a sum with a constant, which a load or store takes as its offset. No address wraps around 4 GiB here. */
+  sum: { readonly base: I32; readonly offset: number } | undefined;
   static of(value: number): I32 {
-    return new I32(
+    const constant = new I32(
       instruction((o) => {
         o.byte(0x41);
         o.s32(value);
       }),
       [],
     );
+    constant.known = value | 0;
+    return constant;
   }
   static from(value: I32 | number): I32 {
     return value instanceof I32 ? value : I32.of(value);
@@ -103,7 +109,16 @@ export class I32 extends Value {
     return new I32([0x69], [this]);
   }
   add(o: I32 | number): I32 {
-    return o === 0 ? this : this.#two(0x6a, o);
+    const other = I32.from(o);
+    const by = other.known;
+    if (by === 0) return this;
+    const result = this.#two(0x6a, other);
+    if (by !== undefined && by > 0) result.sum = { base: this.sum?.base ?? this, offset: (this.sum?.offset ?? 0) + by };
+    return result;
+  }
+  /** Base and offset of a memory access at this address. */
+  located(offset: number): { readonly base: I32; readonly offset: number } {
+    return this.sum ? { base: this.sum.base, offset: this.sum.offset + offset } : { base: this, offset };
   }
   sub(o: I32 | number): I32 {
     return o === 0 ? this : this.#two(0x6b, o);
@@ -179,56 +194,65 @@ export class I32 extends Value {
     return copyType(yes, [0x1b], [yes, no, this]);
   }
 
+  #load<T extends Value>(
+    type: new (code: readonly number[], args: readonly Value[]) => T,
+    opcode: readonly number[],
+    align: number,
+    offset: number,
+  ): T {
+    const at = this.located(offset);
+    return new type(memarg(opcode, align, at.offset), [at.base]);
+  }
   load8U(offset = 0): I32 {
-    return new I32(memarg([0x2d], 0, offset), [this]);
+    return this.#load(I32, [0x2d], 0, offset);
   }
   load8S(offset = 0): I32 {
-    return new I32(memarg([0x2c], 0, offset), [this]);
+    return this.#load(I32, [0x2c], 0, offset);
   }
   load16U(offset = 0): I32 {
-    return new I32(memarg([0x2f], 0, offset), [this]);
+    return this.#load(I32, [0x2f], 0, offset);
   }
   load16S(offset = 0): I32 {
-    return new I32(memarg([0x2e], 0, offset), [this]);
+    return this.#load(I32, [0x2e], 0, offset);
   }
   load32(offset = 0): I32 {
-    return new I32(memarg([0x28], 0, offset), [this]);
+    return this.#load(I32, [0x28], 0, offset);
   }
   load64(offset = 0): I64 {
-    return new I64(memarg([0x29], 0, offset), [this]);
+    return this.#load(I64, [0x29], 0, offset);
   }
   load64From8U(offset = 0): I64 {
-    return new I64(memarg([0x31], 0, offset), [this]);
+    return this.#load(I64, [0x31], 0, offset);
   }
   load64From8S(offset = 0): I64 {
-    return new I64(memarg([0x30], 0, offset), [this]);
+    return this.#load(I64, [0x30], 0, offset);
   }
   load64From16U(offset = 0): I64 {
-    return new I64(memarg([0x33], 0, offset), [this]);
+    return this.#load(I64, [0x33], 0, offset);
   }
   load64From16S(offset = 0): I64 {
-    return new I64(memarg([0x32], 0, offset), [this]);
+    return this.#load(I64, [0x32], 0, offset);
   }
   load64From32U(offset = 0): I64 {
-    return new I64(memarg([0x35], 0, offset), [this]);
+    return this.#load(I64, [0x35], 0, offset);
   }
   load64From32S(offset = 0): I64 {
-    return new I64(memarg([0x34], 0, offset), [this]);
+    return this.#load(I64, [0x34], 0, offset);
   }
   loadF32(offset = 0): F32 {
-    return new F32(memarg([0x2a], 0, offset), [this]);
+    return this.#load(F32, [0x2a], 0, offset);
   }
   loadF64(offset = 0): F64 {
-    return new F64(memarg([0x2b], 0, offset), [this]);
+    return this.#load(F64, [0x2b], 0, offset);
   }
   loadV128(offset = 0): V128 {
-    return new V128(memarg([0xfd, 0x00], 0, offset), [this]);
+    return this.#load(V128, [0xfd, 0x00], 0, offset);
   }
   atomicLoad32(offset = 0): I32 {
-    return new I32(memarg([0xfe, 0x10], 2, offset), [this]);
+    return this.#load(I32, [0xfe, 0x10], 2, offset);
   }
   atomicLoad64(offset = 0): I64 {
-    return new I64(memarg([0xfe, 0x11], 3, offset), [this]);
+    return this.#load(I64, [0xfe, 0x11], 3, offset);
   }
   atomicOr64(value: I64, offset = 0): I64 {
     return new I64(memarg([0xfe, 0x34], 3, offset), [this, value]);
@@ -242,14 +266,18 @@ export class I32 extends Value {
 
 export class I64 extends Value {
   readonly type = ValType.i64;
+  /** The value of a constant, as a signed number of 64 bits. */
+  known: bigint | undefined;
   static of(value: number | bigint): I64 {
-    return new I64(
+    const constant = new I64(
       instruction((o) => {
         o.byte(0x42);
         o.s64(BigInt(value));
       }),
       [],
     );
+    constant.known = BigInt.asIntN(64, BigInt(value));
+    return constant;
   }
   static from(value: IntOrConst<I64>): I64 {
     return value instanceof I64 ? value : I64.of(value);
@@ -291,7 +319,10 @@ export class I64 extends Value {
     return this.#test(0x59, o);
   }
   geU(o: IntOrConst<I64>): I32 {
-    return this.#test(0x5a, o);
+    const other = I64.from(o);
+    if (this.known !== undefined && other.known !== undefined)
+      return I32.of(BigInt.asUintN(64, this.known) >= BigInt.asUintN(64, other.known) ? 1 : 0);
+    return this.#test(0x5a, other);
   }
   clz(): I64 {
     return new I64([0x79], [this]);
@@ -303,7 +334,11 @@ export class I64 extends Value {
     return new I64([0x7b], [this]);
   }
   add(o: IntOrConst<I64>): I64 {
-    return o === 0 ? this : this.#two(0x7c, o);
+    const other = I64.from(o);
+    const [a, b] = [this.known, other.known];
+    if (a !== undefined && b !== undefined) return I64.of(BigInt.asIntN(64, a + b));
+    if (b === 0n) return this;
+    return this.#two(0x7c, other);
   }
   sub(o: IntOrConst<I64>): I64 {
     return o === 0 ? this : this.#two(0x7d, o);
@@ -324,7 +359,10 @@ export class I64 extends Value {
     return this.#two(0x82, o);
   }
   and(o: IntOrConst<I64>): I64 {
-    return this.#two(0x83, o);
+    const other = I64.from(o);
+    const [a, b] = [this.known, other.known];
+    if (a !== undefined && b !== undefined) return I64.of(BigInt.asIntN(64, a & b));
+    return this.#two(0x83, other);
   }
   or(o: IntOrConst<I64>): I64 {
     return this.#two(0x84, o);
@@ -333,7 +371,11 @@ export class I64 extends Value {
     return this.#two(0x85, o);
   }
   shl(o: IntOrConst<I64>): I64 {
-    return o === 0 ? this : this.#two(0x86, o);
+    const other = I64.from(o);
+    const [a, b] = [this.known, other.known];
+    if (a !== undefined && b !== undefined) return I64.of(BigInt.asIntN(64, a << (b & 63n)));
+    if (b === 0n) return this;
+    return this.#two(0x86, other);
   }
   shrS(o: IntOrConst<I64>): I64 {
     return o === 0 ? this : this.#two(0x87, o);
@@ -354,6 +396,7 @@ export class I64 extends Value {
     return I64.of(0).sub(this);
   }
   wrap(): I32 {
+    if (this.known !== undefined) return I32.of(Number(BigInt.asIntN(32, this.known)));
     return new I32([0xa7], [this]);
   }
   extend8S(): I64 {
