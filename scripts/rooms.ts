@@ -22,8 +22,11 @@ export const rooms: Readonly<Record<string, Room>> = {
 /** Folders that only tests use. They may import from outside like a test, and only a test or one of their own may import them. */
 export const testFolders: readonly string[] = [
   'cpu/oracle',
+  'cpu/testing',
   'hypervisor/testing',
+  'hypervisor/pv/testing',
   'dom0/testing',
   'toolstack/testing',
   'host/testing',
+  'host/node/testing',
 ];
