@@ -43,7 +43,7 @@ export const row: Row = {
   async measure(note) {
     const script = await scriptBytes();
     // The processor generates it when a host starts; a release could carry it instead.
-    const webAssembly = instructionSet().module.length;
+    const webAssembly = instructionSet().generate().bytes.length;
     note(`${script} bytes of JavaScript, ${webAssembly} of WebAssembly`);
     return script + webAssembly;
   },
