@@ -22,6 +22,8 @@ export const none = (why: string, errno: Errno = Errno.ENOSYS): Support => ({ le
 export class HypercallArguments {
   readonly lo = new Uint32Array(6);
   readonly hi = new Uint32Array(6);
+  /** They came from the registers, so that the hypercall can be continued; false in a multicall. */
+  direct = false;
 
   /** As a signed number: an address, a frame number, a count. Inexact beyond 2^53, where every check refuses it. */
   num(i: number): number {
@@ -38,6 +40,7 @@ export class HypercallArguments {
   }
 
   fromRegisters(vcpu: Vcpu): void {
+    this.direct = true;
     const { state } = vcpu.processor;
     for (let i = 0; i < ARGUMENT_REGISTERS.length; i++) {
       const gpr = ARGUMENT_REGISTERS[i] ?? 0;
@@ -61,6 +64,20 @@ export interface HypercallRow {
 
 /** The handler has set all registers itself, RAX included (iret). */
 export const noResult = -(2 ** 52);
+
+const SYSCALL_LENGTH = 2;
+
+/**
+ * hypercall_create_continuation: the vCPU will execute the same `syscall` again, with other arguments. For hypercalls
+ * that may take long, when `vcpu.exitRequested`; the guest does not notice.
+ */
+export function continueLater(vcpu: Vcpu, nr: number, ...args: readonly number[]): typeof noResult {
+  const { state } = vcpu.processor;
+  state.rip -= SYSCALL_LENGTH;
+  state.set(Gpr.rax, nr);
+  args.forEach((value, i) => state.set(ARGUMENT_REGISTERS[i] ?? 0, value));
+  return noResult;
+}
 
 /** A row of a hypercall whose first argument is a command and whose second points to a structure. */
 export interface OpRow {

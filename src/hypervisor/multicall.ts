@@ -3,7 +3,7 @@ import { Errno } from '../abi/errno.ts';
 import { array, s64, struct, u64, u64lohi } from '../abi/struct.ts';
 import { hiOf, loOf } from '../abi/numbers.ts';
 import type { HypercallRow, HypercallTable } from './hypercall.ts';
-import { HypercallArguments, full, noResult } from './hypercall.ts';
+import { HypercallArguments, continueLater, full, noResult } from './hypercall.ts';
 
 export const MulticallEntry = struct('multicall_entry', { op: u64, result: s64, args: array(u64lohi, 6) }, 64);
 
@@ -39,6 +39,9 @@ export function multicallRow(table: () => HypercallTable): HypercallRow {
         // An entry that fails does not stop the list.
         if (!vcpu.guest.writeU64(at + MulticallEntry.at.result, loOf(result), hiOf(result))) return Errno.EFAULT;
         if (vcpu.domain.shutdownCode !== undefined) return 0;
+        if (i + 1 < count && vcpu.exitRequested) {
+          return continueLater(vcpu, MULTICALL, list + (i + 1) * MulticallEntry.size, count - i - 1);
+        }
       }
       return 0;
     },

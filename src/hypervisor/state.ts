@@ -73,6 +73,7 @@ export const VcpuState = struct(
     blocked: s32, // 1: sleeps until something unblocks it
     online: s32, // VCPUOP_up / down
     initialised: s32,
+    threadAsked: s32, // the host was asked for a thread: once is enough, however often the vCPU goes up and down
     contextPending: s32, // the start context has to be loaded before the next instruction
     tlbFlush: s32, // another vCPU asks for a TLB flush
     writtenCount: s32, // frames with decoded code that were written from outside, see written-frames.ts

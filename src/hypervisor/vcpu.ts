@@ -110,6 +110,11 @@ export class Vcpu {
     this.set('kernelMode', value ? 1 : 0);
   }
 
+  /** Somebody waits for this vCPU to come out: a long hypercall is to be continued later. */
+  get exitRequested(): boolean {
+    return Atomics.load(this.domain.i32, this.#exitRequest) !== 0;
+  }
+
   takeExitRequest(): boolean {
     return Atomics.exchange(this.domain.i32, this.#exitRequest, 0) !== 0;
   }

@@ -22,25 +22,13 @@ import {
 import type { ValueOf } from '../../abi/struct.ts';
 import { DOMID_SELF } from '../../abi/xen.ts';
 import type { GuestKernel } from '../testing/guest.ts';
-import { call, testHost } from '../testing/guest.ts';
-import type { Program } from '../testing/script-processor.ts';
+import { call, runInGuest } from '../testing/guest.ts';
 import { eventChannelOps } from './ops.ts';
 import { VIRQ_DEBUG, VIRQ_DOM_EXC, VIRQ_TIMER } from './virq.ts';
 
 const nr = call.event_channel_op;
 const ops = eventChannelOps;
-
-/** Runs a guest program to its end. */
-function inGuest(program: (kernel: GuestKernel) => Program, options: { maxEvtchnPort?: number } = {}): void {
-  const test = testHost();
-  let done = false;
-  test.boot(function* (kernel) {
-    yield* program(kernel);
-    done = true;
-  }, options);
-  test.host.run(() => done);
-  assert.ok(done, 'the program ran to its end');
-}
+const inGuest = (...args: Parameters<typeof runInGuest>): void => void runInGuest(...args);
 
 describe('EVTCHNOP', () => {
   it('hands out the lowest free port and takes a closed one again', () =>

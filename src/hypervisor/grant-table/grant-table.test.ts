@@ -25,30 +25,13 @@ import {
 import { DOMID_SELF } from '../../abi/xen.ts';
 import type { GrantMapping } from '../control.ts';
 import type { Domain } from '../domain.ts';
-import { call, testHost } from '../testing/guest.ts';
-import type { GuestKernel } from '../testing/guest.ts';
-import type { Program } from '../testing/script-processor.ts';
+import { call, runInGuest } from '../testing/guest.ts';
 import { vaOf } from '../testing/script-processor.ts';
 import { grantTableOps as ops } from './ops.ts';
 import { entryAt, statusAt } from './table.ts';
 
 const nr = call.grant_table_op;
 const ONE = [1];
-
-function inGuest(program: (kernel: GuestKernel) => Program, maxGrantFrames?: number) {
-  const test = testHost();
-  let done = false;
-  const control = test.boot(
-    function* (kernel) {
-      yield* program(kernel);
-      done = true;
-    },
-    maxGrantFrames === undefined ? {} : { maxGrantFrames },
-  );
-  test.host.run(() => done);
-  assert.ok(done, 'the program ran to its end');
-  return { test, control };
-}
 
 function grantV1(domain: Domain, ref: number, frame: number, flags = GTF_permit_access, domid = 0): void {
   GrantEntryV1.write(domain.view, entryAt(domain, ref), { frame, domid, flags });
@@ -62,22 +45,25 @@ const mapped = (mapping: GrantMapping | number): GrantMapping => {
 
 describe('GNTTABOP on the own table', () => {
   it('begins with one frame and grows to the limit, no further', () => {
-    inGuest(function* (k) {
-      const size = () => k.op(nr, ops.query_size.nr, GnttabQuerySize, { dom: DOMID_SELF }, ONE);
-      assert.deepEqual((yield* size()).out, { dom: DOMID_SELF, nr_frames: 1, max_nr_frames: 4, status: 0 });
-      const setup = (nr_frames: number) =>
-        k.op(nr, ops.setup_table.nr, GnttabSetupTable, { dom: DOMID_SELF, nr_frames, frame_list: vaOf(30) }, ONE);
-      assert.equal((yield* setup(3)).out.status, GNTST.okay);
-      const list = [0, 1, 2].map((i) => k.domain.view.getUint32(k.domain.frameAt(30) + i * 8, true));
-      const first = k.domain.layout.grantMfn;
-      assert.deepEqual(list, [first, first + 1, first + 2]);
-      assert.equal((yield* size()).out.nr_frames, 3);
-      assert.equal((yield* setup(5)).out.status, GNTST.general_error);
-    }, 4);
+    runInGuest(
+      function* (k) {
+        const size = () => k.op(nr, ops.query_size.nr, GnttabQuerySize, { dom: DOMID_SELF }, ONE);
+        assert.deepEqual((yield* size()).out, { dom: DOMID_SELF, nr_frames: 1, max_nr_frames: 4, status: 0 });
+        const setup = (nr_frames: number) =>
+          k.op(nr, ops.setup_table.nr, GnttabSetupTable, { dom: DOMID_SELF, nr_frames, frame_list: vaOf(30) }, ONE);
+        assert.equal((yield* setup(3)).out.status, GNTST.okay);
+        const list = [0, 1, 2].map((i) => k.domain.view.getUint32(k.domain.frameAt(30) + i * 8, true));
+        const first = k.domain.layout.grantMfn;
+        assert.deepEqual(list, [first, first + 1, first + 2]);
+        assert.equal((yield* size()).out.nr_frames, 3);
+        assert.equal((yield* setup(5)).out.status, GNTST.general_error);
+      },
+      { maxGrantFrames: 4 },
+    );
   });
 
   it('says which domain it has no business with', () => {
-    inGuest(function* (k) {
+    runInGuest(function* (k) {
       assert.equal(
         (yield* k.op(nr, ops.query_size.nr, GnttabQuerySize, { dom: 0 }, ONE)).out.status,
         GNTST.permission_denied,
@@ -98,7 +84,7 @@ describe('GNTTABOP on the own table', () => {
   });
 
   it('fails as a whole for a wrong count or a bad address', () => {
-    inGuest(function* (k) {
+    runInGuest(function* (k) {
       assert.equal(
         (yield* k.op(nr, ops.query_size.nr, GnttabQuerySize, { dom: DOMID_SELF }, [2])).result,
         Errno.EINVAL,
@@ -109,7 +95,7 @@ describe('GNTTABOP on the own table', () => {
   });
 
   it('carries the reserved entries over to version 2 and back', () => {
-    const { control } = inGuest(function* (k) {
+    const { control } = runInGuest(function* (k) {
       grantV1(k.domain, 0, 9);
       grantV1(k.domain, 1, 10, GTF_permit_access | GTF_reading | GTF_writing);
       const set = (version: number) => k.op(nr, ops.set_version.nr, GnttabSetVersion, { version });
@@ -136,7 +122,7 @@ describe('GNTTABOP on the own table', () => {
   });
 
   it('does not change its version while an entry is in use', () => {
-    inGuest(function* (k) {
+    runInGuest(function* (k) {
       grantV1(k.domain, 8, 40, GTF_permit_access | GTF_reading);
       assert.deepEqual(yield* k.op(nr, ops.set_version.nr, GnttabSetVersion, { version: 2 }), {
         result: Errno.EBUSY,
@@ -146,7 +132,7 @@ describe('GNTTABOP on the own table', () => {
   });
 
   it('swaps entries that nobody uses', () => {
-    inGuest(function* (k) {
+    runInGuest(function* (k) {
       grantV1(k.domain, 8, 40);
       grantV1(k.domain, 9, 41);
       assert.equal(
@@ -166,7 +152,7 @@ describe('GNTTABOP_copy within the domain', () => {
   const self = DOMID_SELF;
 
   it('copies between frames and granted frames, and refuses what crosses a page', () => {
-    inGuest(function* (k) {
+    runInGuest(function* (k) {
       const { domain } = k;
       domain.frame(40).fill(7);
       domain.frame(41).fill(0);
@@ -204,7 +190,7 @@ describe('GNTTABOP_copy within the domain', () => {
 
 describe('a grant that domain 0 maps', () => {
   function granted(flags: number, domid = 0) {
-    return inGuest(function* (k) {
+    return runInGuest(function* (k) {
       grantV1(k.domain, 8, 40, flags, domid);
       yield* k.spin(1);
     });
@@ -247,7 +233,7 @@ describe('a grant that domain 0 maps', () => {
   }
 
   it('is refused when the frame is no RAM of the domain', () => {
-    const { control } = inGuest(function* (k) {
+    const { control } = runInGuest(function* (k) {
       grantV1(k.domain, 8, 0xffffffff);
       yield* k.spin(1);
     });
@@ -255,7 +241,7 @@ describe('a grant that domain 0 maps', () => {
   });
 
   it('works for the ring that the toolstack seeded', () => {
-    const { control } = inGuest(function* (k) {
+    const { control } = runInGuest(function* (k) {
       yield* k.spin(1);
     });
     control.seedGrant(1, 33);
@@ -264,7 +250,7 @@ describe('a grant that domain 0 maps', () => {
   });
 
   it('of version 2 has its in-use bits in the status frame', () => {
-    const { control } = inGuest(function* (k) {
+    const { control } = runInGuest(function* (k) {
       yield* k.op(nr, ops.set_version.nr, GnttabSetVersion, { version: 2 });
       GrantEntryV2.write(k.domain.view, entryAt(k.domain, 8), {
         frame: 44,

@@ -16,7 +16,7 @@ import { PAGE_SIZE, hiOf, loOf } from '../../abi/numbers.ts';
 import type { ValueOf } from '../../abi/struct.ts';
 import { DOMID_SELF } from '../../abi/xen.ts';
 import type { HypercallArguments, HypercallRow, OpTable } from '../hypercall.ts';
-import { dispatchOps, full, none, op, rawOp, refusedOp } from '../hypercall.ts';
+import { continueLater, dispatchOps, full, none, op, rawOp, refusedOp } from '../hypercall.ts';
 import { NO_PFN, populateExtent, removeExtent } from '../reservation.ts';
 import type { Vcpu } from '../vcpu.ts';
 
@@ -92,6 +92,9 @@ export const memoryOpRow: HypercallRow = {
   run: (vcpu, args) => dispatch(vcpu, args.u32(0) & COMMAND_MASK, args.num(1), args),
 };
 
+/** Extents between two looks at whether somebody waits. */
+const PREEMPT_CHECK = 64;
+
 function own(vcpu: Vcpu, domid: DomId, value: () => number): number {
   return domid === DOMID_SELF || domid === vcpu.domain.domid ? value() : Errno.EPERM;
 }
@@ -114,6 +117,10 @@ function extents(vcpu: Vcpu, va: Vaddr, args: HypercallArguments, step: ExtentSt
   // More than the domain can hold cannot be done in one call: a list as long as the address space ends here.
   const end = Math.min(r.nr_extents, start + domain.layout.maxPages);
   for (; done < end; done++) {
+    if (args.direct && done > start && done % PREEMPT_CHECK === 0 && vcpu.exitRequested) {
+      const cmd = (args.u32(0) & COMMAND_MASK) | (done << MEMOP_EXTENT_SHIFT);
+      return continueLater(vcpu, memoryOpRow.nr, cmd, va);
+    }
     const at = r.extent_start + done * 8;
     const frame = vcpu.guest.readU64(at);
     if (frame === undefined) break;

@@ -74,7 +74,7 @@ export const vcpuOpRow: HypercallRow = {
   },
 };
 
-type Word = 'online' | 'initialised' | 'contextPending' | 'nmiPending';
+type Word = 'online' | 'initialised' | 'threadAsked' | 'contextPending' | 'nmiPending';
 const wordIndex = (vcpu: Vcpu, target: number, word: Word): number =>
   (vcpu.domain.vcpuAt(target) + VcpuState.at[word]) >>> 2;
 const wordOf = (vcpu: Vcpu, target: number, word: Word): number =>
@@ -116,7 +116,7 @@ function initialise(vcpu: Vcpu, target: number, va: number): number {
 function up(vcpu: Vcpu, target: number): number {
   if (wordOf(vcpu, target, 'initialised') === 0) return Errno.EINVAL;
   if (Atomics.exchange(vcpu.domain.i32, wordIndex(vcpu, target, 'online'), 1) === 0) {
-    vcpu.glue.vcpuUp(target);
+    if (Atomics.exchange(vcpu.domain.i32, wordIndex(vcpu, target, 'threadAsked'), 1) === 0) vcpu.glue.vcpuUp(target);
     vcpu.domain.kick(target);
   }
   return 0;

@@ -114,3 +114,19 @@ export function testHost(
     },
   };
 }
+
+/** Boots a domain with the program and runs it to its end. */
+export function runInGuest(
+  program: (kernel: GuestKernel) => Program,
+  options: Parameters<TestHost['boot']>[1] = {},
+): { readonly test: TestHost; readonly control: DomainControl } {
+  const test = testHost();
+  let done = false;
+  const control = test.boot(function* (kernel) {
+    yield* program(kernel);
+    done = true;
+  }, options);
+  test.host.run(() => done);
+  if (!done) throw new Error('the program did not run to its end');
+  return { test, control };
+}

@@ -27,6 +27,8 @@ export const vaOf = (mfn: Mfn, offset = 0): Vaddr => DIRECT_MAP + mfn * PAGE_SIZ
 export type Request = { readonly nr: number; readonly args: readonly number[] } | 'spin';
 export type Program = Generator<Request, void, number>;
 
+/** Where RIP is when a hypercall is handled. */
+const AFTER_SYSCALL = 0x1002;
 const ARGUMENTS = [Gpr.rdi, Gpr.rsi, Gpr.rdx, Gpr.r10, Gpr.r8] as const;
 
 export class ScriptProcessor implements Processor {
@@ -49,6 +51,12 @@ export class ScriptProcessor implements Processor {
     if (Atomics.load(this.#domain.i32, this.#exitRequest) !== 0) return Exit.Interrupt;
     if (this.#ended) return Exit.Budget;
     this.state.instructionsRetired += budget;
+    if (this.#inCall && this.state.rip === AFTER_SYSCALL - 2) {
+      // The hypercall is to be continued: the same instruction again, with the registers as they are now.
+      this.state.rip = AFTER_SYSCALL;
+      return Exit.Syscall;
+    }
+    this.state.rip = AFTER_SYSCALL;
     const next = this.#program.next(this.#inCall ? this.state.num(Gpr.rax) : 0);
     this.#inCall = false;
     if (next.done === true) this.#ended = true;
