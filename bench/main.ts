@@ -21,12 +21,15 @@ async function measure(row: Row): Promise<Result> {
   note(row.about);
   let value: number | null = null;
   try {
-    value = Number((await row.measure(note)).toPrecision(4));
+    value = rounded(await row.measure(note));
   } catch (error) {
     note(`not measured: ${describe(error)}`);
   }
   return { name: row.name, unit: row.unit, value, peers: row.peers };
 }
+
+/** Four digits say all that repeats; a whole number of bytes is exact. */
+const rounded = (value: number): number => (Number.isInteger(value) ? value : Number(value.toPrecision(4)));
 
 /** With the hint that a XenError has for a person: which package to install, say. */
 function describe(error: unknown): string {

@@ -7,7 +7,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { hottest, type CpuProfile } from './profile/cpu-profile.ts';
+import { hottest, type CpuProfile, type Hot } from './profile/cpu-profile.ts';
 
 const { values } = parseArgs({
   options: { top: { type: 'string', default: '25' }, interval: { type: 'string', default: '500' } },
@@ -18,6 +18,14 @@ interface Phase {
   /** Microseconds of the clock that the profiler uses. */
   readonly from: number;
   readonly to: number;
+  /** Where the guest was. */
+  readonly guest: readonly Hot[];
+}
+
+function table(title: string, lines: readonly Hot[]): void {
+  console.log(`| share | ${title} |\n|---:|---|`);
+  for (const { share, what } of lines) console.log(`| ${(share * 100).toFixed(1)} % | ${what} |`);
+  console.log();
 }
 
 const folder = mkdtempSync(join(tmpdir(), 'xenolith-profile-'));
@@ -35,17 +43,16 @@ try {
   const profiles = readdirSync(folder)
     .filter((name) => name.endsWith('.cpuprofile'))
     .map((name) => JSON.parse(readFileSync(join(folder, name), 'utf8')) as CpuProfile);
-  for (const { name, from, to } of phases) {
+  for (const { name, from, to, guest } of phases) {
     // The vCPU's thread is the one that was in the interpreter.
     const threads = profiles.map((profile) => hottest(profile, from, to));
     const [vcpu] = threads.sort((a, b) => b.wasm - a.wasm);
     if (vcpu === undefined) throw new Error('the profiler left nothing');
     console.log(`\n${name}: ${(vcpu.total / 1e6).toFixed(1)} s\n`);
-    console.log('| share | function |\n|---|---|');
-    for (const { share, what } of vcpu.functions.slice(0, Number(values.top)))
-      console.log(`| ${(share * 100).toFixed(1)} % | ${what} |`);
-    console.log(`\n| share | part |\n|---|---|`);
-    for (const { share, what } of vcpu.parts) console.log(`| ${(share * 100).toFixed(1)} % | ${what} |`);
+    const top = Number(values.top);
+    table('function of the host', vcpu.functions.slice(0, top));
+    table('part of the host', vcpu.parts.slice(0, top));
+    table('function of the guest', guest.slice(0, top));
   }
 } finally {
   rmSync(folder, { recursive: true, force: true });

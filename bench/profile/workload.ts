@@ -8,6 +8,7 @@ import { startDaemon } from '../../src/toolstack/daemon/daemon.ts';
 import { prepareRunDirectory, runDirectory } from '../../src/toolstack/daemon/run-directory.ts';
 import { Guest } from '../guest/guest.ts';
 import { bootFiles, domainConfig } from '../guest/xenolith.ts';
+import { GuestSamples } from './guest-samples.ts';
 
 const SHA256_MIB = 40;
 
@@ -19,7 +20,8 @@ const files = await bootFiles(note);
 processorModule({ named: true });
 const run = runDirectory();
 prepareRunDirectory(run);
-const daemon = await startDaemon({ host: createHost(), run, log: note });
+const host = createHost();
+const daemon = await startDaemon({ host, run, log: note });
 const connect = async (): Promise<DaemonClient> => {
   const client = await DaemonClient.connect(run.socket);
   if (client === undefined) throw new Error('the daemon does not serve');
@@ -38,21 +40,26 @@ const { domid } = await client.call('create', {
   foreground: false,
   verbose: false,
 });
+const samples = new GuestSamples(host, domid);
 const guest = new Guest({ domid, begun, created: 0, console: console_, daemon: client });
 await console_.call('attachConsole', { domid });
 await guest.init();
 const init = microseconds();
+const inBoot = samples.take();
 await guest.shell();
 note('runs sha256sum');
 const before = microseconds();
+samples.take();
 await guest.run(`dd if=/dev/zero bs=1M count=${SHA256_MIB} 2>/dev/null | sha256sum`);
 const after = microseconds();
+const inSha256 = samples.take();
+samples.stop();
 await guest.destroy();
 client.close();
 await daemon.close();
 process.stdout.write(
   JSON.stringify([
-    { name: 'boot to /init', from, to: init },
-    { name: 'sha256sum', from: before, to: after },
+    { name: 'boot to /init', from, to: init, guest: inBoot },
+    { name: 'sha256sum', from: before, to: after, guest: inSha256 },
   ]),
 );
