@@ -26,6 +26,8 @@ export class Decoded {
   prelude = -1;
   preludeLo = 0;
   preludeHi = 0;
+  /** Bits that an address computed first wraps at, 0 for none. Stands in `scale`, which is not needed then. */
+  wrap = 0;
   encoding: Encoding | undefined;
 
   readonly #simple: ReadonlyMap<number, number>;
@@ -45,7 +47,7 @@ export class Decoded {
   writeTo(memory: DataView, at: number, off: number, count: number): number {
     let to = at;
     let { base, index, scale, segment, disp } = this;
-    let prelude = this.prelude;
+    let { prelude, c } = this;
     if (this.ripRelative && prelude < 0) {
       // RIP-relative addresses are relative to the page's address, which the state has. Out of 32 bits only at the very edge.
       const sum = disp + off + this.length;
@@ -66,9 +68,12 @@ export class Decoded {
       memory.setInt32(to + Op.imm, this.preludeLo, true);
       memory.setInt32(to + Op.imm + 4, this.preludeHi, true);
       to += Op.size;
+      // Bit strings compute an address from this one: they need to know how it wraps, and the segment.
+      if (c === S.zero) c = segment;
       base = S.ea;
       index = segment = S.zero;
-      scale = disp = 0;
+      scale = this.wrap;
+      disp = 0;
     }
     const isSimple = index === S.zero && segment === S.zero;
     memory.setUint32(to + Op.handler, (isSimple ? this.#simple.get(this.handler) : undefined) ?? this.handler, true);
@@ -80,7 +85,7 @@ export class Decoded {
     memory.setUint16(to + Op.base, base, true);
     memory.setUint16(to + Op.index, index, true);
     memory.setUint16(to + Op.segment, segment, true);
-    memory.setUint16(to + Op.c, this.ends || this.relative ? count : this.c, true);
+    memory.setUint16(to + Op.c, this.ends || this.relative ? count : c, true);
     memory.setInt32(to + Op.disp, disp, true);
     let lo = this.immLo;
     let hi = this.immHi;

@@ -28,6 +28,7 @@ const segmentSlot = (n: number): number => S.segmentBase + n * 8;
 export class Decoder {
   readonly #set: InstructionSet;
   readonly #invalid: number;
+  readonly #tooLong: number;
   readonly #ea: { rip: number; rip32: number; absolute: number; a32: number; a32Flat: number; a16: number };
   readonly decoded: Decoded;
   // Prefixes and position of the instruction being decoded.
@@ -47,6 +48,7 @@ export class Decoder {
     this.#set = set;
     this.decoded = new Decoded(set.simple, set.handler('(ea rip)'));
     this.#invalid = set.handler('(invalid)');
+    this.#tooLong = set.handler('(too long)');
     this.#ea = {
       rip: set.handler('(ea rip)'),
       rip32: set.handler('(ea rip 32)'),
@@ -66,6 +68,7 @@ export class Decoder {
     d.scale = d.disp = d.immLo = d.immHi = 0;
     d.relative = d.ripRelative = false;
     d.prelude = -1;
+    d.wrap = 0;
     d.encoding = undefined;
     this.#bytes = bytes;
     this.#at = at;
@@ -75,13 +78,14 @@ export class Decoder {
     const ok = this.#decode();
     d.length = this.#at - at;
     if (this.#short) {
-      // Out of bytes: either the page ends here, or the instruction is longer than 15 bytes, which is #GP; we report it as invalid.
+      // Out of bytes: either the page ends here, or the instruction is longer than 15 bytes, which is #GP; which is #GP.
       if (end < at + MAX_LENGTH) {
         d.truncated = true;
         return d;
       }
       d.length = MAX_LENGTH;
       this.#refuse();
+      d.handler = this.#tooLong;
     } else if (!ok) this.#refuse();
     return d;
   }
@@ -117,8 +121,8 @@ export class Decoder {
     for (;;) {
       const segment = SEGMENT_PREFIX[opcode];
       if (segment !== undefined) {
-        // ES, CS, SS and DS overrides are ignored in 64-bit mode, but the last prefix of the group still decides.
-        this.#segment = segment;
+        // ES, CS, SS and DS overrides are ignored in 64-bit mode, and take nothing back.
+        if (!this.#long || segment >= 4) this.#segment = segment;
       } else if (opcode === 0x66) operandSize = true;
       else if (opcode === 0x67) addressSize = true;
       else if (opcode === 0xf0) lock = true;
@@ -144,7 +148,6 @@ export class Decoder {
       if (this.#at > this.#end) return false;
       opcode = this.#byte();
     }
-    if (this.#long && this.#segment < 4) this.#segment = -1;
     let map = 0;
     if (opcode === 0x0f) {
       opcode = this.#byte();
@@ -405,6 +408,7 @@ export class Decoder {
         if (mod === 2) d.disp = ((this.#byte() | (this.#byte() << 8)) << 16) >> 16;
       }
       d.prelude = this.#ea.a16;
+      d.wrap = 16;
     } else {
       let base = rm;
       if (rm === 4) {
@@ -426,8 +430,10 @@ export class Decoder {
         if (mod === 1) d.disp = (this.#byte() << 24) >> 24;
         else if (mod === 2) d.disp = this.#dword();
       }
-      if (this.#address === 32)
+      if (this.#address === 32) {
         d.prelude = this.#long ? (d.ripRelative ? this.#ea.rip32 : this.#ea.a32Flat) : this.#ea.a32;
+        d.wrap = 32;
+      }
     }
     d.segment = isLea ? S.zero : this.#segmentOr(defaultSegment);
   }

@@ -6,7 +6,7 @@ import { Access } from './paging.ts';
 import { Translator } from './translator/translator.ts';
 import { CpuState } from './cpu-state.ts';
 import { completeSegmentOperation } from './segmentation.ts';
-import { Op, Region, S } from './state-layout.ts';
+import { Mode, Op, Region, S } from './state-layout.ts';
 
 /** Signed linear address; canonical addresses are exact in a double. */
 export type Vaddr = number;
@@ -63,6 +63,8 @@ export class Processor {
   readonly #set: InstructionSet;
   readonly #translator: Translator | undefined;
   readonly #eager: boolean;
+  /** The mode of what each view's jump cache holds. */
+  readonly #modes: [Mode, Mode] = [Mode.long64, Mode.long64];
   /** Operation → how often the budget ran out there. */
   readonly #samples = new Map<number, number>();
   readonly #cache: CodeCache;
@@ -122,6 +124,7 @@ export class Processor {
   run(budget: number): Exit {
     if (this.state.trapFlag) return this.#singleStep();
     this.memory.setInt32(this.regionAt + S.budget, budget, true);
+    this.#separateModes();
     const exit = this.#run(() => this.#exports.run(this.regionAt));
     if (exit === Exit.Budget) this.#sample();
     this.state.instructionsRetired += budget - this.memory.getInt32(this.regionAt + S.budget, true);
@@ -230,6 +233,23 @@ export class Processor {
     this.#written(this.#framesAt + mfn * 4096 + offset, length);
   }
 
+  /** The jump cache knows addresses only: what it holds of the other mode must go. A view seldom changes its mode. */
+  #separateModes(): void {
+    const { mode } = this.state;
+    const { space } = this;
+    if (this.#modes[space] === mode) return;
+    this.#modes[space] = mode;
+    const at = this.regionAt + Region.jumpCacheAt + space * Region.jumpCacheSet;
+    this.#bytes.fill(0xff, at, at + Region.jumpCacheSet);
+  }
+
+  /** Counts an instruction that JavaScript completed; true when it was the last of the budget. */
+  #spend(): boolean {
+    const left = this.memory.getInt32(this.regionAt + S.budget, true) - 1;
+    this.memory.setInt32(this.regionAt + S.budget, left, true);
+    return left <= 0;
+  }
+
   #written(host: number, length: number): void {
     if (this.#cache.written(host, length)) this.memory.setUint32(this.regionAt + S.codeChanged, 1, true);
   }
@@ -255,6 +275,8 @@ export class Processor {
       } else if (exit === Exit.Segment) {
         const after = completeSegmentOperation(this);
         if (after !== Exit.Segment) return after as Exit;
+        if (this.#spend()) return Exit.Budget;
+        this.#separateModes();
         if (this.#countOne()) return Exit.Budget;
       } else return exit as Exit;
       exit = this.#exports.run(this.regionAt);

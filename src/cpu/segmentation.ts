@@ -90,7 +90,8 @@ const operations: Readonly<Record<number, (p: Processor) => void>> = {
   [SegmentOperation.farCall]: (p) => {
     const s = p.state;
     const bytes = s.detail(4) / 8;
-    const target = codeDescriptor(p, s.detail(1) & 0xffff);
+    const offset = offsetOf(s.detail(2), s.detail(3), s.detail(4));
+    const target = codeDescriptor(p, s.detail(1) & 0xffff, offset);
     const back = s.rip + s.instructionLength;
     const sp = stackPointer(p) - 2 * bytes;
     const frame = new Uint8Array(2 * bytes);
@@ -99,16 +100,17 @@ const operations: Readonly<Record<number, (p: Processor) => void>> = {
     view.setUint16(bytes, s.selector(CS), true);
     if (!p.copyToGuest(sp, frame)) throw MEMORY_FAULT;
     setStackPointer(p, sp);
-    enter(p, s.detail(1) & 0xffff, target, offsetOf(s.detail(2), s.detail(3), s.detail(4)));
+    enter(p, s.detail(1) & 0xffff, target, offset);
   },
   [SegmentOperation.farReturn]: (p) => {
     const s = p.state;
     const bytes = s.detail(4) / 8;
     const frame = readStack(p, 2 * bytes);
     const selector = frame.getUint16(bytes, true);
-    const target = codeDescriptor(p, selector);
+    const offset = takeOffset(frame, 0, bytes);
+    const target = codeDescriptor(p, selector, offset, true);
     setStackPointer(p, stackPointer(p) + 2 * bytes + (s.detail(2) & 0xffff));
-    enter(p, selector, target, takeOffset(frame, 0, bytes));
+    enter(p, selector, target, offset);
   },
   [SegmentOperation.iret]: (p) => {
     const s = p.state;
@@ -117,16 +119,17 @@ const operations: Readonly<Record<number, (p: Processor) => void>> = {
     const values = s.long64 ? 5 : 3;
     const frame = readStack(p, values * bytes);
     const selector = frame.getUint16(bytes, true);
-    const target = codeDescriptor(p, selector);
+    const offset = takeOffset(frame, 0, bytes);
+    const target = codeDescriptor(p, selector, offset, true);
     const image = bytes === 2 ? frame.getUint16(2 * bytes, true) : frame.getUint32(2 * bytes, true);
     if (s.long64) {
       const stack = takeOffset(frame, 3 * bytes, bytes);
       loadStackSegment(p, frame.getUint16(4 * bytes, true), (target.hi & LONG) !== 0);
-      enter(p, selector, target, takeOffset(frame, 0, bytes));
+      enter(p, selector, target, offset);
       s.set(RSP, stack);
     } else {
       setStackPointer(p, stackPointer(p) + 3 * bytes);
-      enter(p, selector, target, takeOffset(frame, 0, bytes));
+      enter(p, selector, target, offset);
     }
     const kept = Flag.IF | Flag.IOPL | (bytes === 2 ? ~0xffff : 0);
     s.rflags = (s.rflags & kept) | (image & ~kept & ~Flag.VM);
@@ -219,26 +222,33 @@ function touch(p: Processor, d: Descriptor): void {
   if ((d.access & Type.accessed) === 0) p.memory.setUint32(d.at + 4, d.hi | (Type.accessed << 8), true);
 }
 
-function codeDescriptor(p: Processor, selector: number): Descriptor {
+/** The target of a far transfer, checked (SDM Vol. 2A, "JMP", "CALL", "RET", "IRET"). A return may not go to a level further in. */
+function codeDescriptor(p: Processor, selector: number, offset: Vaddr, isReturn = false): Descriptor {
   if (isNull(selector)) throw new Fault(Vector.GP, 0);
   const code = selector & ~3;
   const d = descriptor(p, selector);
   if (!d || (d.access & (Type.user | Type.code)) !== (Type.user | Type.code)) throw new Fault(Vector.GP, code);
   const conforming = (d.access & Type.conformingOrDown) !== 0;
-  if ((selector & 3) < CPL || (conforming ? d.dpl > CPL : d.dpl !== CPL)) throw new Fault(Vector.GP, code);
+  if ((isReturn && (selector & 3) < CPL) || (conforming ? d.dpl > CPL : d.dpl !== CPL))
+    throw new Fault(Vector.GP, code);
   if ((d.hi & LONG) !== 0 && (d.hi & DEFAULT_32) !== 0) throw new Fault(Vector.GP, code);
   if ((d.access & Type.present) === 0) throw new Fault(Vector.NP, code);
+  const [from, to] = (d.hi & LONG) !== 0 ? [-CANONICAL, CANONICAL - 1] : [0, limitOf(d)];
+  if (offset < from || offset > to) throw new Fault(Vector.GP, 0);
   return d;
 }
 
+/** Linear addresses have 48 bits, sign-extended. */
+const CANONICAL = 2 ** 47;
+
 function transfer(p: Processor, selector: number, offset: Vaddr): void {
-  enter(p, selector, codeDescriptor(p, selector), offset);
+  enter(p, selector, codeDescriptor(p, selector, offset), offset);
 }
 
 function enter(p: Processor, selector: number, d: Descriptor, offset: Vaddr): void {
   touch(p, d);
   const long64 = (d.hi & LONG) !== 0;
-  p.state.setSelector(CS, selector);
+  p.state.setSelector(CS, selector | CPL);
   p.state.setSegmentBase(CS, long64 ? 0 : d.base);
   p.state.long64 = long64;
   p.state.rip = long64 ? offset : (offset + d.base) >>> 0;

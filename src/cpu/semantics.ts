@@ -3,7 +3,7 @@ import { I32, type I64, type V128, ValType } from './wasm/value.ts';
 import { checkpoint, type Dispatch, dispatchTo } from './dispatch.ts';
 import { Exit, type Privileged, Vector } from './exits.ts';
 import { Flags, signExtend, truncate } from './flags.ts';
-import type { Paging } from './paging.ts';
+import { NOT_CANONICAL, type Paging } from './paging.ts';
 import { Op, S, Tlb } from './state-layout.ts';
 
 /** An operand as an instruction's meaning sees it: what it is and how wide, not which register. */
@@ -61,6 +61,8 @@ export class Semantics {
   readonly #helpers: ReadonlyMap<string, Fn>;
   readonly #ea: I64 | undefined;
   #ended = false;
+  /** The access being written is one to the stack beside a memory operand. */
+  #usesStack = false;
 
   constructor(
     code: Code,
@@ -282,7 +284,10 @@ export class Semantics {
       () => host.set(entry.load32(Tlb.host).or(at.wrap().and(0xfff))),
       () => {
         host.set(code.call(this.paging.writeSlow, this.vcpu, at, I32.of(bytes)));
-        code.if(host.get.eqz(), () => this.#raise());
+        code.if(host.get.eqz(), () => {
+          if (this.#usesStack && this.#ea) this.#blameStack();
+          this.#raise();
+        });
       },
     );
     write(host.get);
@@ -303,10 +308,13 @@ export class Semantics {
   }
 
   /** Stores below the stack pointer, then moves it: a fault leaves it as it was. */
-  push(bits: number, value: I64): void {
+  push(bits: number, value: I64, check: () => void = () => undefined): void {
     const v = this.let(value);
     const sp = this.let(truncate(this.mode, this.stackPointer().sub(bits / 8)));
+    this.#usesStack = true;
     this.store(bits, this.stackAddress(sp), v);
+    this.#usesStack = false;
+    check();
     this.setGpr(Gpr.rsp, sp, this.mode);
   }
 
@@ -341,8 +349,12 @@ export class Semantics {
   /** Target of an indirect branch: one that is not canonical is refused by the branch itself. */
   branchAddress(target: I64): I64 {
     const va = this.let(target);
-    if (this.mode === 64) this.raiseIf(va.shl(16).shrS(16).ne(va), Vector.GP, 0);
+    this.requireCanonical(va);
     return va;
+  }
+
+  requireCanonical(va: I64): void {
+    if (this.mode === 64) this.raiseIf(va.shl(16).shrS(16).ne(va), Vector.GP, 0);
   }
 
   /** Continues at a linear address; the end of the instruction. */
@@ -427,6 +439,14 @@ export class Semantics {
   /** Declares that the definition itself ended every path. */
   end(): void {
     this.#ended = true;
+  }
+
+  /** A non-canonical stack pointer is #SS; the operation's address is that of another operand here. */
+  #blameStack(): void {
+    this.code.if(this.vcpu.load32(S.hasErrorCode).eq(NOT_CANONICAL), () => {
+      this.code.store32(this.vcpu, I32.of(Vector.SS), S.vector);
+      this.code.store32(this.vcpu, I32.of(1), S.hasErrorCode);
+    });
   }
 
   #raise(): void {

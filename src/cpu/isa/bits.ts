@@ -3,7 +3,7 @@ import type { Fn } from '../wasm/code.ts';
 import { I32, I64, ValType } from '../wasm/value.ts';
 import { Flag, signExtend, truncate } from '../flags.ts';
 import { Gpr, type Semantics } from '../semantics.ts';
-import { S } from '../state-layout.ts';
+import { Op, S } from '../state-layout.ts';
 
 const { i64 } = ValType;
 
@@ -27,17 +27,26 @@ function bitTest(
       let old: I64;
       if (dst.kind === 'm') {
         // A register names any bit of a string that starts at the operand, before it too (SDM Vol. 2A, "BT").
-        const linear =
-          src.kind === 'i'
-            ? u.address(dst)
-            : u.address(dst).add(offset.shrS(Math.log2(width)).shl(Math.log2(width / 8)));
-        // In compatibility mode addresses wrap at 4 GiB.
-        const va = u.let(u.vcpu.load32(S.mode).select(truncate(32, linear), linear));
+        const bytes = u.let(offset.shrS(Math.log2(width)).shl(Math.log2(width / 8)));
+        const va = src.kind === 'i' ? u.address(dst) : wrapped(u, u.address(dst), bytes);
         old = change ? u.modifyMemory(va, width, (a) => change(a, mask)).old : u.load(width, va);
       } else old = change ? u.modify(dst, (a) => change(a, mask)).old : u.let(u.read(dst));
       u.flags.setCarry(old.shrU(position).and(1).wrap());
     },
   };
+}
+
+/** An address further on in a bit string. With 16- and 32-bit addressing it wraps before the segment base is added. */
+function wrapped(u: Semantics, address: I64, bytes: I64): I64 {
+  const va = u.code.variable(i64, address.add(bytes));
+  const wrap = u.let(u.op.load8U(Op.scale));
+  u.code.if(wrap.geU(16), () => {
+    const base = u.let(u.vcpu.add(u.op.load16U(Op.c)).load64());
+    const mask = I64.of(-1).shrU(I64.of(64).sub(wrap.extendU()));
+    const linear = u.let(address.sub(base).add(bytes).and(mask).add(base));
+    va.set(u.vcpu.load32(S.mode).select(truncate(32, linear), linear));
+  });
+  return u.let(va.get);
 }
 
 /** Leading zeros of a value of `bits`, zero-extended. */

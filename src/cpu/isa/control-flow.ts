@@ -86,8 +86,8 @@ const jumps: Instruction[] = [
     perMode: true,
     ends: true,
     build(u, operand) {
-      const target = u.branchAddress(u.read(operand));
-      u.push(u.mode, u.nextRip());
+      const target = u.let(u.read(operand));
+      u.push(u.mode, u.nextRip(), () => u.requireCanonical(target));
       u.jump(target);
       u.end();
     },

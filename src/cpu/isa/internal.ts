@@ -29,6 +29,15 @@ export const internal: InstructionGroup = {
         u.end();
       },
     },
+    // More than 15 bytes (SDM Vol. 2A, "Instruction Format").
+    {
+      name: '(too long)',
+      forms: [],
+      build: (u) => {
+        u.raise(Vector.GP, 0);
+        u.end();
+      },
+    },
     // The block goes on elsewhere: in another block of the page, or in the next page.
     {
       name: '(next)',

@@ -87,18 +87,18 @@ const smaller = (c: Code, a: I32, b: I32): I32 => {
   return c.let(x.ltU(y).select(x, y));
 };
 
-/** (vcpu, from, to, bytes wanted) → bytes copied at once: inside one page each, pages in the TLB, upwards, and not overlapping in the way that repeats a pattern. */
+/** (vcpu, from, to, bytes wanted, mask of whole elements) → bytes copied at once: inside one page each, pages in the TLB, upwards, and not overlapping in the way that repeats a pattern. */
 const copyRun: Helper = {
   name: 'copyRun',
   define: (m) =>
-    m.function('copyRun', [i32, i64, i64, i32], i32, (c) => {
+    m.function('copyRun', [i32, i64, i64, i32, i32], i32, (c) => {
       const vcpu = c.param(i32, 0);
       const from = c.param(i64, 1);
       const to = c.param(i64, 2);
       const a = quickHost(c, vcpu, from, Tlb.read);
       const b = quickHost(c, vcpu, to, Tlb.write);
       c.if(a.eqz().or(b.eqz()), () => c.return(I32.of(0)));
-      const n = smaller(c, smaller(c, leftInPage(from), leftInPage(to)), c.param(i32, 3));
+      const n = c.let(smaller(c, smaller(c, leftInPage(from), leftInPage(to)), c.param(i32, 3)).and(c.param(i32, 4)));
       c.if(b.sub(a).ltU(n), () => c.return(I32.of(0)));
       c.memoryCopy(b, a, n);
       c.return(n);
@@ -106,15 +106,15 @@ const copyRun: Helper = {
     }),
 };
 
-/** (vcpu, to, byte, bytes wanted) → bytes filled at once. */
+/** (vcpu, to, byte, bytes wanted, mask of whole elements) → bytes filled at once. */
 const fillRun: Helper = {
   name: 'fillRun',
   define: (m) =>
-    m.function('fillRun', [i32, i64, i32, i32], i32, (c) => {
+    m.function('fillRun', [i32, i64, i32, i32, i32], i32, (c) => {
       const to = c.param(i64, 1);
       const host = quickHost(c, c.param(i32, 0), to, Tlb.write);
       c.if(host.eqz(), () => c.return(I32.of(0)));
-      const n = smaller(c, leftInPage(to), c.param(i32, 3));
+      const n = c.let(smaller(c, leftInPage(to), c.param(i32, 3)).and(c.param(i32, 4)));
       c.memoryFill(host, c.param(i32, 2), n);
       c.return(n);
       c.unreachable();
@@ -135,13 +135,12 @@ function bulk(
   u.code.if(possible, () => {
     // A run stays in a page, so more than that need not be asked for.
     const wanted = u.let(left.gtU(4096).select(I64.of(4096), left).shl(shift).wrap());
-    const bytes = u.let(
-      run(wanted)
-        .and(~((1 << shift) - 1))
-        .extendU(),
-    );
-    done.set(bytes.shrU(shift));
-    moved(bytes);
+    const bytes = u.let(run(wanted).extendU());
+    // Registers stay as they are when nothing was done: 32-bit ones would lose their upper halves.
+    u.code.if(bytes.ne(0), () => {
+      done.set(bytes.shrU(shift));
+      moved(bytes);
+    });
   });
   u.code.if(done.get.eqz(), () => {
     single();
@@ -181,6 +180,7 @@ const strings: Instruction[] = [
               source(u, u.gpr(Gpr.rsi, u.addressSize)),
               destination(u, u.gpr(Gpr.rdi, u.addressSize)),
               bytes,
+              I32.of(-(u.width / 8)),
             ),
           single,
           (bytes) => {
@@ -222,6 +222,7 @@ const strings: Instruction[] = [
               destination(u, u.gpr(Gpr.rdi, u.addressSize)),
               byte.wrap(),
               bytes,
+              I32.of(-(u.width / 8)),
             ),
           single,
           (bytes) => advance(u, Gpr.rdi, bytes),
