@@ -68,7 +68,8 @@ export const features = {
   hypervisor: f('1c', 31, 'xen'),
   // leaf 7 subleaf 0, EBX
   fsgsbase: f('7b', 0, 'cpu'),
-  tsc_adjust: f('7b', 1, 'never'),
+  // Xen hides this one; see docs/adr/0004-cpu-model.md.
+  tsc_adjust: f('7b', 1, 'xen'),
   bmi1: f('7b', 3, 'cpu'),
   avx2: f('7b', 5, 'cpu'),
   smep: f('7b', 7, 'never'),

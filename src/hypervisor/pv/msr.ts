@@ -57,6 +57,8 @@ export const msrs: readonly MsrRow[] = [
     },
   },
   { first: MSR.IA32_FEATURE_CONTROL, name: 'FEATURE_CONTROL', read: constant(1) },
+  // The TSC is one clock for all vCPUs, and nobody adjusts it.
+  { first: MSR.IA32_TSC_ADJUST, name: 'TSC_ADJUST', read: zero, write: onlyZero },
   // Intel's way to ask for the revision is to write 0 first; the revision itself is in the upper half.
   { first: MSR.IA32_UCODE_REV, name: 'UCODE_REV', read: constant(0, 0x107), write: onlyZero },
   { first: MSR.INTEL_PLATFORM_INFO, name: 'PLATFORM_INFO', read: zero },
