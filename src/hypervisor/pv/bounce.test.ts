@@ -197,6 +197,21 @@ describe('user mode', () => {
     assert.deepEqual(frame(guest, 4).slice(2), [h(0), h(va(frames.userCode))]);
   });
 
+  it('is single-stepped when the iret frame has TF, and DR6 tells why', () => {
+    const guest = guestWith([{ vector: 1 }], { user: true });
+    guest.write(frames.userCode, 0, program(hex('90 90 0f 0b')));
+    guest.run(
+      program(
+        setTraps,
+        setUserBase,
+        hypercall(3, 0xe02b, stackTop - 0x100),
+        iret(va(frames.userCode), { rflags: 0x302 }),
+      ),
+    );
+    assert.deepEqual(frame(guest, 5).slice(2), [h(va(frames.userCode) + 1), h(0xe033), h(0x302)]);
+    assert.equal(guest.pvState.word('dr6'), 0xffff4ff0);
+  });
+
   it('without page tables crashes the domain', () => {
     const guest = guestWith([]);
     guest.run(program(iret(va(frames.userCode))));
