@@ -294,10 +294,13 @@ export class Semantics {
     if (bytes > 1) code.if(host.get.eq(this.vcpu.add(S.bounce)), () => code.do(this.paging.finishWrite, this.vcpu));
   }
 
-  /** Checks that `bytes` at `va` can be written, for instructions that change state before they store. */
+  /** Checks that `bytes` at `va` of the stack can be written, for instructions that change state before they store. */
   probeWrite(va: I64, bytes: number): void {
     const host = this.let(this.code.call(this.paging.writeSlow, this.vcpu, va, I32.of(bytes)));
-    this.code.if(host.eqz(), () => this.#raise());
+    this.code.if(host.eqz(), () => {
+      if (this.#ea) this.#blameStack();
+      this.#raise();
+    });
   }
 
   // ---- the stack ----
@@ -308,13 +311,12 @@ export class Semantics {
   }
 
   /** Stores below the stack pointer, then moves it: a fault leaves it as it was. */
-  push(bits: number, value: I64, check: () => void = () => undefined): void {
+  push(bits: number, value: I64): void {
     const v = this.let(value);
     const sp = this.let(truncate(this.mode, this.stackPointer().sub(bits / 8)));
     this.#usesStack = true;
     this.store(bits, this.stackAddress(sp), v);
     this.#usesStack = false;
-    check();
     this.setGpr(Gpr.rsp, sp, this.mode);
   }
 
@@ -353,8 +355,13 @@ export class Semantics {
     return va;
   }
 
-  requireCanonical(va: I64): void {
-    if (this.mode === 64) this.raiseIf(va.shl(16).shrS(16).ne(va), Vector.GP, 0);
+  /** A target that is not canonical is refused, after what `first` may refuse. */
+  requireCanonical(va: I64, first: () => void = () => undefined): void {
+    if (this.mode === 32) return;
+    this.code.if(va.shl(16).shrS(16).ne(va), () => {
+      first();
+      this.raise(Vector.GP, 0);
+    });
   }
 
   /** Continues at a linear address; the end of the instruction. */

@@ -87,7 +87,9 @@ const jumps: Instruction[] = [
     ends: true,
     build(u, operand) {
       const target = u.let(u.read(operand));
-      u.push(u.mode, u.nextRip(), () => u.requireCanonical(target));
+      const below = u.stackAddress(truncate(u.mode, u.stackPointer().sub(u.mode / 8)));
+      u.requireCanonical(target, () => u.probeWrite(below, u.mode / 8));
+      u.push(u.mode, u.nextRip());
       u.jump(target);
       u.end();
     },
