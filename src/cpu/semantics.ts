@@ -294,11 +294,11 @@ export class Semantics {
     if (bytes > 1) code.if(host.get.eq(this.vcpu.add(S.bounce)), () => code.do(this.paging.finishWrite, this.vcpu));
   }
 
-  /** Checks that `bytes` at `va` of the stack can be written, for instructions that change state before they store. */
-  probeWrite(va: I64, bytes: number): void {
+  /** Checks that `bytes` at `va` can be written, for instructions that change state before they store. */
+  probeWrite(va: I64, bytes: number, isStack = false): void {
     const host = this.let(this.code.call(this.paging.writeSlow, this.vcpu, va, I32.of(bytes)));
     this.code.if(host.eqz(), () => {
-      if (this.#ea) this.#blameStack();
+      if (isStack && this.#ea) this.#blameStack();
       this.#raise();
     });
   }

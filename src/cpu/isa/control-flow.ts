@@ -88,7 +88,7 @@ const jumps: Instruction[] = [
     build(u, operand) {
       const target = u.let(u.read(operand));
       const below = u.stackAddress(truncate(u.mode, u.stackPointer().sub(u.mode / 8)));
-      u.requireCanonical(target, () => u.probeWrite(below, u.mode / 8));
+      u.requireCanonical(target, () => u.probeWrite(below, u.mode / 8, true));
       u.push(u.mode, u.nextRip());
       u.jump(target);
       u.end();
