@@ -14,6 +14,11 @@ import { addressOkay } from './pv-vcpu.ts';
 import { flushVcpus } from './vcpu-mask.ts';
 
 export const MMU_UPDATE_PREEMPTED = 0x8000_0000;
+/**
+ * Departs from Xen, which preempts a long list and lets the guest call again: a longer one is refused. Kernels send some
+ * dozens at a time.
+ */
+export const MAX_REQUESTS = 65536;
 /** Requests between two moments at which other threads get the domain's lock. */
 const BATCH = 256;
 
@@ -58,6 +63,7 @@ export class MmuUpdates {
   mmuUpdate(reqs: number, countArgument: number, doneOut: number, foreign: number): number {
     const { domain, vcpu } = this.#pv;
     const count = (countArgument & ~MMU_UPDATE_PREEMPTED) >>> 0;
+    if (count > MAX_REQUESTS) return Errno.EINVAL;
     if (!vcpu.guest.allowed(reqs, count * MmuUpdate.size)) return Errno.EFAULT;
     const tables = foreign >>> 16;
     if (tables !== 0 && tables - 1 !== domain.domid) return tables - 1 === 0 ? Errno.EPERM : Errno.ESRCH;

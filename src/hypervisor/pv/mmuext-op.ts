@@ -7,7 +7,7 @@ import { full } from '../hypercall.ts';
 import { loadLdt } from './descriptors.ts';
 import { checkOwner } from './foreign-domain.ts';
 import type { GuestWords } from './guest-words.ts';
-import { MMU_UPDATE_PREEMPTED } from './mmu-update.ts';
+import { MAX_REQUESTS, MMU_UPDATE_PREEMPTED } from './mmu-update.ts';
 import { PGT } from './page-type.ts';
 import type { PvVcpu } from './pv-vcpu.ts';
 import { addressOkay } from './pv-vcpu.ts';
@@ -41,6 +41,7 @@ export class MmuextOps {
   mmuextOp(ops: number, countArgument: number, doneOut: number, foreign: number): number {
     const { domain, vcpu } = this.#pv;
     const count = (countArgument & ~MMU_UPDATE_PREEMPTED) >>> 0;
+    if (count > MAX_REQUESTS) return Errno.EINVAL;
     if (!vcpu.guest.allowed(ops, count * MmuextOp.size)) return Errno.EFAULT;
     const ownerError = checkOwner(domain, foreign & 0xffff);
     if (ownerError !== 0) return ownerError;
