@@ -1,7 +1,10 @@
 /** What the main thread and a vCPU's worker tell each other; everything frequent goes through shared memory instead. */
 import type { LogLevel } from '../../hypervisor/control.ts';
 import type { CrashDump } from '../../hypervisor/crash-dump.ts';
+import type { DomainLayout } from '../../hypervisor/domain-memory.ts';
+import { vcpuBlock } from '../../hypervisor/domain-memory.ts';
 import type { LogThresholds } from '../../hypervisor/log-ring.ts';
+import { DomainState, EvtchnEntry, PageInfo, VcpuState } from '../../hypervisor/state.ts';
 import type { ClockStart } from './clock.ts';
 
 /** All that a worker starts from: the layout follows from the numbers. */
@@ -14,9 +17,16 @@ export interface VcpuStart {
   readonly maxVcpus: number;
   readonly maxEvtchnPort: number;
   readonly maxGrantFrames: number;
+  /** How the main thread lays the domain out, as text: a worker with other sources than it must not touch the memory. */
+  readonly layout: string;
   readonly hostState: SharedArrayBuffer;
   readonly clock: ClockStart;
   readonly thresholds: LogThresholds;
+}
+
+/** Everything that two threads have to agree on. */
+export function layoutKey(layout: DomainLayout): string {
+  return JSON.stringify([layout, DomainState.at, EvtchnEntry.at, PageInfo.at, VcpuState.at, vcpuBlock]);
 }
 
 export type VcpuMessage =

@@ -4,6 +4,7 @@ import type { Domain } from '../../hypervisor/domain.ts';
 import type { HostState } from '../../hypervisor/host-state.ts';
 import type { Hypervisor, VcpuRunner } from '../../hypervisor/hypervisor.ts';
 import type { ClockStart } from './clock.ts';
+import { layoutKey } from './vcpu-messages.ts';
 import type { VcpuMessage, VcpuStart } from './vcpu-messages.ts';
 
 /** A vCPU leaves the guest within a millisecond when its domain dies; a thread that does not is ended from outside. */
@@ -58,6 +59,7 @@ export class VcpuThreads implements VcpuRunner {
       maxVcpus,
       maxEvtchnPort,
       maxGrantFrames,
+      layout: layoutKey(domain.layout),
       hostState: this.#state.buffer,
       clock: this.#clock,
       thresholds: hypervisor.thresholds,

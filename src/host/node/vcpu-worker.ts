@@ -11,6 +11,7 @@ import { pvPlatform } from './pv-platform.ts';
 import { VcpuState } from '../../hypervisor/state.ts';
 import { clockFrom } from './clock.ts';
 import { processorShape } from './processor-shape.ts';
+import { layoutKey } from './vcpu-messages.ts';
 import type { VcpuMessage, VcpuStart } from './vcpu-messages.ts';
 
 /** Slices in a turn: only a kick or an empty queue ends it earlier. */
@@ -31,8 +32,12 @@ try {
 }
 
 function run(): void {
-  const layout = computeLayout({ ...start, processor: processorShape });
+  const { maxPages, maxVcpus, maxEvtchnPort, maxGrantFrames } = start;
+  const layout = computeLayout({ maxPages, maxVcpus, maxEvtchnPort, maxGrantFrames, processor: processorShape });
   if (layout === undefined) throw new Error('vcpu-worker: the domain has no layout');
+  // Sources that were updated under a running daemon.
+  if (layoutKey(layout) !== start.layout)
+    throw new Error('vcpu-worker: not the version of the main thread; restart it');
   const domain = new Domain(start.domid, start.memory, layout, vcpuThread(start.vcpu));
   const clock = clockFrom(start.clock);
   const processor = new Processor({
