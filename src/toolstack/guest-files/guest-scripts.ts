@@ -10,8 +10,8 @@ export const GUEST_PROMPT = 'xenolith:';
 export const PLAIN_CONSOLE = 'xenolith.console=plain';
 
 /**
- * Process 1. It never exits. busybox's poweroff, halt and reboot tell process 1 by a signal; so does `xl shutdown` in the
- * end, since the kernel then runs /sbin/poweroff.
+ * Sets up, and leaves process 1 to busybox's init: it takes the signals that busybox's poweroff, halt and reboot send. A shell could not start
+ * the console's shell beside itself: what a shell starts with `&` ignores Ctrl-C for ever (POSIX, "Signals and Error Handling").
  */
 export const initScript = `#!/bin/busybox sh
 # Made by Xenolith: a root file system in memory with a shell on the console.
@@ -36,27 +36,28 @@ done
 [ -d /proc/xen ] && mount -t xenfs xenfs /proc/xen 2>/dev/null
 [ -x /etc/rc.local ] && /etc/rc.local
 
-trap '/sbin/poweroff' USR2
-trap '/sbin/halt' USR1
-trap '/sbin/reboot' TERM
-trap : INT HUP
+exec busybox init
+`;
 
+/** /etc/inittab: the console's shell comes again when it ends. */
+export const inittab = '::respawn:/sbin/console-shell\n';
+
+/** /sbin/console-shell */
+export const consoleScript = `#!/bin/busybox sh
 # A console has no size of its own.
 stty cols 80 rows 24 2>/dev/null
 case " $(cat /proc/cmdline) " in
   *" ${PLAIN_CONSOLE} "*) stty -echo 2>/dev/null ;;
   *) [ -r /etc/motd ] && cat /etc/motd ;;
 esac
-export PS1='${GUEST_PROMPT}\\w\\$ '
+export HOME=/root ENV=/etc/shell PS1='${GUEST_PROMPT}\\w\\$ '
 cd /root
-while :; do
-  # The kernel's first console becomes the controlling terminal, so that ^C and job control work.
-  setsid cttyhack sh &
-  shell=$!
-  # A signal ends the wait, not the shell.
-  while kill -0 "$shell" 2>/dev/null; do wait "$shell"; done
-done
+# The kernel's first console becomes the controlling terminal, so that ^C and job control work.
+exec cttyhack sh
 `;
+
+/** /etc/shell, read by each interactive shell. busybox would run its own poweroff, which has init wait two seconds for services to stop. */
+export const shellAliases = `alias poweroff=/sbin/poweroff halt=/sbin/halt reboot=/sbin/reboot\n`;
 
 /** /sbin/poweroff, halt, reboot: at once, there is no service to stop. */
 export function stopScript(action: 'poweroff' | 'halt' | 'reboot'): string {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fetchBusybox } from './busybox.ts';
 import { checksum, type Cache } from './cache.ts';
 import { cpioArchive, type CpioEntry } from './cpio.ts';
-import { initScript, motd, stopScript } from './guest-scripts.ts';
+import { consoleScript, initScript, inittab, motd, shellAliases, stopScript } from './guest-scripts.ts';
 import { readModule } from './kernel-module.ts';
 import type { GuestKernel } from './kernel-package.ts';
 import type { OnProgress } from './progress.ts';
@@ -32,7 +32,7 @@ export async function makeInitramfs(
   const extra = Object.entries(options.extraFiles ?? {});
 
   const inputs = createHash('sha256').update(
-    `${kernel.release}\n${kernel.digest}\n${await checksum(busybox)}\n${initScript}`,
+    `${kernel.release}\n${kernel.digest}\n${await checksum(busybox)}\n${initScript}${inittab}${consoleScript}${shellAliases}`,
   );
   if (busybox32 !== undefined) inputs.update(`32 ${await checksum(busybox32)}\n`);
   for (const [path, { content, executable }] of extra) {
@@ -77,6 +77,9 @@ function basicEntries(release: string): CpioEntry[] {
     // The kernel's own helper for loading modules on demand.
     { path: 'sbin/modprobe', kind: { type: 'link', target: '../bin/busybox' } },
     executable('init', initScript),
+    file('etc/inittab', inittab),
+    file('etc/shell', shellAliases),
+    executable('sbin/console-shell', consoleScript),
     executable('sbin/poweroff', stopScript('poweroff')),
     executable('sbin/halt', stopScript('halt')),
     executable('sbin/reboot', stopScript('reboot')),
