@@ -40,6 +40,8 @@ const DEFAULT_EVTCHN_PORT = 1023;
 const DEFAULT_GRANT_FRAMES = 64;
 const DEFAULT_DOM0_MIB = 512;
 const PAGES_PER_MIB = 2 ** 20 / PAGE_SIZE;
+/** Beyond this the layout is not even computed. */
+const MAX_PAGES = 2 ** 30;
 
 /** Runs vCPUs. `start` is called again and again for a vCPU that runs already. */
 export interface VcpuRunner {
@@ -159,10 +161,11 @@ export class Hypervisor implements HypervisorControl, HypervisorHost {
       Number.isInteger(value) && value >= least && value <= most;
     const valid =
       within(config.maxVcpus, 1, MAX_VCPUS) &&
-      within(maxPages, 1, 2 ** 30) &&
+      within(maxPages, 1, Number.MAX_SAFE_INTEGER) &&
       within(maxEvtchnPort, 1, MAX_EVTCHN_PORT) &&
       within(maxGrantFrames, 1, MAX_GRANT_FRAMES);
     if (!valid) throw new HypercallError(Errno.EINVAL, 'create a domain');
+    if (maxPages > MAX_PAGES) throw new HypercallError(Errno.ENOMEM, `a domain of ${config.maxMemKiB} KiB`);
     return { maxPages, maxVcpus: config.maxVcpus, maxEvtchnPort, maxGrantFrames, processor: this.#options.processor };
   }
 
