@@ -1,0 +1,31 @@
+/** The command that a new user types first, in the form for scripts. */
+import assert from 'node:assert/strict';
+import { after, describe, it } from 'node:test';
+import { Machine } from '../testing/machine.ts';
+
+describe('npm start', () => {
+  const machine = new Machine();
+  after(() => machine.close());
+
+  it('boots a guest, feeds it the lines of standard input, prints what they print, and powers it off', async () => {
+    const { code, out, err } = await machine.npmStart(
+      'uname -r\ncat /sys/hypervisor/type\nls /sys/bus/xen/devices\necho the end\n',
+    );
+    assert.match(out, /^6\.1\.\S+-cloud-amd64\r?\nxen\r?\nthe end\r?\n$/, err.slice(-2000));
+    assert.equal(code, 0);
+    assert.deepEqual(
+      (await machine.list()).map(({ name }) => name),
+      ['Domain-0'],
+    );
+  });
+
+  it('says what is wrong with a kernel that cannot be booted', async () => {
+    const { code, err } = await machine.npmStart('', '--kernel', '/nonexistent/vmlinuz');
+    assert.notEqual(code, 0);
+    assert.match(err, /'\/nonexistent\/vmlinuz': No such file or directory/);
+    assert.deepEqual(
+      (await machine.list()).map(({ name }) => name),
+      ['Domain-0'],
+    );
+  });
+});

@@ -1,0 +1,95 @@
+/** Types commands into a guest's shell through `xl console` and reads what they print. The guest must not echo (PLAIN_CONSOLE). */
+import type { ChildProcess } from 'node:child_process';
+import { GUEST_PROMPT } from '../../toolstack/guest-files/guest-files.ts';
+import { patience } from './machine.ts';
+
+/** Ctrl-] */
+const leave = '\x1d';
+
+/** The scroll-back shows the marks of earlier consoles again, so each command has its own. */
+let commands = 0;
+
+export class GuestTerminal {
+  readonly #child: ChildProcess;
+  /** Everything that was printed. */
+  text = '';
+  #read = 0;
+  #wake: () => void = () => undefined;
+  readonly ended: Promise<number>;
+  #open = true;
+
+  constructor(child: ChildProcess) {
+    this.#child = child;
+    child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+      this.text += text;
+      this.#wake();
+    });
+    child.stdin?.on('error', () => undefined);
+    this.ended = new Promise((resolve) => {
+      child.on('close', (code) => {
+        this.#open = false;
+        this.#wake();
+        resolve(code ?? -1);
+      });
+    });
+  }
+
+  /** The first shell prompt. Returns what the guest printed before it. */
+  async ready(): Promise<string> {
+    return (await this.expect(new RegExp(`${GUEST_PROMPT}\\S*[#$] `))).before;
+  }
+
+  /** What the shell command prints on its output and error; it must succeed. */
+  async run(command: string): Promise<string> {
+    const { code, out } = await this.try(command);
+    if (code !== 0) throw new Error(`in the guest, ${command} exited with ${code}: ${out}`);
+    return out;
+  }
+
+  async try(command: string): Promise<{ code: number; out: string }> {
+    const id = `${process.pid}-${++commands}`;
+    // The mark is put together in the guest, so that an echo of the line is not taken for it. The first line ends what the kernel
+    // or a prompt left half-written.
+    this.type(`echo; echo begin-''of-${id}; { ${command}\n} 2>&1; echo end-''of-${id} $?\n`);
+    await this.expect(new RegExp(`begin-of-${id}\\r?\\n`));
+    const { before, match } = await this.expect(new RegExp(`end-of-${id} (\\d+)\\r?\\n`));
+    return { code: Number(match[1]), out: before.replaceAll('\r', '').trim() };
+  }
+
+  type(text: string): void {
+    this.#child.stdin?.write(text);
+  }
+
+  /** Waits for the text; what stands before it, after what was read already. */
+  async expect(pattern: RegExp): Promise<{ before: string; match: RegExpExecArray }> {
+    const give = Date.now() + patience;
+    for (;;) {
+      const unread = this.text.slice(this.#read);
+      const match = pattern.exec(unread);
+      if (match !== null) {
+        this.#read += match.index + match[0].length;
+        return { before: unread.slice(0, match.index), match };
+      }
+      const why = !this.#open ? 'the console ended' : Date.now() > give ? 'it did not come' : undefined;
+      if (why !== undefined)
+        throw new Error(`waited for ${pattern}: ${why}. The guest's last words:\n${unread.slice(-3000)}`);
+      await this.#more();
+    }
+  }
+
+  /** Ctrl-]; the exit code of `xl console`. */
+  leave(): Promise<number> {
+    this.type(leave);
+    return this.ended;
+  }
+
+  #more(): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => resolve(), 1000);
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+}
