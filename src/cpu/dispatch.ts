@@ -2,6 +2,7 @@ import type { Code, Fn } from './wasm/code.ts';
 import type { ModuleBuilder } from './wasm/module.ts';
 import { I32, type I64, ValType } from './wasm/value.ts';
 import { Exit, Vector } from './exits.ts';
+import { jumpEntry } from './jump-cache.ts';
 import { Access, NOT_CANONICAL, type Paging } from './paging.ts';
 import { BlockTable, JumpCache, Op, Region, S } from './state-layout.ts';
 
@@ -155,15 +156,6 @@ export function checkpoint(c: Code, vcpu: I32, instructions: I32, va: I64): void
     c.return(left.leS(0).select(I32.of(Exit.Budget), I32.of(Exit.Interrupt)));
   });
 }
-
-const jumpEntry = (vcpu: I32, va: I64): I32 =>
-  vcpu.load32(S.jumpCache).add(
-    va
-      .wrap()
-      .xor(va.shrU(10).wrap())
-      .and(JumpCache.entries - 1)
-      .shl(4),
-  );
 
 /** Knuth's multiplicative hash; `blockHashOf` is the same for JavaScript. */
 const blockHash = (host: I32): I32 => host.mul(0x9e3779b1 | 0).shrU(32 - Math.log2(BlockTable.entries));

@@ -76,12 +76,12 @@ export class Flags {
     this.set(bits, result, auxOfCarries(bits, carries));
   }
 
-  /** After result = a - b (- borrow). */
-  sub(bits: number, a: I64, b: I64, result: I64): void {
+  /** After result = a - b; with `borrowed`, less a borrow. */
+  sub(bits: number, a: I64, b: I64, result: I64, borrowed = false): void {
     const notA = this.#code.let(a.not());
     const borrows = this.#code.let(notA.and(b).or(notA.or(b).and(result)));
     this.set(bits, result, auxOfCarries(bits, borrows));
-    this.#from({ bits, a, b, result });
+    this.#from(borrowed ? undefined : { bits, a, b, result });
   }
 
   /** CF, OF and AF clear. */
@@ -100,7 +100,7 @@ export class Flags {
   }
 
   /** Only what every path of the straight line comes through counts. */
-  #from(origin: Origin): void {
+  #from(origin: Origin | undefined): void {
     this.#origin = this.#remember && this.#code.depth === this.#depth ? origin : undefined;
   }
 

@@ -2,6 +2,7 @@ import type { Fn } from './wasm/code.ts';
 import type { ModuleBuilder } from './wasm/module.ts';
 import { I32, I64, ValType } from './wasm/value.ts';
 import { Vector } from './exits.ts';
+import { jumpGroup } from './jump-cache.ts';
 import { JumpCache, Region, S, Tlb } from './state-layout.ts';
 
 const { i32, i64, f64 } = ValType;
@@ -282,9 +283,9 @@ export function definePaging(m: ModuleBuilder, codeWritten: Fn<undefined>): Pagi
     );
     for (const tag of [Tlb.read, Tlb.write, Tlb.execute]) c.store64(entry, I64.of(-1), tag);
     c.memoryFill(
-      vcpu.add(Region.jumpCacheAt).add(space.mul(Region.jumpCacheSet)),
+      vcpu.add(Region.jumpCacheAt).add(space.mul(Region.jumpCacheSet)).add(jumpGroup(va)),
       I32.of(JumpCache.free),
-      I32.of(Region.jumpCacheSet),
+      I32.of(JumpCache.group * JumpCache.entrySize),
     );
   });
 

@@ -6,7 +6,7 @@ import { Access } from './paging.ts';
 import { Translator } from './translator/translator.ts';
 import { CpuState } from './cpu-state.ts';
 import { completeSegmentOperation } from './segmentation.ts';
-import { Mode, Op, Region, S } from './state-layout.ts';
+import { JumpCache, Mode, Op, Region, S } from './state-layout.ts';
 
 /** Signed linear address; canonical addresses are exact in a double. */
 export type Vaddr = number;
@@ -240,7 +240,7 @@ export class Processor {
     if (this.#modes[space] === mode) return;
     this.#modes[space] = mode;
     const at = this.regionAt + Region.jumpCacheAt + space * Region.jumpCacheSet;
-    this.#bytes.fill(0xff, at, at + Region.jumpCacheSet);
+    this.#bytes.fill(JumpCache.free, at, at + Region.jumpCacheSet);
   }
 
   /** Counts an instruction that JavaScript completed; true when it was the last of the budget. */

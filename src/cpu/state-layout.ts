@@ -80,7 +80,7 @@ export const Tlb = {
  * Jump cache: linear address → operation. Entries without one are filled with the byte `free`: no address, as every guest can jump to -1, and none that
  * RIP can be given either.
  */
-export const JumpCache = { entries: 4096, entrySize: 16, va: 0, op: 8, free: 0x80 } as const;
+export const JumpCache = { entries: 4096, group: 64, entrySize: 16, va: 0, op: 8, free: 0x80 } as const;
 
 /** Block table: (host address of the first byte, mode) → operation; open addressing, linear probing. */
 export const BlockTable = { entries: 1 << 18, entrySize: 16, key: 0, op: 8 } as const;

@@ -5,6 +5,7 @@ import type { DomainLayout } from '../../hypervisor/domain-memory.ts';
 import { vcpuBlock } from '../../hypervisor/domain-memory.ts';
 import type { LogThresholds } from '../../hypervisor/log-ring.ts';
 import { DomainState, EvtchnEntry, PageInfo, VcpuState } from '../../hypervisor/state.ts';
+import type { Engine } from '../../cpu/index.ts';
 import type { ClockStart } from './clock.ts';
 
 /** All that a worker starts from: the layout follows from the numbers. */
@@ -13,6 +14,7 @@ export interface VcpuStart {
   readonly vcpu: number;
   readonly memory: WebAssembly.Memory;
   readonly module: WebAssembly.Module;
+  readonly engine: Engine;
   readonly maxPages: number;
   readonly maxVcpus: number;
   readonly maxEvtchnPort: number;

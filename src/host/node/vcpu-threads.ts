@@ -3,6 +3,7 @@ import { Worker } from 'node:worker_threads';
 import type { Domain } from '../../hypervisor/domain.ts';
 import type { HostState } from '../../hypervisor/host-state.ts';
 import type { Hypervisor, VcpuRunner } from '../../hypervisor/hypervisor.ts';
+import type { Engine } from '../../cpu/index.ts';
 import type { ClockStart } from './clock.ts';
 import { layoutKey } from './vcpu-messages.ts';
 import type { VcpuMessage, VcpuStart } from './vcpu-messages.ts';
@@ -14,6 +15,12 @@ const STACK_MIB = 8;
 interface Thread {
   readonly worker: Worker;
   readonly ended: Promise<void>;
+}
+
+/** `XENOLITH_CPU`: what executes hot guest code. */
+function engineOf({ XENOLITH_CPU: name = 'translator' }: NodeJS.ProcessEnv): Engine {
+  if (name === 'translator' || name === 'interpreter') return name;
+  throw new Error(`XENOLITH_CPU is "${name}"; it can be translator or interpreter`);
 }
 
 export class VcpuThreads implements VcpuRunner {
@@ -55,6 +62,7 @@ export class VcpuThreads implements VcpuRunner {
       vcpu,
       memory: domain.memory,
       module: this.#module(),
+      engine: engineOf(process.env),
       maxPages,
       maxVcpus,
       maxEvtchnPort,

@@ -43,6 +43,7 @@ function run(): void {
   const processor = new Processor({
     memory: start.memory,
     module: start.module,
+    engine: start.engine,
     regionAt: cpuRegionAt(layout, start.vcpu),
     framesAt: layout.framesAt,
     frameCount: layout.totalFrames,
