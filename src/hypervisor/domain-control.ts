@@ -164,9 +164,10 @@ export class DomainControlOf implements DomainControl {
   pause(): void {
     const { domain } = this;
     domain.pause();
+    let patience = PAUSE_WAIT_MS;
     for (let vcpu = 0; vcpu < domain.layout.maxVcpus; vcpu++) {
       const running = (domain.vcpuAt(vcpu) + VcpuState.at.running) >>> 2;
-      for (let i = 0; i < PAUSE_WAIT_MS && Atomics.load(domain.i32, running) !== 0; i++)
+      for (; patience > 0 && Atomics.load(domain.i32, running) !== 0; patience--)
         Atomics.wait(domain.i32, running, 1, 1);
     }
   }

@@ -89,6 +89,20 @@ export class Domain {
     if (--this.#lockDepth === 0) this.#lock.release();
   }
 
+  /** Gives the lock away while `rest` runs, however often this thread has taken it. */
+  breathe(rest: () => void): void {
+    const depth = this.#lockDepth;
+    if (depth === 0) return rest();
+    this.#lockDepth = 0;
+    this.#lock.release();
+    try {
+      rest();
+    } finally {
+      this.#lock.acquire(this.#thread);
+      this.#lockDepth = depth;
+    }
+  }
+
   /** The thread of a vCPU is gone, perhaps while it held the lock. */
   threadEnded(thread: number): void {
     this.#lock.breakHeldBy(thread);

@@ -105,7 +105,8 @@ function readV2(domain: Domain, at: HostAddress, flags: number, forCopy: boolean
 
 /** Clears in-use bits: writing when no writer is left, reading when nobody is. Under the lock. */
 export function clearInUse(domain: Domain, ref: GrantRef, bits: number): void {
-  if (bits === 0) return;
+  // The guest may have changed the version since, and its table have fewer entries now.
+  if (bits === 0 || ref >= entryCount(domain)) return;
   if (domain.get('grantVersion') === 2) Atomics.and(domain.u16, statusAt(domain, ref) >>> 1, ~bits);
   else Atomics.and(domain.u32, entryAt(domain, ref) >>> 2, ~bits);
 }

@@ -116,7 +116,7 @@ function extents(vcpu: Vcpu, va: Vaddr, args: HypercallArguments, step: ExtentSt
   let done = start;
   // More than the domain can hold cannot be done in one call: a list as long as the address space ends here.
   const end = Math.min(r.nr_extents, start + domain.layout.maxPages);
-  for (; done < end; done++) {
+  for (; done < end && !domain.dying; done++) {
     if (args.direct && done > start && done % PREEMPT_CHECK === 0 && vcpu.exitRequested) {
       const cmd = (args.u32(0) & COMMAND_MASK) | (done << MEMOP_EXTENT_SHIFT);
       return continueLater(vcpu, memoryOpRow.nr, cmd, va);

@@ -74,6 +74,11 @@ export const vcpuOpRow: HypercallRow = {
   },
 };
 
+/** The word `initialised`. */
+const UNINITIALISED = 0;
+const INITIALISED = 1;
+const BEING_INITIALISED = 2;
+
 type Word = 'online' | 'initialised' | 'threadAsked' | 'contextPending' | 'nmiPending';
 const wordIndex = (vcpu: Vcpu, target: number, word: Word): number =>
   (vcpu.domain.vcpuAt(target) + VcpuState.at[word]) >>> 2;
@@ -102,19 +107,20 @@ function initialise(vcpu: Vcpu, target: number, va: number): number {
   if (context === undefined) return Errno.EFAULT;
   if (domain.u32[(domain.vcpuAt(target) + VcpuState.at.infoAt) >>> 2] === 0) return Errno.EINVAL;
   return domain.locked(() => {
-    if (wordOf(vcpu, target, 'initialised') !== 0) return Errno.EEXIST;
+    if (wordOf(vcpu, target, 'initialised') !== UNINITIALISED) return Errno.EEXIST;
+    // Checking may give the lock away for a while.
+    setWord(vcpu, target, 'initialised', BEING_INITIALISED);
     const at = domain.vcpuAt(target) + vcpuBlock.context;
     domain.u8.set(context, at);
     const refused = vcpu.platform.kind.checkContext(domain, at);
-    if (refused !== 0) return refused;
-    setWord(vcpu, target, 'initialised', 1);
-    setWord(vcpu, target, 'contextPending', 1);
-    return 0;
+    setWord(vcpu, target, 'contextPending', refused === 0 ? 1 : 0);
+    setWord(vcpu, target, 'initialised', refused === 0 ? INITIALISED : UNINITIALISED);
+    return refused;
   });
 }
 
 function up(vcpu: Vcpu, target: number): number {
-  if (wordOf(vcpu, target, 'initialised') === 0) return Errno.EINVAL;
+  if (wordOf(vcpu, target, 'initialised') !== INITIALISED) return Errno.EINVAL;
   if (Atomics.exchange(vcpu.domain.i32, wordIndex(vcpu, target, 'online'), 1) === 0) {
     if (Atomics.exchange(vcpu.domain.i32, wordIndex(vcpu, target, 'threadAsked'), 1) === 0) vcpu.glue.vcpuUp(target);
     vcpu.domain.kick(target);

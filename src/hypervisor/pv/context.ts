@@ -12,7 +12,7 @@ import {
 import { FIRST_RESERVED_GDT_PAGE, NR_VECTORS, RFLAGS } from '../../abi/arch-x86/xen-x86_64.ts';
 import { isCanonical } from '../../abi/arch-x86/page-table.ts';
 import { Errno } from '../../abi/errno.ts';
-import { loOf } from '../../abi/numbers.ts';
+import { PAGE_SIZE, loOf } from '../../abi/numbers.ts';
 import type { Domain } from '../domain.ts';
 import { Gpr } from '../processor.ts';
 import type { DebugRegisters } from './debug-registers.ts';
@@ -22,12 +22,13 @@ import { loadGdt, loadLdt } from './descriptors.ts';
 import type { PageTables } from './page-tables.ts';
 import { PGT } from './page-type.ts';
 import type { PvVcpu } from './pv-vcpu.ts';
-import { Seg } from './pv-vcpu.ts';
+import { Seg, addressOkay } from './pv-vcpu.ts';
 import { XEN_CR4 } from './privileged-ops.ts';
 
 const at = VcpuGuestContext.at;
 const regs = CpuUserRegs.at;
 const USER_RPL = 3;
+const MAX_LDT_ENTRIES = 8192;
 const RFLAGS_RESERVED_1 = 2;
 
 /** Frame number in ctrlreg[n]: xen_cr3_to_pfn. */
@@ -55,7 +56,8 @@ export function checkContext(domain: Domain, tables: PageTables, context: number
     if (!isCanonical(address)) return Errno.EINVAL;
   }
   if (c.trap_ctxt.some((trap) => !isCanonical(trap.address ?? 0))) return Errno.EINVAL;
-  if (c.gdt_ents > FIRST_RESERVED_GDT_ENTRY || c.ldt_ents > 8192) return Errno.EINVAL;
+  if (c.gdt_ents > FIRST_RESERVED_GDT_ENTRY || c.ldt_ents > MAX_LDT_ENTRIES) return Errno.EINVAL;
+  if (c.ldt_base % PAGE_SIZE !== 0 || !addressOkay(c.ldt_base)) return Errno.EINVAL;
   const wanted: { readonly mfn: number; readonly type: number }[] = c.gdt_frames
     .slice(0, Math.ceil(c.gdt_ents / 512))
     .map((mfn) => ({ mfn, type: PGT.seg_desc_page }));

@@ -4,13 +4,14 @@ import { PTE } from '../../abi/arch-x86/page-table.ts';
 import { MMU, MmuUpdate, UVMF } from '../../abi/arch-x86/mmu.ts';
 import { signedOf } from '../../abi/numbers.ts';
 import type { HypercallArguments, HypercallRow } from '../hypercall.ts';
-import { full } from '../hypercall.ts';
+import { continueLater, full } from '../hypercall.ts';
 import { DOMID_IO, DOMID_SELF, checkOwner } from './foreign-domain.ts';
 import type { GuestWords } from './guest-words.ts';
 import { setM2p } from './m2p.ts';
 import { PGT } from './page-type.ts';
 import type { PvVcpu } from './pv-vcpu.ts';
 import { addressOkay } from './pv-vcpu.ts';
+import type { Vcpu } from '../vcpu.ts';
 import { flushVcpus } from './vcpu-mask.ts';
 
 export const MMU_UPDATE_PREEMPTED = 0x8000_0000;
@@ -19,8 +20,29 @@ export const MMU_UPDATE_PREEMPTED = 0x8000_0000;
  * dozens at a time.
  */
 export const MAX_REQUESTS = 65536;
+const MMU_UPDATE = 1;
 /** Requests between two moments at which other threads get the domain's lock. */
 const BATCH = 256;
+
+export const requestCount = (args: HypercallArguments): number => (args.u32(1) & ~MMU_UPDATE_PREEMPTED) >>> 0;
+
+/** Tells how many requests were done, those before a preemption included. */
+export function tellDone(vcpu: Vcpu, args: HypercallArguments, done: number): void {
+  const doneOut = args.num(2);
+  if (doneOut === 0) return;
+  const before = (args.u32(1) & MMU_UPDATE_PREEMPTED) !== 0 ? (vcpu.guest.readU32(doneOut) ?? 0) : 0;
+  vcpu.guest.writeU32(doneOut, before + done);
+}
+
+export const mustGoOnLater = (vcpu: Vcpu, args: HypercallArguments, done: number): boolean =>
+  args.direct && done > 0 && vcpu.exitRequested;
+
+/** The call again, for what is left after `done` requests, which took `bytes` of the list. */
+export function goOnLater(vcpu: Vcpu, nr: number, args: HypercallArguments, done: number, bytes: number): number {
+  tellDone(vcpu, args, done);
+  const left = ((requestCount(args) - done) | MMU_UPDATE_PREEMPTED) >>> 0;
+  return continueLater(vcpu, nr, args.num(0) + bytes, left, args.num(2), args.u32(3));
+}
 
 export class MmuUpdates {
   readonly #pv: PvVcpu;
@@ -34,11 +56,11 @@ export class MmuUpdates {
   rows(): readonly HypercallRow[] {
     return [
       {
-        nr: 1,
+        nr: MMU_UPDATE,
         name: 'mmu_update',
         args: ['mmu_update *reqs', 'count', 'unsigned *done_out', 'foreigndom'],
         support: full,
-        run: (_, args) => this.#pv.settled(this.mmuUpdate(args.num(0), args.u32(1), args.num(2), args.u32(3))),
+        run: (_, args) => this.#pv.settled(this.mmuUpdate(args)),
       },
       {
         nr: 14,
@@ -60,9 +82,11 @@ export class MmuUpdates {
     ];
   }
 
-  mmuUpdate(reqs: number, countArgument: number, doneOut: number, foreign: number): number {
+  mmuUpdate(args: HypercallArguments): number {
     const { domain, vcpu } = this.#pv;
-    const count = (countArgument & ~MMU_UPDATE_PREEMPTED) >>> 0;
+    const reqs = args.num(0);
+    const count = requestCount(args);
+    const foreign = args.u32(3);
     if (count > MAX_REQUESTS) return Errno.EINVAL;
     if (!vcpu.guest.allowed(reqs, count * MmuUpdate.size)) return Errno.EFAULT;
     const tables = foreign >>> 16;
@@ -76,6 +100,7 @@ export class MmuUpdates {
     let done = 0;
     let error = 0;
     while (done < count && error === 0 && !domain.dying) {
+      if (mustGoOnLater(vcpu, args, done)) return goOnLater(vcpu, MMU_UPDATE, args, done, done * MmuUpdate.size);
       const end = Math.min(count, done + BATCH);
       domain.lock();
       this.#pv.tables.begin();
@@ -88,7 +113,7 @@ export class MmuUpdates {
         domain.unlock();
       }
     }
-    if (doneOut !== 0) vcpu.guest.writeU32(doneOut, done);
+    tellDone(vcpu, args, done);
     return error;
   }
 

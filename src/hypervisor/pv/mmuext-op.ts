@@ -2,12 +2,12 @@
 import { Errno } from '../../abi/errno.ts';
 import { MMUEXT, MmuextOp } from '../../abi/arch-x86/mmu.ts';
 import { PAGE_SIZE, signedOf } from '../../abi/numbers.ts';
-import type { HypercallRow } from '../hypercall.ts';
+import type { HypercallArguments, HypercallRow } from '../hypercall.ts';
 import { full } from '../hypercall.ts';
 import { loadLdt } from './descriptors.ts';
 import { checkOwner } from './foreign-domain.ts';
 import type { GuestWords } from './guest-words.ts';
-import { MAX_REQUESTS, MMU_UPDATE_PREEMPTED } from './mmu-update.ts';
+import { MAX_REQUESTS, goOnLater, mustGoOnLater, requestCount, tellDone } from './mmu-update.ts';
 import { PGT } from './page-type.ts';
 import type { PvVcpu } from './pv-vcpu.ts';
 import { addressOkay } from './pv-vcpu.ts';
@@ -15,6 +15,7 @@ import { isCanonical } from '../../abi/arch-x86/page-table.ts';
 import { flushVcpus } from './vcpu-mask.ts';
 import { m2pStrict } from './vm-assist.ts';
 
+const MMUEXT_OP = 26;
 const MAX_LDT_ENTRIES = 8192;
 
 export class MmuextOps {
@@ -29,25 +30,27 @@ export class MmuextOps {
   rows(): readonly HypercallRow[] {
     return [
       {
-        nr: 26,
+        nr: MMUEXT_OP,
         name: 'mmuext_op',
         args: ['mmuext_op *op', 'count', 'unsigned *done_out', 'foreigndom'],
         support: full,
-        run: (_, args) => this.#pv.settled(this.mmuextOp(args.num(0), args.u32(1), args.num(2), args.u32(3))),
+        run: (_, args) => this.#pv.settled(this.mmuextOp(args)),
       },
     ];
   }
 
-  mmuextOp(ops: number, countArgument: number, doneOut: number, foreign: number): number {
+  mmuextOp(args: HypercallArguments): number {
     const { domain, vcpu } = this.#pv;
-    const count = (countArgument & ~MMU_UPDATE_PREEMPTED) >>> 0;
+    const ops = args.num(0);
+    const count = requestCount(args);
     if (count > MAX_REQUESTS) return Errno.EINVAL;
     if (!vcpu.guest.allowed(ops, count * MmuextOp.size)) return Errno.EFAULT;
-    const ownerError = checkOwner(domain, foreign & 0xffff);
+    const ownerError = checkOwner(domain, args.u32(3) & 0xffff);
     if (ownerError !== 0) return ownerError;
     let done = 0;
     let error = 0;
     for (; done < count && !domain.dying; done++) {
+      if (mustGoOnLater(vcpu, args, done)) return goOnLater(vcpu, MMUEXT_OP, args, done, done * MmuextOp.size);
       if (!this.#words.fetch(ops + done * MmuextOp.size, 6)) error = Errno.EFAULT;
       else {
         domain.lock();
@@ -60,7 +63,7 @@ export class MmuextOps {
       }
       if (error !== 0) break;
     }
-    if (doneOut !== 0) vcpu.guest.writeU32(doneOut, done);
+    tellDone(vcpu, args, done);
     return error;
   }
 

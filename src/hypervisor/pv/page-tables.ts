@@ -78,6 +78,7 @@ export class PageTables {
     let word = types.word(mfn);
     while ((word & (PGT_counted | PGT_validated)) === PGT_counted && word >>> PGT_TYPE_SHIFT === type) {
       // Another vCPU is validating it, or taking it apart.
+      if (this.domain.dying) return Errno.EINTR;
       this.#breathe();
       word = types.word(mfn);
     }
@@ -161,6 +162,8 @@ export class PageTables {
   // --- validation -------------------------------------------------------------------------------------------------
 
   #validate(mfn: Mfn, type: number): number {
+    // What a dying domain keeps of itself is of no interest any more, and its end does not wait.
+    if (this.domain.dying) return Errno.EINTR;
     this.#tlb.dropCode(mfn);
     if (type === PGT.l1_page_table) return this.#validateL1(mfn);
     if (type <= PGT.l4_page_table) return this.#validateTable(mfn, type);
@@ -232,6 +235,7 @@ export class PageTables {
 
   /** Puts what the entries below `end` refer to. */
   #release(mfn: Mfn, level: number, end: number): void {
+    if (this.domain.dying) return;
     const entries = this.entriesOf(mfn);
     this.#breatheAfter(end);
     for (let slot = 0; slot < end; slot++) {
@@ -377,8 +381,6 @@ export class PageTables {
 
   /** Lets whoever waits for the domain's lock have it. */
   #breathe(): void {
-    this.domain.unlock();
-    this.#tlb.pause();
-    this.domain.lock();
+    this.domain.breathe(() => this.#tlb.pause());
   }
 }

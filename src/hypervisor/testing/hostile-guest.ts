@@ -89,8 +89,14 @@ export class HostileGuest {
     const { state } = this.vcpu.processor;
     state.setLoHi(Gpr.rax, lo(nr), hi(nr));
     ARGUMENTS.forEach((gpr, i) => state.setLoHi(gpr, lo(args[i] ?? 0), hi(args[i] ?? 0)));
-    state.rip = va(frames.code) + SYSCALL_LENGTH;
-    this.#table.fromSyscall(this.vcpu);
+    const at = va(frames.code);
+    let rounds = 0;
+    do {
+      // As the loop does it, for a call that is to be continued as well.
+      this.vcpu.takeExitRequest();
+      state.rip = at + SYSCALL_LENGTH;
+      this.#table.fromSyscall(this.vcpu);
+    } while (state.rip === at && this.vcpu.kernelMode && this.domain.shutdownCode === undefined && ++rounds < 1000);
     this.host.hypervisor.deliverEvents();
   }
 
