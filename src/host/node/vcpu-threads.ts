@@ -25,6 +25,7 @@ function engineOf({ XENOLITH_CPU: name = 'translator' }: NodeJS.ProcessEnv): Eng
 
 export class VcpuThreads implements VcpuRunner {
   readonly #state: HostState;
+  readonly #engine = engineOf(process.env);
   readonly #clock: ClockStart;
   readonly #module: () => WebAssembly.Module;
   readonly #threads = new Map<number, Map<number, Thread>>();
@@ -62,7 +63,7 @@ export class VcpuThreads implements VcpuRunner {
       vcpu,
       memory: domain.memory,
       module: this.#module(),
-      engine: engineOf(process.env),
+      engine: this.#engine,
       maxPages,
       maxVcpus,
       maxEvtchnPort,
