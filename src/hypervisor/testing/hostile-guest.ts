@@ -96,8 +96,12 @@ export class HostileGuest {
       this.vcpu.takeExitRequest();
       state.rip = at + SYSCALL_LENGTH;
       this.#table.fromSyscall(this.vcpu);
-    } while (state.rip === at && this.vcpu.kernelMode && this.domain.shutdownCode === undefined && ++rounds < 1000);
+    } while (state.rip === at && this.vcpu.kernelMode && !this.#over && ++rounds < 1000);
     this.host.hypervisor.deliverEvents();
+  }
+
+  get #over(): boolean {
+    return this.domain.dying || this.domain.shutdownCode !== undefined;
   }
 
   /** Executes what is at the addresses in the registers; the guest's mode is as it is. */
