@@ -1,6 +1,6 @@
 /** A processor whose memory ends everywhere in guard zones, and a way to put it into any state that code could meet. */
 import assert from 'node:assert/strict';
-import { Access, Processor, S, cpuRegionSize, processorModule } from '../index.ts';
+import { Access, type Engine, Processor, S, cpuRegionSize, processorModule } from '../index.ts';
 import type { Random } from '../oracle/random.ts';
 import { JumpCache, Region, Tlb } from '../state-layout.ts';
 
@@ -27,7 +27,7 @@ export class GuardedMachine {
   readonly #guard = new Uint8Array(GUARD).fill(FILL);
   readonly #constants: readonly number[];
 
-  constructor(random: Random) {
+  constructor(random: Random, engine: Engine) {
     const framesAt = REGION_AT + cpuRegionSize(FRAMES) + GUARD;
     const end = framesAt + FRAMES * 4096;
     const pages = Math.ceil((end + GUARD) / 65536);
@@ -42,6 +42,8 @@ export class GuardedMachine {
       framesAt,
       frameCount: FRAMES,
       now: () => 1e9,
+      random: () => 0x5eed,
+      engine,
       random: () => random.u32(),
     });
     this.#guards = [0, framesAt - GUARD, end].map((at) => this.#bytes.subarray(at, at + GUARD).fill(FILL));
