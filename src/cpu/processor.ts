@@ -38,11 +38,9 @@ export interface ProcessorOptions {
   readonly now: () => number;
   /** What executes hot code; the interpreter does the rest in any case. */
   readonly engine?: Engine;
-  /** 32 random bits behind RDRAND and RDSEED; by default the host's entropy. */
-  readonly random?: () => number;
+  /** 32 random bits: what RDRAND and RDSEED give. */
+  readonly random: () => number;
 }
-
-const hardwareRandom = (): number => crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
 
 /** How often the budget runs out at a block before it is translated. */
 const HOT_SAMPLES = 2;
@@ -91,7 +89,7 @@ export class Processor {
       memory: o.memory,
       codeWritten: (host: number, length: number) => this.#written(host >>> 0, length >>> 0),
       now: o.now,
-      random: o.random ?? hardwareRandom,
+      random: o.random,
     };
     const instance = new WebAssembly.Instance(o.module, { env: imports });
     this.#exports = instance.exports as unknown as Exports;

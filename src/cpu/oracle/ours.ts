@@ -47,6 +47,7 @@ export class OurProcessor {
       frameCount: FRAMES,
       engine: (process.env['XENOLITH_ENGINE'] ?? 'interpreter') as Engine,
       now: () => 0,
+      random: () => 0x5eed,
     });
     this.#image = new Uint8Array(memory.buffer, this.#framesAt + IMAGE_FRAME * PAGE, IMAGE_SIZE);
     this.#code = new Uint8Array(memory.buffer, this.#framesAt + CODE_FRAME * PAGE, CODE.size);

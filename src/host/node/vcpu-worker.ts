@@ -10,6 +10,7 @@ import { RateLimit, isLogged } from '../../hypervisor/log-ring.ts';
 import { pvPlatform } from './pv-platform.ts';
 import { VcpuState } from '../../hypervisor/state.ts';
 import { clockFrom } from './clock.ts';
+import { hardwareRandom } from './hardware-random.ts';
 import { processorShape } from './processor-shape.ts';
 import { layoutKey } from './vcpu-messages.ts';
 import type { VcpuMessage, VcpuStart } from './vcpu-messages.ts';
@@ -48,6 +49,7 @@ function run(): void {
     framesAt: layout.framesAt,
     frameCount: layout.totalFrames,
     now: clock.now,
+    random: hardwareRandom(),
   });
   const loop = createVcpuLoop({
     domain,

@@ -70,6 +70,7 @@ export class PvGuest {
           framesAt: domain.layout.framesAt,
           frameCount: domain.layout.totalFrames,
           now: () => clock.now(),
+          random: () => 0x5eed,
         }),
     });
     this.control = this.host.hypervisor.createDomain({
