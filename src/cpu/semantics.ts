@@ -267,7 +267,10 @@ export class Semantics {
       () => host.set(entry.load32(Tlb.host).or(at.wrap().and(0xfff))),
       () => {
         host.set(code.call(this.paging.readSlow, this.vcpu, at, I32.of(bytes)));
-        code.if(host.get.eqz(), () => this.#raise());
+        code.if(host.get.eqz(), () => {
+          if (this.#usesStack && this.#ea) this.#blameStack();
+          this.#raise();
+        });
       },
     );
     return host.get;
@@ -322,7 +325,10 @@ export class Semantics {
 
   /** The value on top of the stack; `moveStack` then removes it. */
   top(bits: number, offset = 0): I64 {
-    return this.load(bits, this.stackAddress(truncate(this.mode, this.stackPointer().add(offset))));
+    this.#usesStack = true;
+    const value = this.load(bits, this.stackAddress(truncate(this.mode, this.stackPointer().add(offset))));
+    this.#usesStack = false;
+    return value;
   }
 
   moveStack(bytes: number | I64): void {
