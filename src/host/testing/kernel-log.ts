@@ -18,7 +18,7 @@ const known: readonly { readonly line: RegExp; readonly why: string }[] = [
 
 /** Signs of trouble that may come at any level. */
 const trouble =
-  /BUG|WARNING|Oops|Call Trace|Kernel panic|general protection|segfault|\bstall|lockup|blocked for more|unhandled|MMU/;
+  /BUG|WARNING|Oops|Call Trace|Kernel panic|general protection|segfault|\bstall|lockup|blocked for more|unhandled|\bMMU\b/;
 
 const WORST_OF_INTEREST = 4;
 

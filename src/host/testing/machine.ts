@@ -100,11 +100,18 @@ export class Machine {
     return Number(pid);
   }
 
-  /** Megabytes of memory that the daemon's process really uses, and its threads (Linux only). */
-  async daemonUsage(): Promise<{ residentMiB: number; threads: number }> {
+  /** Megabytes of memory that the daemon's process really uses (Linux only). */
+  async daemonResidentMiB(): Promise<number> {
     const status = readFileSync(`/proc/${await this.daemonPid()}/status`, 'utf8');
-    const number = (key: string): number => Number(new RegExp(`^${key}:\\s+(\\d+)`, 'm').exec(status)?.[1]);
-    return { residentMiB: number('VmRSS') / 1024, threads: number('Threads') };
+    return Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1]) / 1024;
+  }
+
+  /** Names of the threads of vCPUs, `d1v0` (Linux only). */
+  async vcpuThreads(): Promise<string[]> {
+    const tasks = `/proc/${await this.daemonPid()}/task`;
+    return readdirSync(tasks)
+      .map((task) => readFileSync(join(tasks, task, 'comm'), 'utf8').trim())
+      .filter((name) => /^d\d+v\d+$/.test(name));
   }
 
   /** The whole tree with values and permissions, without what only tells the time. */

@@ -3,7 +3,7 @@
  * kernel, and a second thread in the same memory. It prints a line for each.
  */
 const LOAD_AT = 0x804_8000;
-const HEADERS = 0x54; // Elf32_Ehdr and one Elf32_Phdr
+const CODE = 0x54;
 const MEMORY = 0x2000; // the thread's stack grows down from its end
 
 /** Address, bytes, and what they mean in AT&T syntax; a `;` begins a remark. */
@@ -82,27 +82,30 @@ const code = `
 const messages = 'int 0x80\nvdso\nthread\nend\n';
 const SYSINFO = 0x804_8138;
 const THREAD_ID = 0x804_813c; // not 0 while the thread lives
+const SEGMENTS = THREAD_ID + 4 - LOAD_AT; // two Elf32_Phdr
+const SEGMENT_SIZE = 0x20;
 
 export function program32(): Uint8Array {
   const bytes = code
     .split('\n')
     .flatMap((line) => /^ +[0-9a-f]+ {2}((?:[0-9a-f]{2} )+)/.exec(line)?.[1]?.trim().split(' ') ?? [])
     .map((byte) => Number.parseInt(byte, 16));
-  const file = new Uint8Array(THREAD_ID + 4 - LOAD_AT);
+  const file = new Uint8Array(SEGMENTS + 2 * SEGMENT_SIZE);
   const view = new DataView(file.buffer);
   const words = (at: number, ...values: readonly number[]): void =>
     values.forEach((value, i) => view.setUint32(at + i * 4, value, true));
   file.set([0x7f, 0x45, 0x4c, 0x46, 1, 1, 1]); // ELFCLASS32, little-endian
   view.setUint16(0x10, 2, true); // ET_EXEC
   view.setUint16(0x12, 3, true); // EM_386
-  words(0x14, 1, LOAD_AT + HEADERS, 0x34); // version, entry, e_phoff
+  words(0x14, 1, LOAD_AT + CODE, SEGMENTS); // version, entry, e_phoff
   view.setUint16(0x28, 0x34, true); // e_ehsize
-  view.setUint16(0x2a, 0x20, true); // e_phentsize
-  view.setUint16(0x2c, 1, true); // e_phnum
-  words(0x34, 1, 0, LOAD_AT, LOAD_AT, file.length, MEMORY, 7, 0x1000); // PT_LOAD, readable, writable, executable
-  file.set(bytes, HEADERS);
-  file.set(Buffer.from(messages), HEADERS + bytes.length);
-  if (HEADERS + bytes.length + messages.length > SYSINFO - LOAD_AT)
+  view.setUint16(0x2a, SEGMENT_SIZE, true); // e_phentsize
+  view.setUint16(0x2c, 2, true); // e_phnum
+  words(SEGMENTS, 1, 0, LOAD_AT, LOAD_AT, file.length, MEMORY, 7, 0x1000); // PT_LOAD, readable, writable, executable
+  words(SEGMENTS + SEGMENT_SIZE, 0x6474_e551, 0, 0, 0, 0, 0, 6, 0x10); // PT_GNU_STACK: not executable
+  file.set(bytes, CODE);
+  file.set(Buffer.from(messages), CODE + bytes.length);
+  if (CODE + bytes.length + messages.length > SYSINFO - LOAD_AT)
     throw new Error('program32: the code overlaps its data');
   words(THREAD_ID - LOAD_AT, 1);
   return file;
