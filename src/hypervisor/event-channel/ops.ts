@@ -242,8 +242,9 @@ function initControl(vcpu: Vcpu, gfn: number, offset: number, target: number): n
 
 function expand(vcpu: Vcpu, gfn: number): number {
   const { domain } = vcpu;
-  if (domain.get('evtchnAbi') !== ABI_FIFO) return Errno.EOPNOTSUPP;
   return domain.locked(() => {
+    // Under the lock: another vCPU may be resetting the channels.
+    if (domain.get('evtchnAbi') !== ABI_FIFO) return Errno.EOPNOTSUPP;
     const { kind } = vcpu.platform;
     if (!kind.getWritable(domain, gfn)) return Errno.EINVAL;
     const result = expandArray(domain, gfn);

@@ -15,8 +15,8 @@ const TABLE = 0x67;
 
 export const va = (frame: number): number => BASE + frame * 4096;
 
-export function createSmallGuest(host: HypervisorControl, code: readonly number[]): DomainControl {
-  const domain = host.createDomain({ handle: new Uint8Array(16), maxVcpus: 1, maxMemKiB: RAM * 4 });
+export function createSmallGuest(host: HypervisorControl, code: readonly number[], vcpus = 1): DomainControl {
+  const domain = host.createDomain({ handle: new Uint8Array(16), maxVcpus: vcpus, maxMemKiB: RAM * 4 });
   domain.populate(RAM);
   const { dataView, base } = domain.frames;
   const entry = (table: number, slot: number, value: number): void =>
@@ -28,7 +28,8 @@ export function createSmallGuest(host: HypervisorControl, code: readonly number[
     entry(L1, frame, frame * 4096 + (frame >= L4 && frame <= L1 ? READ_ONLY : WRITABLE));
   domain.frames.view(CODE).set(code);
   domain.pinL4(L4);
-  domain.setVcpuContext(0, { rip: va(CODE), rsp: va(9), rsi: 0, cr3Mfn: L4 });
+  for (let vcpu = 0; vcpu < vcpus; vcpu++)
+    domain.setVcpuContext(vcpu, { rip: va(CODE), rsp: va(9 + vcpu), rsi: 0, cr3Mfn: L4 });
   return domain;
 }
 
