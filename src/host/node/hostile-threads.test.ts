@@ -78,8 +78,7 @@ describe('domains that make random hypercalls in threads', { timeout: (SECONDS +
     control.unpause();
     // Threads take a while to begin.
     const over = (): boolean => control.info().shutdown || control.info().dying;
-    while (!over() && [0, 1].some((vcpu) => (control.vcpuInfo(vcpu)?.instructions ?? 0) === 0))
-      await sleep(5);
+    while (!over() && [0, 1].some((vcpu) => (control.vcpuInfo(vcpu)?.instructions ?? 0) === 0)) await sleep(5);
     const end = performance.now() + LIFE_MS;
     while (performance.now() < end && !over()) {
       calls.change(4);
