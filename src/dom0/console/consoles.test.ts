@@ -208,6 +208,22 @@ describe('a PV console', () => {
     assert.equal(textOf(endless).length, 201 * 2048);
   });
 
+  it('ends although the guest prints as fast as it is read', () => {
+    const host = new Host();
+    const { front } = host.create(1, 'web');
+    const console = host.console(1);
+    const append = console.log.append.bind(console.log);
+    let refills = 0;
+    console.log.append = (piece) => {
+      append(piece);
+      if (refills++ < 10_000) front.put('z'.repeat(2048));
+    };
+    front.put('z');
+    host.consoles.close();
+    assert.equal(console.ended, true);
+    assert.ok(refills < 100);
+  });
+
   it('keeps the logs of only so many guests that are gone', () => {
     const host = new Host({ keepEnded: 2 });
     for (let domid = 1; domid <= 4; domid++) {

@@ -83,10 +83,13 @@ export class DomainConsole {
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
-  /** The domain is gone. What it printed last is taken first: the page is still ours to read. */
+  /**
+   * The domain is gone, or the daemon goes. What the guest printed last is taken first: the page is still ours to read. Not
+   * more than a pass: a guest that still runs could print for as long as somebody reads.
+   */
   end(): void {
     if (!this.#ring) return;
-    this.#takeOutput(this.#ring, Infinity);
+    this.#takeOutput(this.#ring, OUTPUT_PER_PASS);
     this.#ring = undefined; // lets go of the domain's memory
     this.lastPosition = this.log.scrollBack.end;
     this.#port?.close();
