@@ -6,7 +6,7 @@ import { MMUEXT } from '../../../abi/arch-x86/mmu.ts';
 import { hiOf, loOf } from '../../../abi/numbers.ts';
 import { Random } from '../../../cpu/oracle/random.ts';
 import type { DomainControl, HypervisorControl } from '../../../hypervisor/control.ts';
-import { createSmallGuest, va } from './small-guest.ts';
+import { createSmallGuest, hypercall, va } from './small-guest.ts';
 
 const RECORDS = 64;
 const RECORD_SIZE = 64;
@@ -15,12 +15,20 @@ const TABLE_FRAME = 36;
 const ARGUMENT_FRAME = 20;
 const ARGUMENT_SIZE = 128;
 const LIST_FRAME = 22;
+/** A record's last two words: an address, or 0, and what is stored there before the call. */
+const STORE_AT = 48;
 const PLAY = { first: 24, count: 12 } as const;
+const L1 = 4;
 const RAM = 64;
 const DOMID_SELF = 0x7ff0;
 
 const u32 = (value: number): number[] => [0, 8, 16, 24].map((shift) => (value >>> shift) & 0xff);
+/** What every vCPU asks for first: upcalls and faults lead back into the loop, stores into page tables are allowed. */
+const SETUP_AT = va(ARGUMENT_FRAME);
 const setUp = [
+  ...hypercall(30, 0, SETUP_AT), // callback_op(register)
+  ...hypercall(0, SETUP_AT + 16, 0), // set_trap_table
+  ...hypercall(21, 0, 2), // vm_assist(enable, writable_pagetables)
   ...[0x49, 0x89, 0xe7], // mov %rsp, %r15
 ];
 const loop = [
@@ -34,11 +42,17 @@ const loop = [
   ...[0x48, 0x8b, 0x73, 16], // … %rsi
   ...[0x48, 0x8b, 0x53, 24], // … %rdx
   ...[0x4c, 0x8b, 0x53, 32], // … %r10
-  ...[0x4c, 0x8b, 0x43, 40], // … %r8
+  ...[0x4c, 0x8b, 0x4b, STORE_AT], // … %r9
+  ...[0x4c, 0x8b, 0x5b, STORE_AT + 8], // … %r11
+  ...[0x4d, 0x85, 0xc9], // test %r9, %r9
+  ...[0x74, 3], // jz over the next one
+  ...[0x4d, 0x89, 0x19], // mov %r11, (%r9)
   ...[0x0f, 0x05], // syscall
 ];
 const code = [...setUp, ...loop, 0xeb, (-2 - loop.length) & 0xff];
 const LOOP_AT = va(16) + setUp.length;
+/** #DE, #UD, #GP, #PF */
+const TRAPS = [0, 6, 13, 14];
 
 type Call = readonly [nr: number, ...args: (number | readonly [lo: number, hi: number])[]];
 
@@ -49,10 +63,10 @@ export class RandomCalls {
   constructor(host: HypervisorControl, seed: number) {
     this.#random = new Random(seed, 'random calls');
     this.control = createSmallGuest(host, code, 2);
-    for (let record = 0; record < RECORDS; record++) this.#write(record);
-    // The first calls give upcalls a way: callback_op(register, event).
-    this.#words(ARGUMENT_FRAME, 0, [0, 0, loOf(LOOP_AT), hiOf(LOOP_AT)]);
-    this.#record(0, [30, 0, va(ARGUMENT_FRAME)]);
+    const trap = (vector: number): number[] => [vector, 0, loOf(LOOP_AT), hiOf(LOOP_AT)];
+    this.#words(ARGUMENT_FRAME, 0, [0, 0, loOf(LOOP_AT), hiOf(LOOP_AT), ...TRAPS.flatMap(trap), 0, 0, 0, 0]);
+    this.#record(0, [17, 0], [0, 0]);
+    this.change(8 * RECORDS);
   }
 
   /** Other calls, other arguments: while the guest reads them. */
@@ -67,7 +81,7 @@ export class RandomCalls {
       this.#words(ARGUMENT_FRAME + (offset >> 12), offset & 4095, words);
       return at;
     };
-    this.#record(record, this.#call(put));
+    this.#record(record, this.#call(put), this.#store());
   }
 
   #call(put: (words: readonly number[]) => number): Call {
@@ -136,10 +150,19 @@ export class RandomCalls {
     }
   }
 
-  #record(record: number, call: Call): void {
+  /** Now and then an entry, into the first L1 table or what may be another one. */
+  #store(): readonly [at: number, lo: number] {
+    const r = this.#random;
+    if (r.chance(0.6)) return [0, 0];
+    const table = r.chance(0.7) ? L1 : PLAY.first + r.below(PLAY.count);
+    const slot = table === L1 ? PLAY.first + r.below(PLAY.count) : r.below(8);
+    return [va(table) + slot * 8, ((PLAY.first + r.below(PLAY.count)) << 12) | r.below(4)];
+  }
+
+  #record(record: number, call: Call, [storeAt, stored]: readonly [at: number, lo: number]): void {
     const words = call.flatMap((value) => (typeof value === 'number' ? [loOf(value), hiOf(value)] : [...value]));
-    while (words.length < RECORD_SIZE / 4) words.push(0);
-    this.#words(TABLE_FRAME, record * RECORD_SIZE, words);
+    while (words.length < STORE_AT / 4) words.push(0);
+    this.#words(TABLE_FRAME, record * RECORD_SIZE, [...words, storeAt, 0, stored, 0]);
   }
 
   #words(frame: number, offset: number, values: readonly number[]): void {
