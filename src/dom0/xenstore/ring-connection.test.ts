@@ -74,6 +74,30 @@ describe("a guest's xenstore ring", () => {
     assert.deepEqual(ring.call('XS_GET_DOMAIN_PATH', ['1']), ['/local/domain/1']);
   });
 
+  it('finds the rest of a request that came without a signal while it took the beginning', (t) => {
+    const { ring } = guest();
+    const request = encodeMessage({
+      type: XsMessage.XS_DIRECTORY,
+      reqId: 7,
+      txId: 0,
+      payload: joinStrings(['device']),
+    });
+    ring.put(request.subarray(0, XsdSockmsg.size));
+    const { store } = Atomics;
+    // Linux signals only when the consumer's index had reached its own (xb_write): here it has not yet.
+    t.mock.method(Atomics, 'store', (...values: Parameters<typeof store>) => {
+      t.mock.restoreAll();
+      ring.put(request.subarray(XsdSockmsg.size));
+      return store(...values);
+    });
+    ring.signal();
+    assert.equal(ring.word('req_cons'), ring.word('req_prod'));
+    assert.deepEqual(
+      [...ring.receive()].map(({ reqId }) => reqId),
+      [7],
+    );
+  });
+
   it('takes a request in pieces and sends a reply larger than the ring', () => {
     const { ring, xs, domain } = guest();
     const value = 'x'.repeat(3000);

@@ -97,8 +97,10 @@ export class RingConnection {
         break;
       }
       const received = this.#receive();
-      moved = received !== 'nothing' || moved;
-      if (received !== 'request') break;
+      // A part is no end: Linux sends a header and its payload one after the other and signals only when it found the ring empty, so what came
+      // while the header was taken is announced by nobody. The ring is left after our index was stored and nothing more was found.
+      if (received === 'nothing') break;
+      moved = true;
     }
     return moved;
   }
