@@ -28,8 +28,8 @@ export interface Instruction {
   readonly perMode?: boolean;
   /** Implicit memory operands: the meaning depends on the address size: `u.addressSize`. */
   readonly perAddress?: boolean;
-  /** REP and REPNE prefixes mean something: `u.rep`. */
-  readonly rep?: boolean;
+  /** REP and REPNE prefixes mean something (`u.rep`): the same (`count`), or different conditions to stop (`compare`). */
+  readonly rep?: 'count' | 'compare';
   /** Uses the stack by itself: a non-canonical stack pointer is #SS. */
   readonly stack?: boolean;
   /** Frequent with an address of base and displacement alone: that gets a handler of its own. */
@@ -343,7 +343,7 @@ function encode(
                 mode: instruction.perMode ? mode : 64,
                 address: instruction.perAddress ? address : 64,
                 lock,
-                rep,
+                rep: rep === 'repne' && instruction.rep === 'count' ? 'rep' : rep,
               };
               handlers[variantNumber(width, mod, lock, repNumber, mode, address)] = handlerFor(
                 instruction,

@@ -154,7 +154,7 @@ const strings: Instruction[] = [
     name: 'MOVS',
     forms: forms(0xa4),
     perAddress: true,
-    rep: true,
+    rep: 'count',
     build(u) {
       const by = u.let(stride(u));
       const single = (): void => {
@@ -195,7 +195,7 @@ const strings: Instruction[] = [
     name: 'STOS',
     forms: forms(0xaa),
     perAddress: true,
-    rep: true,
+    rep: 'count',
     build(u) {
       const by = u.let(stride(u));
       const value = u.let(u.gpr(Gpr.rax, u.width));
@@ -234,7 +234,7 @@ const strings: Instruction[] = [
     name: 'LODS',
     forms: forms(0xac),
     perAddress: true,
-    rep: true,
+    rep: 'count',
     build(u) {
       const by = u.let(stride(u));
       repeat(u, () => {
@@ -248,7 +248,7 @@ const strings: Instruction[] = [
     name: 'SCAS',
     forms: forms(0xae),
     perAddress: true,
-    rep: true,
+    rep: 'compare',
     build(u) {
       const by = u.let(stride(u));
       const a = u.let(u.gpr(Gpr.rax, u.width));
@@ -268,7 +268,7 @@ const strings: Instruction[] = [
     name: 'CMPS',
     forms: forms(0xa6),
     perAddress: true,
-    rep: true,
+    rep: 'compare',
     build(u) {
       const by = u.let(stride(u));
       repeat(
@@ -290,7 +290,7 @@ const strings: Instruction[] = [
     name: name.toUpperCase(),
     forms: name === 'ins' ? forms(0x6c) : forms(0x6e),
     perAddress: true,
-    rep: true,
+    rep: 'count',
     ends: true,
     build: (u) => u.privileged(Privileged[name], Math.min(u.width, 32), u.rep === 'none' ? 0 : 1, u.addressSize),
   })),
