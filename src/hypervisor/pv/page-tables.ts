@@ -57,12 +57,17 @@ export class PageTables {
     const lo = va | 0;
     const hi = Math.floor(va / 0x1_0000_0000) | 0;
     const l4e = i32[this.entriesOf(root) + ((hi >>> 7) & 511) * 2] ?? 0;
-    if ((l4e & PTE.P) === 0) return -1;
+    if (!this.#leadsOn(l4e)) return -1;
     const l3e = i32[this.entriesOf(l4e >>> 12) + (((hi << 2) | (lo >>> 30)) & 511) * 2] ?? 0;
-    if ((l3e & (PTE.P | PTE.PSE)) !== PTE.P) return -1;
+    if (!this.#leadsOn(l3e)) return -1;
     const l2e = i32[this.entriesOf(l3e >>> 12) + ((lo >>> 21) & 511) * 2] ?? 0;
-    if ((l2e & (PTE.P | PTE.PSE)) !== PTE.P) return -1;
+    if (!this.#leadsOn(l2e)) return -1;
     return this.entriesOf(l2e >>> 12) + ((lo >>> 12) & 511) * 2;
+  }
+
+  /** Whether an entry of L2 to L4 points to a table in a frame that there is. */
+  #leadsOn(lo: number): boolean {
+    return (lo & (PTE.P | PTE.PSE)) === PTE.P && lo >>> 12 < this.#total;
   }
 
   /** The frame that an entry's index lies in. */
@@ -281,7 +286,8 @@ export class PageTables {
 
   #putTableTarget(table: Mfn, lo: number): void {
     const mfn = lo >>> 12;
-    if (mfn !== table) this.putPageAndType(mfn);
+    // Beyond page_info lie structures of ours: what another vCPU stored through a stale translation must not lead there.
+    if (mfn !== table && mfn < this.#total) this.putPageAndType(mfn);
   }
 
   // --- changes of validated entries -------------------------------------------------------------------------------

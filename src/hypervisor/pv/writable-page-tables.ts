@@ -42,7 +42,7 @@ export class WritablePageTables {
       const lo = e < 0 ? 0 : (domain.i32[e] ?? 0);
       if ((lo & (PTE.P | PTE.RW)) !== PTE.P) return NOT_FIXED;
       const mfn = lo >>> 12;
-      return tables.types.typeInUse(mfn) === PGT.l1_page_table ? this.#store(mfn) : NOT_FIXED;
+      return domain.hasFrame(mfn) && tables.types.typeInUse(mfn) === PGT.l1_page_table ? this.#store(mfn) : NOT_FIXED;
     } finally {
       domain.unlock();
     }
