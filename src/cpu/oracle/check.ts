@@ -13,7 +13,7 @@ export interface Runner {
 /** The rows of our processor's instruction tables. */
 export function allRows(): Row[] {
   return instructionSet().instructions.flatMap((i) =>
-    i.forms.map((text) => ({ name: i.name, text, lock: i.lock !== undefined, rep: i.rep === true })),
+    i.forms.map((text) => ({ name: i.name, text, lock: i.lock === true, rep: i.rep !== undefined })),
   );
 }
 
