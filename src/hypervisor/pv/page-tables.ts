@@ -97,11 +97,20 @@ export class PageTables {
       types.setWord(mfn, (type << PGT_TYPE_SHIFT) | PGT_validated | PGT_counted | 1);
       return 0;
     }
-    if (previous === PGT.writable_page) this.#tlb.filteredFlush(word & PGT_count_mask);
     types.setWord(mfn, (type << PGT_TYPE_SHIFT) | PGT_counted | 1);
+    if (previous === PGT.writable_page) this.#flushWriters(word & PGT_count_mask);
     const error = this.#validate(mfn, type);
     types.setWord(mfn, error === 0 ? (type << PGT_TYPE_SHIFT) | PGT_validated | PGT_counted | 1 : PGT.none);
     return error;
+  }
+
+  /**
+   * Nobody may write to the frame through a translation of before while it is validated, or afterwards. The others empty
+   * their TLBs on their way out of hypercalls, which may need the lock.
+   */
+  #flushWriters(time: number): void {
+    this.#tlb.filteredFlush(time);
+    if (this.#tlb.unsettled) this.domain.breathe(() => this.#tlb.settle());
   }
 
   /** _put_page_type: one use less. A table that is not used any more lets go of what its entries refer to. */

@@ -28,6 +28,10 @@ export interface TlbControl {
   dropCode(mfn: Mfn): void;
   /** A moment for other threads, in the middle of long work. */
   pause(): void;
+  /** Other vCPUs were asked to flush and may not have. */
+  readonly unsettled: boolean;
+  /** Waits for them. Without the domain's lock. */
+  settle(): void;
 }
 
 /** Times of all TLBs of a domain, in shared memory. */
@@ -97,6 +101,12 @@ export class RemoteTlbs implements TlbControl {
 
   pause(): void {
     // The main thread has no time to give away, and in a browser it may not wait.
+  }
+
+  readonly unsettled = false;
+
+  settle(): void {
+    // The vCPUs have not begun, or see to it before they go on.
   }
 }
 
@@ -173,8 +183,15 @@ export class Tlb implements TlbControl {
     this.#processor.frameWritten(mfn, 0, 4096);
   }
 
+  /** Answers meanwhile: whoever asks may be what this vCPU waits for. */
   pause(): void {
-    Atomics.wait(this.#domain.i32, this.#flagOf(this.#vcpu), 0, PAUSE_MS);
+    const own = this.#flagOf(this.#vcpu);
+    if (Atomics.compareExchange(this.#domain.i32, own, 1, 0) === 1) this.answer();
+    else Atomics.wait(this.#domain.i32, own, 0, PAUSE_MS);
+  }
+
+  get unsettled(): boolean {
+    return this.#asked.length > 0;
   }
 
   /** The vCPU's own TLB was asked for by another one: empties it and lets the other one know. */
@@ -191,16 +208,17 @@ export class Tlb implements TlbControl {
     for (const vcpu of this.#asked) {
       const flag = this.#flagOf(vcpu);
       const running = (this.#domain.vcpuAt(vcpu) + VcpuState.at.running) >>> 2;
-      for (
-        let spins = 0;
-        Atomics.load(i32, flag) !== 0 && Atomics.load(i32, running) !== 0 && !this.#domain.dying;
-        spins++
-      ) {
+      for (let spins = 0; Atomics.load(i32, flag) !== 0 && Atomics.load(i32, running) !== 0 && !this.#over; spins++) {
         if (Atomics.compareExchange(i32, own, 1, 0) === 1) this.answer();
         else if (spins > 1000) Atomics.wait(i32, flag, 1, 1);
       }
     }
     this.#asked.length = 0;
+  }
+
+  /** A thread that failed answers no more, and its domain is shut down for it. */
+  get #over(): boolean {
+    return this.#domain.dying || this.#domain.shutdownCode !== undefined;
   }
 
   #ask(vcpu: number): void {
