@@ -112,6 +112,10 @@ describe('domains that make random hypercalls in threads', { timeout: (SECONDS +
     };
     await Promise.all(Array.from({ length: DOMAINS }, (_, i) => forEver(SEED * 1000 + i)));
     assert.doesNotMatch(host.readConsole(), /thread ended/);
+    assert.ok(
+      lives.some((instructions) => instructions > 1000),
+      `instructions: ${lives.join(' ')}`,
+    );
     assert.equal(host.physInfo().freePages, freePages);
   });
 });
