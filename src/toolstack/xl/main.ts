@@ -1,8 +1,6 @@
-/** `xl`: global options, then a command of the table. Compiled code is kept between runs: scripts call `xl` all the time. */
-import { enableCompileCache } from 'node:module';
+/** `xl`: global options, then a command of the table. */
+import { run } from './run.ts';
 
-enableCompileCache();
-const { run } = await import('./run.ts');
 const code = await run(process.argv.slice(2), {
   out: (text) => void process.stdout.write(text),
   err: (line) => void process.stderr.write(`${line}\n`),
