@@ -17,10 +17,9 @@ const note = (text: string): boolean => process.stderr.write(`${text}\n`);
 const microseconds = (): number => Number(process.hrtime.bigint() / 1000n);
 
 const files = await bootFiles(note);
-processorModule({ named: true });
 const run = runDirectory();
 prepareRunDirectory(run);
-const host = createHost();
+const host = createHost({ module: processorModule({ named: true }) });
 const daemon = await startDaemon({ host, run, log: note });
 const connect = async (): Promise<DaemonClient> => {
   const client = await DaemonClient.connect(run.socket);

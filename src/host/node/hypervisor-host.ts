@@ -1,12 +1,12 @@
 /** The hypervisor on Node: domain 0 on the main thread, a worker for each vCPU. */
 import { availableParallelism, totalmem } from 'node:os';
 import { PAGE_SIZE } from '../../abi/numbers.ts';
-import { processorModule } from '../../cpu/index.ts';
 import type { HypervisorControl } from '../../hypervisor/control.ts';
 import { HostState } from '../../hypervisor/host-state.ts';
 import { Hypervisor } from '../../hypervisor/hypervisor.ts';
 import { pvPlatform } from './pv-platform.ts';
 import { clockFrom, startClock } from './clock.ts';
+import { generateModule } from './generate-module.ts';
 import { processorShape } from './processor-shape.ts';
 import { VcpuThreads } from './vcpu-threads.ts';
 
@@ -15,6 +15,8 @@ export interface HostOptions {
   readonly memoryMiB?: number;
   /** Xen's command line. */
   readonly commandLine?: string;
+  /** The interpreter, when it is there already. */
+  readonly module?: WebAssembly.Module;
 }
 
 export interface Host extends HypervisorControl {
@@ -28,7 +30,8 @@ const MIB = 2 ** 20;
 export function createHost(options: HostOptions = {}): Host {
   const start = startClock();
   const state = new HostState();
-  const threads = new VcpuThreads(state, start, processorModule);
+  const module = options.module === undefined ? generateModule() : Promise.resolve(options.module);
+  const threads = new VcpuThreads(state, start, module);
   const hypervisor = new NodeHypervisor(
     {
       clock: clockFrom(start),
@@ -41,6 +44,7 @@ export function createHost(options: HostOptions = {}): Host {
       commandLine: options.commandLine ?? DEFAULT_COMMAND_LINE,
     },
     state,
+    threads,
   );
   threads.attach(hypervisor);
   return hypervisor;
@@ -48,11 +52,13 @@ export function createHost(options: HostOptions = {}): Host {
 
 class NodeHypervisor extends Hypervisor implements Host {
   readonly #hostState: HostState;
+  readonly #threads: VcpuThreads;
   #open = true;
 
-  constructor(options: ConstructorParameters<typeof Hypervisor>[0], state: HostState) {
+  constructor(options: ConstructorParameters<typeof Hypervisor>[0], state: HostState, threads: VcpuThreads) {
     super(options);
     this.#hostState = state;
+    this.#threads = threads;
     void this.#events();
   }
 
@@ -62,6 +68,7 @@ class NodeHypervisor extends Hypervisor implements Host {
     const { words, wakeIndex } = this.#hostState;
     Atomics.add(words, wakeIndex, 1);
     Atomics.notify(words, wakeIndex);
+    await this.#threads.close();
   }
 
   /** Domain 0's upcalls: waits for the wake word to change, then delivers. */

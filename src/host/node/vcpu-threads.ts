@@ -5,6 +5,7 @@ import type { HostState } from '../../hypervisor/host-state.ts';
 import type { Hypervisor, VcpuRunner } from '../../hypervisor/hypervisor.ts';
 import type { Engine } from '../../cpu/index.ts';
 import type { ClockStart } from './clock.ts';
+import { SpareWorker } from './spare-worker.ts';
 import { layoutKey } from './vcpu-messages.ts';
 import type { VcpuMessage, VcpuStart } from './vcpu-messages.ts';
 
@@ -27,14 +28,17 @@ export class VcpuThreads implements VcpuRunner {
   readonly #state: HostState;
   readonly #engine = engineOf(process.env);
   readonly #clock: ClockStart;
-  readonly #module: () => WebAssembly.Module;
+  readonly #module: Promise<WebAssembly.Module>;
+  readonly #spare = new SpareWorker(createWorker);
   readonly #threads = new Map<number, Map<number, Thread>>();
   #hypervisor: Hypervisor | undefined;
 
-  constructor(state: HostState, clock: ClockStart, module: () => WebAssembly.Module) {
+  constructor(state: HostState, clock: ClockStart, module: Promise<WebAssembly.Module>) {
     this.#state = state;
     this.#clock = clock;
     this.#module = module;
+    // Whoever starts a vCPU is told what is wrong with it.
+    module.catch(() => undefined);
   }
 
   attach(hypervisor: Hypervisor): void {
@@ -53,16 +57,19 @@ export class VcpuThreads implements VcpuRunner {
     await Promise.all(threads.map(endOf));
   }
 
+  close(): Promise<void> {
+    return this.#spare.close();
+  }
+
   #create(domain: Domain, vcpu: number): Thread {
     const { domid } = domain;
     const hypervisor = this.#hypervisor;
     if (hypervisor === undefined) throw new Error('vcpu threads: no hypervisor attached');
     const { maxPages, maxVcpus, maxEvtchnPort, maxGrantFrames } = domain.layout;
-    const workerData: VcpuStart = {
+    const start: Omit<VcpuStart, 'module'> = {
       domid,
       vcpu,
       memory: domain.memory,
-      module: this.#module(),
       engine: this.#engine,
       maxPages,
       maxVcpus,
@@ -73,12 +80,7 @@ export class VcpuThreads implements VcpuRunner {
       clock: this.#clock,
       thresholds: hypervisor.thresholds,
     };
-    const worker = new Worker(new URL('./vcpu-worker.ts', import.meta.url), {
-      workerData,
-      name: `d${domid}v${vcpu}`,
-      resourceLimits: { stackSizeMb: STACK_MIB },
-      stdin: false,
-    });
+    const worker = this.#spare.take();
     let dead = false;
     const died = (error: string): void => {
       if (!dead) hypervisor.threadDied(domid, vcpu, error);
@@ -98,8 +100,21 @@ export class VcpuThreads implements VcpuRunner {
         resolve();
       });
     });
+    this.#module.then(
+      (module) => worker.postMessage({ ...start, module } satisfies VcpuStart),
+      (error: unknown) => died(String(error)),
+    );
     return { worker, ended };
   }
+}
+
+/** It runs what it is posted, a VcpuStart. */
+function createWorker(): Worker {
+  return new Worker(new URL('./vcpu-worker.ts', import.meta.url), {
+    name: 'vcpu',
+    resourceLimits: { stackSizeMb: STACK_MIB },
+    stdin: false,
+  });
 }
 
 function report(hypervisor: Hypervisor, domid: number, message: Exclude<VcpuMessage, { kind: 'died' }>): void {

@@ -1,6 +1,7 @@
 /** The thread of one vCPU: the hypervisor's loop, and sleep when there is nothing to do. */
-import { parentPort, workerData } from 'node:worker_threads';
-import { Processor } from '../../cpu/index.ts';
+import { writeFileSync } from 'node:fs';
+import { parentPort } from 'node:worker_threads';
+import { instructionSet, Processor } from '../../cpu/index.ts';
 import { createVcpuLoop } from '../../hypervisor/create-vcpu.ts';
 import { computeLayout, cpuRegionAt } from '../../hypervisor/domain-memory.ts';
 import { Domain, vcpuThread } from '../../hypervisor/domain.ts';
@@ -23,16 +24,29 @@ const YIELD_MS = 0.05;
 
 const port = parentPort;
 if (port === null) throw new Error('vcpu-worker: not a worker');
-const start = workerData as VcpuStart;
 const post = (message: VcpuMessage): void => port.postMessage(message);
 
-try {
-  run();
-} catch (error) {
-  post({ kind: 'died', error: error instanceof Error ? (error.stack ?? error.message) : String(error) });
+// While there is nothing to run yet.
+instructionSet();
+port.once('message', (start: VcpuStart) => {
+  try {
+    takeName(`d${start.domid}v${start.vcpu}`);
+    run(start);
+  } catch (error) {
+    post({ kind: 'died', error: error instanceof Error ? (error.stack ?? error.message) : String(error) });
+  }
+});
+
+/** For who looks at the process from outside (Linux: Documentation/filesystems/proc.rst, "/proc/<pid>/task/<tid>/comm"). */
+function takeName(name: string): void {
+  try {
+    writeFileSync('/proc/thread-self/comm', name);
+  } catch {
+    // Other systems have none.
+  }
 }
 
-function run(): void {
+function run(start: VcpuStart): void {
   const { maxPages, maxVcpus, maxEvtchnPort, maxGrantFrames } = start;
   const layout = computeLayout({ maxPages, maxVcpus, maxEvtchnPort, maxGrantFrames, processor: processorShape });
   if (layout === undefined) throw new Error('vcpu-worker: the domain has no layout');
@@ -56,7 +70,7 @@ function run(): void {
     vcpu: start.vcpu,
     processor,
     clock,
-    glue: createGlue(clock.now),
+    glue: createGlue(start, clock.now),
     kind: pvPlatform,
   });
   const wake = (loop.vcpu.at + VcpuState.at.wake) >>> 2;
@@ -88,7 +102,7 @@ function run(): void {
   }
 }
 
-function createGlue(now: () => number): Glue {
+function createGlue(start: VcpuStart, now: () => number): Glue {
   const host = new HostState(start.hostState);
   const limit = new RateLimit();
   const wants = (level: Parameters<Glue['wants']>[0]): boolean => isLogged(start.thresholds, level);
