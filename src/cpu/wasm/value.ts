@@ -64,9 +64,12 @@ export class I32 extends Value {
     return value instanceof I32 ? value : I32.of(value);
   }
   #two(op: number, other: I32 | number): I32 {
-    return new I32([op], [this, I32.from(other)]);
+    const by = I32.from(other);
+    const folded = this.known === undefined || by.known === undefined ? undefined : fold32(op, this.known, by.known);
+    return folded === undefined ? new I32([op], [this, by]) : I32.of(folded);
   }
   eqz(): I32 {
+    if (this.known !== undefined) return I32.of(Number(this.known === 0));
     return new I32([0x45], [this]);
   }
   eq(o: I32 | number): I32 {
@@ -172,9 +175,11 @@ export class I32 extends Value {
     return new I32([0xc1], [this]);
   }
   extendS(): I64 {
+    if (this.known !== undefined) return I64.of(this.known);
     return new I64([0xac], [this]);
   }
   extendU(): I64 {
+    if (this.known !== undefined) return I64.of(this.known >>> 0);
     return new I64([0xad], [this]);
   }
   toF32S(): F32 {
@@ -189,8 +194,9 @@ export class I32 extends Value {
   asF32(): F32 {
     return new F32([0xbe], [this]);
   }
-  /** `this != 0 ? yes : no`; both are evaluated. */
+  /** `this != 0 ? yes : no`; both are evaluated, unless the choice is known at generation. */
   select<T extends Value>(yes: T, no: T): T {
+    if (this.known !== undefined) return this.known !== 0 ? yes : no;
     return copyType(yes, [0x1b], [yes, no, this]);
   }
 
@@ -283,12 +289,17 @@ export class I64 extends Value {
     return value instanceof I64 ? value : I64.of(value);
   }
   #two(op: number, other: IntOrConst<I64>): I64 {
-    return new I64([op], [this, I64.from(other)]);
+    const by = I64.from(other);
+    const folded = this.known === undefined || by.known === undefined ? undefined : fold64(op, this.known, by.known);
+    return folded === undefined ? new I64([op], [this, by]) : I64.of(folded);
   }
   #test(op: number, other: IntOrConst<I64>): I32 {
-    return new I32([op], [this, I64.from(other)]);
+    const by = I64.from(other);
+    const folded = this.known === undefined || by.known === undefined ? undefined : test64(op, this.known, by.known);
+    return folded === undefined ? new I32([op], [this, by]) : I32.of(Number(folded));
   }
   eqz(): I32 {
+    if (this.known !== undefined) return I32.of(Number(this.known === 0n));
     return new I32([0x50], [this]);
   }
   eq(o: IntOrConst<I64>): I32 {
@@ -319,10 +330,7 @@ export class I64 extends Value {
     return this.#test(0x59, o);
   }
   geU(o: IntOrConst<I64>): I32 {
-    const other = I64.from(o);
-    if (this.known !== undefined && other.known !== undefined)
-      return I32.of(BigInt.asUintN(64, this.known) >= BigInt.asUintN(64, other.known) ? 1 : 0);
-    return this.#test(0x5a, other);
+    return this.#test(0x5a, o);
   }
   clz(): I64 {
     return new I64([0x79], [this]);
@@ -372,10 +380,7 @@ export class I64 extends Value {
   }
   shl(o: IntOrConst<I64>): I64 {
     const other = I64.from(o);
-    const [a, b] = [this.known, other.known];
-    if (a !== undefined && b !== undefined) return I64.of(BigInt.asIntN(64, a << (b & 63n)));
-    if (b === 0n) return this;
-    return this.#two(0x86, other);
+    return other.known === 0n ? this : this.#two(0x86, other);
   }
   shrS(o: IntOrConst<I64>): I64 {
     return o === 0 ? this : this.#two(0x87, o);
@@ -419,6 +424,89 @@ export class I64 extends Value {
   }
   asF64(): F64 {
     return new F64([0xbf], [this]);
+  }
+}
+
+/** Integer instructions on constants; undefined for those that are not worth it. */
+function fold32(op: number, a: number, b: number): number | undefined {
+  switch (op) {
+    case 0x6a:
+      return a + b;
+    case 0x6b:
+      return a - b;
+    case 0x6c:
+      return Math.imul(a, b);
+    case 0x71:
+      return a & b;
+    case 0x72:
+      return a | b;
+    case 0x73:
+      return a ^ b;
+    case 0x74:
+      return a << b;
+    case 0x75:
+      return a >> b;
+    case 0x76:
+      return a >>> b;
+    default: {
+      // The comparisons of both widths come in the same order.
+      const test = test64(op + (0x51 - 0x46), BigInt(a), BigInt(b));
+      return test === undefined ? undefined : Number(test);
+    }
+  }
+}
+
+function fold64(op: number, a: bigint, b: bigint): bigint | undefined {
+  switch (op) {
+    case 0x7c:
+      return a + b;
+    case 0x7d:
+      return a - b;
+    case 0x7e:
+      return a * b;
+    case 0x83:
+      return a & b;
+    case 0x84:
+      return a | b;
+    case 0x85:
+      return a ^ b;
+    case 0x86:
+      return a << (b & 63n);
+    case 0x87:
+      return a >> (b & 63n);
+    case 0x88:
+      return BigInt.asUintN(64, a) >> (b & 63n);
+    default:
+      return undefined;
+  }
+}
+
+/** Sign extension keeps the order of unsigned numbers, so constants of 32 bits can be compared here as well. */
+function test64(op: number, a: bigint, b: bigint): boolean | undefined {
+  const [x, y] = [BigInt.asUintN(64, a), BigInt.asUintN(64, b)];
+  switch (op) {
+    case 0x51:
+      return a === b;
+    case 0x52:
+      return a !== b;
+    case 0x53:
+      return a < b;
+    case 0x54:
+      return x < y;
+    case 0x55:
+      return a > b;
+    case 0x56:
+      return x > y;
+    case 0x57:
+      return a <= b;
+    case 0x58:
+      return x <= y;
+    case 0x59:
+      return a >= b;
+    case 0x5a:
+      return x >= y;
+    default:
+      return undefined;
   }
 }
 
