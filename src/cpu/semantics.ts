@@ -1,4 +1,5 @@
 import type { Code, Fn } from './wasm/code.ts';
+import { load64Zero } from './wasm/simd.ts';
 import { I32, type I64, type V128, ValType } from './wasm/value.ts';
 import { checkpoint, type Dispatch, dispatchTo } from './dispatch.ts';
 import { Exit, type Privileged, Vector } from './exits.ts';
@@ -162,17 +163,38 @@ export class Semantics {
     this.#lock = true;
   }
 
-  /** Host address of a register operand's slot. */
+  /**
+   * Host address of a register operand's slot: for accesses that no verb expresses. Who keeps registers elsewhere has to put them there first and to fetch them
+   * afterwards.
+   */
   slot(o: Operand): I32 {
+    return this.vcpu.add(this.slotOffset(o));
+  }
+
+  /** Where a register operand's slot lies in the vCPU's state. */
+  slotOffset(o: Operand): I32 {
     const field = FIELDS[o.position];
     if (field === undefined) throw new Error('no field for this operand');
-    return this.vcpu.add(this.op.load16U(field));
+    return this.op.load16U(field);
+  }
+
+  /** What the slot holds that the operation names as base, index or segment base. */
+  addressPart(field: typeof Op.base | typeof Op.index | typeof Op.segment): I64 {
+    return this.vcpu.add(this.op.load16U(field)).load64();
   }
 
   /** Linear address of the memory operand. */
   address(o: Operand): I64 {
     if (o.kind !== 'm' || !this.#ea) throw new Error('not a memory operand');
     return this.#ea;
+  }
+
+  /**
+   * Called before a helper that looks at registers by the fields of the operation that it is given: base and index have to be in their slots. Here they always
+   * are.
+   */
+  exposeAddress(): void {
+    return;
   }
 
   /** The immediate, truncated to the first operand's width by the decoder. */
@@ -195,20 +217,52 @@ export class Semantics {
     else storeBits(this.code, this.vcpu, bits, value, S.gpr + n * 8);
   }
 
-  /** Host address of XMM, MMX or x87 slots and other state by its offset. */
+  /** AH, CH, DH, BH. */
+  gprHigh8(n: number): I64 {
+    return this.vcpu.load64From8U(S.gpr + n * 8 + 1);
+  }
+
+  setGprHigh8(n: number, value: I64): void {
+    this.code.store8(this.vcpu, value, S.gpr + n * 8 + 1);
+  }
+
+  /** An implicit vector register. */
+  xmm(n: number): V128 {
+    return this.vcpu.loadV128(S.xmm + n * 32);
+  }
+
+  setXmm(n: number, value: V128): void {
+    this.code.storeV128(this.vcpu, value, S.xmm + n * 32);
+  }
+
+  /** Host address of x87 slots and other state by its offset. */
   state(offset: number): I32 {
     return this.vcpu.add(offset);
   }
 
-  /** An XMM register operand or 128-bit memory operand (`aligned`: #GP unless 16-byte aligned, as for legacy SSE memory operands). */
+  /**
+   * An XMM register operand, 128-bit memory operand (`aligned`: #GP unless 16-byte aligned, as for legacy SSE memory operands), or MMX register with zeros
+   * above.
+   */
   readV(o: Operand, aligned = false): V128 {
     if (o.kind === 'x') return this.slot(o).loadV128();
+    if (o.kind === 'q') return load64Zero(this.slot(o));
     return this.loadV(this.address(o), aligned);
   }
 
   writeV(o: Operand, value: V128, aligned = false): void {
     if (o.kind === 'x') this.code.storeV128(this.slot(o), value);
     else this.storeV(this.address(o), value, aligned);
+  }
+
+  /** A lane (8…64 bits) of an XMM or MMX register operand, zero-extended. */
+  readLane(o: Operand, bits: number, n = 0): I64 {
+    return loadBits(this.slot(o), bits, (n * bits) / 8);
+  }
+
+  /** Replaces one lane; the others stay. The x87 side of an MMX register is the author's. */
+  writeLane(o: Operand, bits: number, n: number, value: I64): void {
+    storeBits(this.code, this.slot(o), bits, value, (n * bits) / 8);
   }
 
   let<T extends I64 | I32 | V128>(value: T): T {
@@ -476,10 +530,10 @@ export class Semantics {
   }
 
   #effectiveAddress(simple: boolean): I64 {
-    const { op, vcpu } = this;
-    const slot64 = (field: number): I64 => vcpu.add(op.load16U(field)).load64();
-    const base = slot64(Op.base).add(op.load64From32S(Op.disp));
-    return simple ? base : base.add(slot64(Op.index).shl(op.load64From8U(Op.scale))).add(slot64(Op.segment));
+    const { op } = this;
+    const base = this.addressPart(Op.base).add(op.load64From32S(Op.disp));
+    if (simple) return base;
+    return base.add(this.addressPart(Op.index).shl(op.load64From8U(Op.scale))).add(this.addressPart(Op.segment));
   }
 }
 

@@ -180,7 +180,7 @@ const farTransfers: Instruction[] = [
         p.selector,
         p.offset.wrap(),
         p.offset.shrU(32).wrap(),
-        u.slot(dst).sub(u.vcpu),
+        u.slotOffset(dst),
         u.width,
       );
       u.end();

@@ -390,12 +390,12 @@ const conversions: Instruction[] = [
     forms: ['99'],
     build: (u) => u.setGpr(Gpr.rdx, signExtend(u.width, u.gpr(Gpr.rax, u.width)).shrS(63), u.width),
   },
-  { name: 'LAHF', forms: ['9F'], build: (u) => u.code.store8(u.vcpu, u.flags.status().or(2), S.gpr + 1) },
+  { name: 'LAHF', forms: ['9F'], build: (u) => u.setGprHigh8(Gpr.rax, u.flags.status().or(2).extendU()) },
   {
     name: 'SAHF',
     forms: ['9E'],
     build(u) {
-      const ah = u.vcpu.load8U(S.gpr + 1);
+      const ah = u.gprHigh8(Gpr.rax).wrap();
       u.flags.setStatus(ah.and(0xd5).or(u.flags.overflow().shl(11)));
     },
   },
@@ -405,7 +405,7 @@ const conversions: Instruction[] = [
     perAddress: true,
     build(u) {
       const offset = truncate(u.addressSize, u.gpr(Gpr.rbx).add(u.gpr(Gpr.rax, 8)));
-      u.setGpr(Gpr.rax, u.load(8, offset.add(u.vcpu.add(u.op.load16U(Op.segment)).load64())), 8);
+      u.setGpr(Gpr.rax, u.load(8, offset.add(u.addressPart(Op.segment))), 8);
     },
   },
 ];

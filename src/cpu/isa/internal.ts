@@ -11,12 +11,11 @@ const { i32 } = ValType;
 
 /** base + index << scale + disp of an address computed ahead of its instruction. */
 const sum = (u: Semantics) =>
-  u.vcpu
-    .add(u.op.load16U(Op.base))
-    .load64()
-    .add(u.vcpu.add(u.op.load16U(Op.index)).load64().shl(u.op.load64From8U(Op.scale)))
+  u
+    .addressPart(Op.base)
+    .add(u.addressPart(Op.index).shl(u.op.load64From8U(Op.scale)))
     .add(u.op.load64From32S(Op.disp));
-const segmentBase = (u: Semantics) => u.vcpu.add(u.op.load16U(Op.segment)).load64();
+const segmentBase = (u: Semantics) => u.addressPart(Op.segment);
 
 /** Operations that no instruction stands for. */
 export const internal: InstructionGroup = {

@@ -1,7 +1,7 @@
 import type { Helper, Instruction, InstructionGroup } from '../instruction-set.ts';
 import { lane64, lowLane64, withLane64 } from '../wasm/simd.ts';
 import { I64, ValType } from '../wasm/value.ts';
-import { begin, callHelper, imm8, typed } from './sse-operands.ts';
+import { begin, callHelper, imm8, readLaneAt, typed } from './sse-operands.ts';
 
 const { i64, v128 } = ValType;
 
@@ -54,7 +54,7 @@ const instructions: Instruction[] = [
       begin(u);
       const imm = u.let(imm8(u));
       const b = u.let(u.readV(src, true));
-      const a = u.let(u.slot(dst).add(imm.and(1).shl(3)).load64());
+      const a = u.let(readLaneAt(u, dst, 64, imm.and(1)));
       const factor = imm.and(0x10).select(lane64(b, 1), lane64(b, 0));
       u.writeV(dst, callHelper(u, 'carrylessMultiply64', v128, a, factor));
     },

@@ -1,6 +1,5 @@
 import type { Instruction, InstructionGroup } from '../instruction-set.ts';
 import type { Semantics } from '../semantics.ts';
-import { S } from '../state-layout.ts';
 import { lane32, lowLane32, shuffleUnits, simd, withLane32, ZERO } from '../wasm/simd.ts';
 import { I32, type V128 } from '../wasm/value.ts';
 import { begin, imm8 } from './sse-operands.ts';
@@ -94,7 +93,7 @@ const instructions: Instruction[] = [
       const [h0, g0, d0, c0] = words(u, u.let(u.readV(dst)));
       let [a, b, c, d, e, f, g, h] = [a0, b0, c0, d0, e0, f0, g0, h0];
       for (let round = 0; round < 2; round++) {
-        const word = u.vcpu.load32(S.xmm + 4 * round);
+        const word = lane32(u.xmm(0), round);
         const t = u.let(
           h
             .add(bigSigma1(e))

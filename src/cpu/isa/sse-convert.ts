@@ -70,7 +70,7 @@ const fromMmx = (f: FastFormat): Instruction => {
         if (src.kind === 'q') enterMmx(u);
         settle(u);
         if (!low || !high) throw new Error('two lanes');
-        u.code.store64(u.slot(dst), low.or(high.shl(32)));
+        writeLow(u, dst, 64, low.or(high.shl(32)));
       }
     },
   };

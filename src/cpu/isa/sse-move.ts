@@ -1,8 +1,8 @@
 import { truncate } from '../flags.ts';
 import type { Instruction, InstructionGroup } from '../instruction-set.ts';
 import { Gpr, type Semantics } from '../semantics.ts';
-import { Op } from '../state-layout.ts';
-import { load64Zero, lowLane64, shuffleUnits } from '../wasm/simd.ts';
+import { Op, S } from '../state-layout.ts';
+import { lowLane64, reduce, shuffleUnits } from '../wasm/simd.ts';
 import { I32, type I64, ValType } from '../wasm/value.ts';
 import { begin, enterMmx, mmxHelpers, readLow, readVector, writeLow, writeMmx, writeVector } from './sse-operands.ts';
 
@@ -34,14 +34,14 @@ const scalar = (name: string, prefix: string, size: string, bits: 32 | 64): Inst
 });
 
 /** Moves of one half: to and from memory, or to it from a half of another register. */
-const half = (name: string, forms: readonly string[], to: 0 | 8, from: 0 | 8): Instruction => ({
+const half = (name: string, forms: readonly string[], to: 0 | 1, from: 0 | 1): Instruction => ({
   name,
   forms,
   build(u, dst, src) {
     begin(u);
-    const value = u.let(src.kind === 'm' ? u.read(src, 64) : u.slot(src).load64(from));
+    const value = u.let(src.kind === 'm' ? u.read(src, 64) : u.readLane(src, 64, from));
     if (dst.kind === 'm') u.write(dst, value, 64);
-    else u.code.store64(u.slot(dst), value, to);
+    else u.writeLane(dst, 64, to, value);
   },
 });
 
@@ -57,21 +57,18 @@ const duplicate = (name: string, form: string, bytes: number, units: readonly nu
 });
 
 /** Sign bits of the lanes to a general register. */
-const signs = (name: string, form: string, lanes: 'f32x4' | 'f64x2'): Instruction => ({
+const signs = (name: string, form: string, lanes: 'i32x4' | 'i64x2'): Instruction => ({
   name,
   forms: [form],
   build(u, dst, src) {
     begin(u);
-    const at = u.let(u.slot(src));
-    const bit = (n: number, byte: number): I32 => at.load8U(byte).shrU(7).shl(n);
-    const mask = lanes === 'f64x2' ? bit(0, 7).or(bit(1, 15)) : bit(0, 3).or(bit(1, 7)).or(bit(2, 11)).or(bit(3, 15));
-    u.write(dst, mask.extendU());
+    u.write(dst, reduce(`${lanes}.bitmask`, u.readV(src)).extendU());
   },
 });
 
 /** DS:rDI, or the segment of an override prefix. */
 const implicitDestination = (u: Semantics): I64 =>
-  truncate(u.addressSize, u.gpr(Gpr.rdi)).add(u.vcpu.add(u.op.load16U(Op.segment)).load64());
+  truncate(u.addressSize, u.gpr(Gpr.rdi)).add(u.addressPart(Op.segment));
 
 const instructions: Instruction[] = [
   whole('MOVUPS', ['NP 0F 10 /r Vps,Wps', 'NP 0F 11 /r Wps,Vps'], false),
@@ -91,15 +88,15 @@ const instructions: Instruction[] = [
   scalar('MOVSD xmm', 'F2', 'sd', 64),
   half('MOVLPS', ['NP 0F 12 /r Vq,Mq', 'NP 0F 13 /r Mq,Vq'], 0, 0),
   half('MOVLPD', ['66 0F 12 /r Vq,Mq', '66 0F 13 /r Mq,Vq'], 0, 0),
-  half('MOVHPS', ['NP 0F 16 /r Vq,Mq', 'NP 0F 17 /r Mq,Vq'], 8, 8),
-  half('MOVHPD', ['66 0F 16 /r Vq,Mq', '66 0F 17 /r Mq,Vq'], 8, 8),
-  half('MOVHLPS', ['NP 0F 12 /r Vq,Uq'], 0, 8),
-  half('MOVLHPS', ['NP 0F 16 /r Vq,Uq'], 8, 0),
+  half('MOVHPS', ['NP 0F 16 /r Vq,Mq', 'NP 0F 17 /r Mq,Vq'], 1, 1),
+  half('MOVHPD', ['66 0F 16 /r Vq,Mq', '66 0F 17 /r Mq,Vq'], 1, 1),
+  half('MOVHLPS', ['NP 0F 12 /r Vq,Uq'], 0, 1),
+  half('MOVLHPS', ['NP 0F 16 /r Vq,Uq'], 1, 0),
   duplicate('MOVSLDUP', 'F3 0F 12 /r Vps,Wps', 4, [0, 0, 2, 2]),
   duplicate('MOVSHDUP', 'F3 0F 16 /r Vps,Wps', 4, [1, 1, 3, 3]),
   duplicate('MOVDDUP', 'F2 0F 12 /r Vpd,Wq', 8, [0, 0]),
-  signs('MOVMSKPS', 'NP 0F 50 /r Gd,Ups', 'f32x4'),
-  signs('MOVMSKPD', '66 0F 50 /r Gd,Upd', 'f64x2'),
+  signs('MOVMSKPS', 'NP 0F 50 /r Gd,Ups', 'i32x4'),
+  signs('MOVMSKPD', '66 0F 50 /r Gd,Upd', 'i64x2'),
   {
     name: 'MOVD',
     forms: ['NP 0F 6E /r Pq,Ed W0', '66 0F 6E /r Vdq,Ed W0', 'NP 0F 7E /r Ed,Pq W0', '66 0F 7E /r Ed,Vdq W0'],
@@ -138,7 +135,7 @@ const instructions: Instruction[] = [
     forms: ['NP 0F E7 /r Mq,Pq'],
     build(u, dst, src) {
       begin(u, src);
-      u.write(dst, u.slot(src).load64());
+      u.write(dst, u.readLane(src, 64));
       enterMmx(u);
     },
   },
@@ -147,7 +144,7 @@ const instructions: Instruction[] = [
     forms: ['F3 0F D6 /r Vdq,Nq'],
     build(u, dst, src) {
       begin(u, src);
-      u.writeV(dst, load64Zero(u.slot(src)));
+      u.writeV(dst, u.readV(src));
       enterMmx(u);
     },
   },
@@ -166,8 +163,11 @@ const instructions: Instruction[] = [
     perAddress: true,
     build(u, src, mask) {
       begin(u, src);
-      const from = u.let(u.slot(src));
-      const masks = u.let(u.slot(mask));
+      // Bytes are taken one by one by their address.
+      const from = u.vcpu.add(S.scratch);
+      const masks = u.vcpu.add(S.scratch + 16);
+      u.code.storeV128(from, u.readV(src));
+      u.code.storeV128(masks, u.readV(mask));
       const bytes = src.kind === 'x' ? 16 : 8;
       u.writePointer(implicitDestination(u), bytes, (host) => {
         const n = u.code.variable(ValType.i32, I32.of(0));

@@ -1,6 +1,6 @@
 import { Vector } from '../exits.ts';
 import type { Helper } from '../instruction-set.ts';
-import type { Operand, Semantics } from '../semantics.ts';
+import { loadBits, type Operand, type Semantics, storeBits } from '../semantics.ts';
 import { S } from '../state-layout.ts';
 import type { Fn } from '../wasm/code.ts';
 import { lane32, lane64, load32Zero, load64Zero } from '../wasm/simd.ts';
@@ -49,9 +49,8 @@ export const mmxHelpers: readonly Helper[] = [
 export function readVector(u: Semantics, o: Operand): V128 {
   switch (o.kind) {
     case 'x':
-      return u.readV(o);
     case 'q':
-      return load64Zero(u.slot(o));
+      return u.readV(o);
     case 'm':
       if (o.bits === 128) return u.readV(o, true);
       if (o.bits === 64) return u.let(load64Zero(u.readPointer(u.address(o), 8)));
@@ -69,14 +68,26 @@ export function writeVector(u: Semantics, o: Operand, value: V128): void {
 
 /** The low bits of a register of any kind, or memory of that width; zero-extended. */
 export function readLow(u: Semantics, o: Operand, bits: 32 | 64): I64 {
-  if (o.kind === 'x' || o.kind === 'q') return bits === 64 ? u.slot(o).load64() : u.slot(o).load64From32U();
+  if (o.kind === 'x' || o.kind === 'q') return u.readLane(o, bits);
   return u.read(o, bits);
 }
 
 /** Replaces the low 32 or 64 bits of an XMM register. */
 export function writeLow(u: Semantics, o: Operand, bits: 32 | 64, value: I64): void {
-  if (bits === 64) u.code.store64(u.slot(o), value);
-  else u.code.store32(u.slot(o), value);
+  u.writeLane(o, bits, 0, value);
+}
+
+const laneAddress = (u: Semantics, o: Operand, bits: Lane, n: I32): I32 => u.slot(o).add(n.shl(Math.log2(bits / 8)));
+type Lane = 8 | 16 | 32 | 64;
+
+/** A lane whose number comes from the immediate: known to the translator, not to the interpreter. */
+export function readLaneAt(u: Semantics, o: Operand, bits: Lane, n: I32): I64 {
+  return n.known === undefined ? loadBits(laneAddress(u, o, bits, n), bits) : u.readLane(o, bits, n.known);
+}
+
+export function writeLaneAt(u: Semantics, o: Operand, bits: Lane, n: I32, value: I64): void {
+  if (n.known === undefined) storeBits(u.code, laneAddress(u, o, bits, n), bits, value);
+  else u.writeLane(o, bits, n.known, value);
 }
 
 export const low32 = (v: V128): I32 => lane32(v, 0);

@@ -1,8 +1,8 @@
 import type { Instruction, InstructionGroup } from '../instruction-set.ts';
-import type { Semantics } from '../semantics.ts';
+import type { Operand, Semantics } from '../semantics.ts';
 import { lane64, reduce, shuffle, simd, splat, vectorOf } from '../wasm/simd.ts';
-import { I32, type V128 } from '../wasm/value.ts';
-import { begin, enterMmx, imm8, readVector, writeMmx, writeVector } from './sse-operands.ts';
+import { I32, I64, type V128 } from '../wasm/value.ts';
+import { begin, enterMmx, imm8, readLaneAt, readVector, writeLaneAt, writeMmx, writeVector } from './sse-operands.ts';
 
 /** The four 2-bit selectors of an immediate as one byte each. */
 const selectors = (u: Semantics): I32 => {
@@ -26,13 +26,8 @@ const LOW_HALF = vectorOf([...repeat(8, [0xff]), ...repeat(8, [0])]);
 const NOT_LOW = vectorOf([...repeat(8, [0]), ...repeat(8, [0x80])]);
 const NOT_HIGH = vectorOf([...repeat(8, [0x80]), ...repeat(8, [0])]);
 
-/** PINSRx and PEXTRx by a register slot: the lane's byte address follows from the immediate. */
-const lane = (u: Semantics, slot: I32, bytes: number, lanes: number): I32 =>
-  slot.add(
-    imm8(u)
-      .and(lanes - 1)
-      .shl(Math.log2(bytes)),
-  );
+/** The lane that the immediate of PINSRx and PEXTRx names. */
+const lane = (u: Semantics, o: Operand, bits: number): I32 => imm8(u).and((o.kind === 'q' ? 64 : 128) / bits - 1);
 
 const insert = (name: string, forms: readonly string[], bits: 8 | 16 | 32 | 64): Instruction => ({
   name,
@@ -40,13 +35,8 @@ const insert = (name: string, forms: readonly string[], bits: 8 | 16 | 32 | 64):
   build(u, dst, src) {
     begin(u, dst);
     const value = u.let(u.read(src, src.kind === 'm' ? bits : 64));
-    const slot = u.let(u.slot(dst));
-    const at = lane(u, slot, bits / 8, (dst.kind === 'q' ? 64 : 128) / bits);
-    if (bits === 8) u.code.store8(at, value);
-    else if (bits === 16) u.code.store16(at, value);
-    else if (bits === 32) u.code.store32(at, value);
-    else u.code.store64(at, value);
-    if (dst.kind === 'q') writeMmx(u, dst, slot.load64());
+    writeLaneAt(u, dst, bits, lane(u, dst, bits), value);
+    if (dst.kind === 'q') writeMmx(u, dst, u.readLane(dst, 64));
   },
 });
 
@@ -55,10 +45,7 @@ const extract = (name: string, forms: readonly string[], bits: 8 | 16 | 32 | 64)
   forms,
   build(u, dst, src) {
     begin(u, src);
-    const at = lane(u, u.slot(src), bits / 8, (src.kind === 'q' ? 64 : 128) / bits);
-    const value = u.let(
-      ({ 8: at.load64From8U(), 16: at.load64From16U(), 32: at.load64From32U(), 64: at.load64() } as const)[bits],
-    );
+    const value = u.let(readLaneAt(u, src, bits, lane(u, src, bits)));
     u.write(dst, value, dst.kind === 'm' ? bits : dst.bits);
     if (src.kind === 'q') enterMmx(u);
   },
@@ -117,12 +104,11 @@ const instructions: Instruction[] = [
     build(u, dst, src) {
       begin(u);
       const b = u.let(readVector(u, src));
-      const a = u.let(u.slot(dst));
       const bit = (n: number): I32 => imm8(u).shrU(n).and(1);
       const high = u.let(bit(1).select(lane64(b, 1), lane64(b, 0)));
-      const low = u.let(a.add(bit(0).shl(3)).load64());
-      u.code.store64(a, low);
-      u.code.store64(a, high, 8);
+      const low = u.let(readLaneAt(u, dst, 64, bit(0)));
+      u.writeLane(dst, 64, 0, low);
+      u.writeLane(dst, 64, 1, high);
     },
   },
   insert(
@@ -149,10 +135,9 @@ const instructions: Instruction[] = [
     build(u, dst, src) {
       begin(u);
       const imm = u.let(imm8(u));
-      const value = u.let(src.kind === 'm' ? u.read(src, 32) : u.slot(src).add(imm.shrU(6).shl(2)).load64From32U());
-      const slot = u.let(u.slot(dst));
-      u.code.store32(slot.add(imm.shrU(4).and(3).shl(2)), value);
-      for (let n = 0; n < 4; n++) u.code.if(imm.shrU(n).and(1), () => u.code.store32(slot, I32.of(0), 4 * n));
+      const value = u.let(src.kind === 'm' ? u.read(src, 32) : readLaneAt(u, src, 32, imm.shrU(6)));
+      writeLaneAt(u, dst, 32, imm.shrU(4).and(3), value);
+      for (let n = 0; n < 4; n++) u.code.if(imm.shrU(n).and(1), () => u.writeLane(dst, 32, n, I64.of(0)));
     },
   },
   {

@@ -69,7 +69,7 @@ const fxsave = (name: string, w: 'W0' | 'W1'): Instruction => ({
         c.store64(host, from.load64(S.x87), Fx.st + 16 * i);
         c.store64(host, from.load64From16U(S.x87 + 8), Fx.st + 16 * i + 8);
       }
-      for (let i = 0; i < xmmCount(u.mode); i++) c.storeV128(host, u.vcpu.loadV128(S.xmm + 32 * i), Fx.xmm + 16 * i);
+      for (let i = 0; i < xmmCount(u.mode); i++) c.storeV128(host, u.xmm(i), Fx.xmm + 16 * i);
     });
   },
 });
@@ -108,7 +108,7 @@ const fxrstor = (name: string, w: 'W0' | 'W1'): Instruction => ({
       c.store64(to, host.load64(Fx.st + 16 * i), S.x87);
       c.store64(to, host.load64From16U(Fx.st + 16 * i + 8), S.x87 + 8);
     }
-    for (let i = 0; i < xmmCount(u.mode); i++) c.storeV128(u.vcpu, host.loadV128(Fx.xmm + 16 * i), S.xmm + 32 * i);
+    for (let i = 0; i < xmmCount(u.mode); i++) u.setXmm(i, host.loadV128(Fx.xmm + 16 * i));
   },
 });
 

@@ -1,6 +1,5 @@
 import type { Instruction, InstructionGroup } from '../instruction-set.ts';
 import type { Semantics } from '../semantics.ts';
-import { S } from '../state-layout.ts';
 import { IOTA, lane16, lowLane32, reduce, simd, vectorOf, type VectorOp } from '../wasm/simd.ts';
 import { I32, type V128, ValType } from '../wasm/value.ts';
 import { begin, imm8, readVector, writeVector } from './sse-operands.ts';
@@ -28,7 +27,7 @@ const blend = (name: string, form: string, masks: (u: Semantics) => V128): Instr
 const signsOfXmm0 =
   (shift: VectorOp, bits: number) =>
   (u: Semantics): V128 =>
-    simd(shift, u.state(S.xmm).loadV128(), I32.of(bits - 1));
+    simd(shift, u.xmm(0), I32.of(bits - 1));
 
 /** PMOVSX and PMOVZX: lanes widened by steps of two. */
 const widen = (name: string, opcode: string, size: 'w' | 'd' | 'q', steps: readonly VectorOp[]): Instruction => ({

@@ -20,7 +20,7 @@ const stride = (u: Semantics): I64 => {
 };
 
 /** DS:rSI, or what a segment override says. */
-const source = (u: Semantics, offset: I64): I64 => linear(u, offset, u.vcpu.add(u.op.load16U(Op.segment)).load64());
+const source = (u: Semantics, offset: I64): I64 => linear(u, offset, u.addressPart(Op.segment));
 /** ES:rDI; cannot be overridden. In 64-bit mode ES has base 0. */
 const destination = (u: Semantics, offset: I64): I64 =>
   u.addressSize === 64 ? offset : linear(u, offset, u.vcpu.load64(S.segmentBase));

@@ -214,7 +214,7 @@ const stringCompare = (opcode: string, explicit: boolean, index: boolean, bits: 
         vectorOf([0xff, 0xff, ...new Array<number>(14).fill(0)]),
       );
       const spread = control.and(Control.words).select(masks(result, true), masks(result, false));
-      u.code.storeV128(u.vcpu, control.and(Control.output).select(spread, plain), S.xmm);
+      u.setXmm(0, control.and(Control.output).select(spread, plain));
     }
     const bit = (x: I32, from: number, to: number): I32 => x.shrU(from).and(1).shl(to);
     u.flags.setStatus(

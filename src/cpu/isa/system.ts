@@ -113,7 +113,7 @@ const descriptors: Instruction[] = [
     forms: [`0F 0${2 + n} /r Gv,Ew`],
     ends: true,
     build(u, dst, src) {
-      u.exit(Exit.Segment, u.rip(), SegmentOperation[name], u.read(src).wrap(), u.slot(dst).sub(u.vcpu), u.width);
+      u.exit(Exit.Segment, u.rip(), SegmentOperation[name], u.read(src).wrap(), u.slotOffset(dst), u.width);
       u.end();
     },
   })),

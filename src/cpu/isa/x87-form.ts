@@ -24,8 +24,10 @@ export const askI64 = (u: Semantics, name: X87HelperName, ...args: readonly Argu
   u.let(u.code.call(helper(u, name) as Fn<typeof ValType.i64>, ...values(u, args)));
 
 /** What comes first: #NM, and unless the instruction does not wait, #MF for an exception that an earlier one left pending. */
-function begin(u: Semantics, waiting = true): void {
+function begin(u: Semantics, operand: Operand, waiting = true): void {
   u.requireFpu();
+  // An exception records the operand's address.
+  if (operand.kind === 'm') u.exposeAddress();
   if (waiting) u.raiseIf(u.vcpu.load32(S.x87Status).and(Status.ES), Vector.MF);
 }
 
@@ -43,7 +45,7 @@ export const waiting = (
   name,
   forms,
   build(u, operand) {
-    begin(u);
+    begin(u, operand);
     build(u, operand);
   },
 });
@@ -55,7 +57,7 @@ export const immediate = (
   name,
   forms,
   build(u, operand) {
-    begin(u, false);
+    begin(u, operand, false);
     build(u, operand);
   },
 });
