@@ -326,6 +326,7 @@ export class Semantics {
           this.#raise();
         });
       },
+      'likely',
     );
     return host.get;
   }
@@ -346,9 +347,11 @@ export class Semantics {
           this.#raise();
         });
       },
+      'likely',
     );
     write(host.get);
-    if (bytes > 1) code.if(host.get.eq(this.vcpu.add(S.bounce)), () => code.do(this.paging.finishWrite, this.vcpu));
+    const finish = (): void => code.do(this.paging.finishWrite, this.vcpu);
+    if (bytes > 1) code.if(host.get.eq(this.vcpu.add(S.bounce)), finish, undefined, 'unlikely');
   }
 
   /** Checks that `bytes` at `va` can be written, for instructions that change state before they store. */
@@ -471,7 +474,7 @@ export class Semantics {
   }
 
   raiseIf(condition: I32, vector: number, errorCode?: number | I32): void {
-    this.code.if(condition, () => this.raise(vector, errorCode));
+    this.code.if(condition, () => this.raise(vector, errorCode), undefined, 'unlikely');
   }
 
   /** #NM when the task-switched flag is set: the first thing every x87, MMX and SSE instruction does. */

@@ -61,6 +61,7 @@ export class RegionSemantics extends Semantics {
   }
 
   #leaveWhenChanged(to: () => I64): void {
-    this.code.if(this.vcpu.load32(S.codeChanged), () => this.code.returnCall(this.dispatch.jumpSlow, this.vcpu, to()));
+    const leave = (): void => this.code.returnCall(this.dispatch.jumpSlow, this.vcpu, to());
+    this.code.if(this.vcpu.load32(S.codeChanged), leave, undefined, 'unlikely');
   }
 }

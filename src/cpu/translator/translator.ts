@@ -80,7 +80,7 @@ export class Translator {
   }
 
   #generate(region: Region): Uint8Array<ArrayBuffer> {
-    const m = new ModuleBuilder({ table: 'imported' });
+    const m = new ModuleBuilder({ table: 'imported', hinted: true });
     const services = this.#set.importServices(m);
     const fn = m.function('region', [ValType.i32, ValType.i32], ValType.i32, (code) => {
       const vcpu = code.param(ValType.i32, 0);

@@ -16,11 +16,21 @@ export interface Variable<T extends Value> {
 
 const VOID = 0x40;
 
+/** Which way a condition mostly goes (branch hinting proposal). */
+export type Hint = 'likely' | 'unlikely';
+
+/** The finished body of a function: local declarations, code, end; and the conditions with a hint, by their offsets in it. */
+export interface Body {
+  readonly bytes: Bytes;
+  readonly hints: readonly { readonly at: number; readonly likely: boolean }[];
+}
+
 /** The body of one function: statements are written out as they are made. */
 export class Code {
   readonly out = new Bytes();
   readonly #params: readonly ValType[];
   readonly #locals: ValType[] = [];
+  readonly #hints: { at: number; likely: boolean }[] = [];
   #depth = 0;
 
   /** How many blocks the code being written lies in. */
@@ -52,13 +62,15 @@ export class Code {
     return { get: this.#get(type, index), set: (value) => this.#set(index, value) };
   }
 
-  if(condition: I32, then: () => void, otherwise?: () => void): void {
+  /** An `unlikely` arm costs the code around it nothing: what it needs saved is saved in it. */
+  if(condition: I32, then: () => void, otherwise?: () => void, hint?: Hint): void {
     if (condition.known !== undefined) {
       if (condition.known !== 0) then();
       else otherwise?.();
       return;
     }
     condition.emit(this.out);
+    if (hint) this.#hints.push({ at: this.out.length, likely: hint === 'likely' });
     this.#open(0x04, then, otherwise);
   }
 
@@ -185,9 +197,9 @@ export class Code {
     this.out.byte(0x1a);
   }
 
-  /** The finished body: local declarations (equal types in runs), code, end. */
-  finish(): Bytes {
+  finish(): Body {
     const body = new Bytes();
+    // Equal types are declared in runs.
     const runs: { type: ValType; count: number }[] = [];
     for (const type of this.#locals) {
       const last = runs.at(-1);
@@ -199,9 +211,10 @@ export class Code {
       body.u32(run.count);
       body.byte(run.type);
     }
+    const start = body.length;
     body.append(this.out);
     body.byte(0x0b);
-    return body;
+    return { bytes: body, hints: this.#hints.map(({ at, likely }) => ({ at: start + at, likely })) };
   }
 
   #local(type: ValType): number {

@@ -1,5 +1,5 @@
 import { Bytes } from './bytes.ts';
-import { Code, type Fn } from './code.ts';
+import { type Body, Code, type Fn } from './code.ts';
 import type { ValType } from './value.ts';
 
 interface FunctionType {
@@ -15,15 +15,20 @@ export class ModuleBuilder {
   readonly #types: FunctionType[] = [];
   readonly #typeOf = new Map<string, number>();
   readonly #imports: { name: string; type: number }[] = [];
-  readonly #functions: { type: number; body: Bytes | undefined; name: string }[] = [];
+  readonly #functions: { type: number; body: Body | undefined; name: string }[] = [];
   readonly #exports: { name: string; index: number }[] = [];
   readonly #table: Fn[] = [];
   readonly #tableImported: boolean;
+  readonly #hinted: boolean;
   #tableName: string | undefined;
 
-  /** @param o.table `imported` as env.handlers, or the module's own */
-  constructor(o: { readonly table: 'own' | 'imported' } = { table: 'own' }) {
+  /**
+   * @param o.table `imported` as env.handlers, or the module's own
+   * @param o.hinted with the section that tells which way conditions mostly go: a few bytes for each
+   */
+  constructor(o: { readonly table: 'own' | 'imported'; readonly hinted?: boolean } = { table: 'own' }) {
     this.#tableImported = o.table === 'imported';
+    this.#hinted = o.hinted ?? false;
   }
 
   type(params: readonly ValType[], result?: ValType): number {
@@ -127,12 +132,35 @@ export class ModuleBuilder {
       s.u32(table.length);
       for (const fn of table) s.u32(fn.index);
     });
+    if (this.#hinted) this.#branchHints(out);
     section(out, 10, this.#functions, (s, fn) => {
       if (!fn.body) throw new Error(`function ${fn.name} is declared, not defined`);
-      s.u32(fn.body.length);
-      s.append(fn.body);
+      s.u32(fn.body.bytes.length);
+      s.append(fn.body.bytes);
     });
     return out.view().slice();
+  }
+
+  /** The custom section of the branch hinting proposal, which stands before the code. */
+  #branchHints(out: Bytes): void {
+    const hinted = this.#functions.flatMap((fn, i) =>
+      fn.body && fn.body.hints.length > 0 ? [{ index: this.#imports.length + i, hints: fn.body.hints }] : [],
+    );
+    const custom = new Bytes();
+    custom.name('metadata.code.branch_hint');
+    custom.u32(hinted.length);
+    for (const { index, hints } of hinted) {
+      custom.u32(index);
+      custom.u32(hints.length);
+      for (const { at, likely } of hints) {
+        custom.u32(at);
+        custom.u32(1);
+        custom.byte(likely ? 1 : 0);
+      }
+    }
+    out.byte(0);
+    out.u32(custom.length);
+    out.append(custom);
   }
 
   /** Names by function index, for profiles and error reports. */
