@@ -24,7 +24,8 @@ export class CpuState {
   /** Power-on values of what is not zero (SDM Vol. 3A, "Processor State After Reset", as far as a user-level processor has it). */
   reset(): void {
     for (let at = 0; at < S.end; at += 4) {
-      const kept = (at >= S.tlb && at < S.exitRequest) || at === S.space;
+      const kept =
+        (at >= S.tlb && at < S.exitRequest) || at === S.space || (at >= S.hookSyscall && at < S.cacheMode + 8);
       if (!kept) this.#set32(at, 0);
     }
     this.rflags = 0x202;

@@ -2,6 +2,7 @@ import type { Code, Fn } from './wasm/code.ts';
 import type { ModuleBuilder } from './wasm/module.ts';
 import { I32, type I64, ValType } from './wasm/value.ts';
 import { Exit, Vector } from './exits.ts';
+import { leave } from './hooks.ts';
 import { jumpEntry } from './jump-cache.ts';
 import { Access, NOT_CANONICAL, type Paging } from './paging.ts';
 import { BlockTable, JumpCache, Op, Region, S } from './state-layout.ts';
@@ -53,7 +54,7 @@ export function defineDispatch(m: ModuleBuilder, paging: Paging): Dispatch {
       c.store32(vcpu, I32.of(1), S.hasErrorCode);
       c.if(stack, () => c.store32(vcpu, I32.of(Vector.SS), S.vector));
     });
-    c.return(I32.of(Exit.Exception));
+    leave(c, handlerType, vcpu, op, Exit.Exception);
     c.unreachable();
   });
 
@@ -95,7 +96,7 @@ export function defineDispatch(m: ModuleBuilder, paging: Paging): Dispatch {
     const host = c.let(c.call(paging.translate, vcpu, va, I32.of(Access.execute)));
     c.if(host.eqz(), () => {
       c.store32(vcpu, I32.of(1), S.hasErrorCode);
-      c.return(I32.of(Exit.Exception));
+      leave(c, handlerType, vcpu, I32.of(0), Exit.Exception);
     });
     const op = c.let(c.call(findBlock, vcpu, host));
     c.if(op.eqz(), () => c.return(I32.of(Exit.Decode)));
@@ -124,7 +125,7 @@ export function defineDispatch(m: ModuleBuilder, paging: Paging): Dispatch {
     const va = c.let(vcpu.load64(S.pageVa).add(op.load64(Op.imm)));
     c.store64(vcpu, va, S.rip);
     const host = c.let(c.call(paging.translate, vcpu, va, I32.of(Access.execute)));
-    c.if(host.eqz(), () => c.return(I32.of(Exit.Exception)));
+    c.if(host.eqz(), () => leave(c, handlerType, vcpu, op, Exit.Exception));
     const target = c.let(c.call(findBlock, vcpu, host));
     c.if(target.eqz(), () => c.return(I32.of(Exit.Decode)));
     c.store32(op, target, Op.disp);

@@ -1,12 +1,13 @@
 import { CodeCache } from './code-cache.ts';
 import { Decoder, MAX_LENGTH } from './decoder.ts';
 import { Exit, Vector } from './exits.ts';
+import { hookExports } from './hooks.ts';
 import { type InstructionSet, pairKey } from './instruction-set.ts';
 import { Access } from './paging.ts';
 import { Translator } from './translator/translator.ts';
 import { CpuState } from './cpu-state.ts';
 import { completeSegmentOperation } from './segmentation.ts';
-import { JumpCache, Mode, Op, Region, S } from './state-layout.ts';
+import { JumpCache, Op, Region, S } from './state-layout.ts';
 
 /** Signed linear address; canonical addresses are exact in a double. */
 export type Vaddr = number;
@@ -57,12 +58,13 @@ const BLOCK_ROOM = (2 * BLOCK_LIMIT + 4) * Op.size;
 export class Processor {
   readonly state: CpuState;
   readonly #exports: Exports;
+  readonly #imports: WebAssembly.ModuleImports;
+  /** Where a hook is kept in the state → its index in the table. */
+  readonly #hooks = new Map<number, number>();
   readonly #decoder: Decoder;
   readonly #set: InstructionSet;
   readonly #translator: Translator | undefined;
   readonly #eager: boolean;
-  /** The mode of what each view's jump cache holds. */
-  readonly #modes: [Mode, Mode] = [Mode.long64, Mode.long64];
   /** Operation → how often the budget ran out there. */
   readonly #samples = new Map<number, number>();
   readonly #cache: CodeCache;
@@ -93,6 +95,7 @@ export class Processor {
     };
     const instance = new WebAssembly.Instance(o.module, { env: imports });
     this.#exports = instance.exports as unknown as Exports;
+    this.#imports = { ...imports, ...(instance.exports as WebAssembly.ModuleImports) };
     const engine = o.engine ?? 'interpreter';
     this.#eager = engine === 'eager';
     if (engine !== 'interpreter')
@@ -137,6 +140,8 @@ export class Processor {
     const off = this.state.ripLow & 4095;
     const decoded = this.#decodeAt(host, off, this.state.rip);
     if (!decoded) return Exit.Exception;
+    // What happens here is for the caller to see.
+    this.#setHooks(false);
     const at = this.regionAt + S.scratchOps;
     const end = at + this.#decoder.decoded.writeTo(this.memory, at, off, 1);
     this.memory.setUint32(end + Op.handler, this.#handlers.stop, true);
@@ -145,6 +150,7 @@ export class Processor {
     this.state.copyPageOfRip();
     this.state.instructionsRetired += 1;
     let exit = this.#exports.runOp(this.regionAt, at);
+    this.#setHooks(true);
     if (exit === Exit.Segment) {
       exit = completeSegmentOperation(this);
       if (exit === Exit.Segment) exit = Exit.Budget;
@@ -167,6 +173,21 @@ export class Processor {
     if (exit !== Exit.Budget) return exit;
     this.state.setException(Vector.DB);
     return Exit.Exception;
+  }
+
+  /** From now on the module's functions run in the place of the exits that they are named after, see hooks.ts. */
+  installHooks(module: WebAssembly.Module): void {
+    const { exports } = new WebAssembly.Instance(module, { env: this.#imports });
+    const table = this.#imports['handlers'] as WebAssembly.Table;
+    for (const [name, at] of Object.entries(hookExports)) {
+      const hook = exports[name];
+      if (hook !== undefined) this.#hooks.set(at, table.grow(1, hook));
+    }
+    this.#setHooks(true);
+  }
+
+  #setHooks(active: boolean): void {
+    for (const [at, index] of this.#hooks) this.memory.setUint32(this.regionAt + at, active ? index : 0, true);
   }
 
   setSpace(index: 0 | 1): void {
@@ -235,8 +256,9 @@ export class Processor {
   #separateModes(): void {
     const { mode } = this.state;
     const { space } = this;
-    if (this.#modes[space] === mode) return;
-    this.#modes[space] = mode;
+    const modeAt = this.regionAt + S.cacheMode + space * 4;
+    if (this.memory.getUint32(modeAt, true) === mode) return;
+    this.memory.setUint32(modeAt, mode, true);
     const at = this.regionAt + Region.jumpCacheAt + space * Region.jumpCacheSet;
     this.#bytes.fill(JumpCache.free, at, at + Region.jumpCacheSet);
   }

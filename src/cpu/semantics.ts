@@ -4,6 +4,7 @@ import { I32, type I64, type V128, ValType } from './wasm/value.ts';
 import { checkpoint, type Dispatch, dispatchTo } from './dispatch.ts';
 import { Exit, type Privileged, Vector } from './exits.ts';
 import { Flags, signExtend, truncate } from './flags.ts';
+import { leave } from './hooks.ts';
 import { NOT_CANONICAL, type Paging } from './paging.ts';
 import { Op, S, Tlb } from './state-layout.ts';
 
@@ -487,7 +488,7 @@ export class Semantics {
     details.forEach((d, i) => this.code.store32(this.vcpu, I32.from(d), S.detail + 4 * i));
     this.code.store64(this.vcpu, rip, S.rip);
     this.code.store32(this.vcpu, this.op, S.op);
-    this.code.return(I32.of(exit));
+    leave(this.code, this.dispatch.handlerType, this.vcpu, this.op, exit);
   }
 
   /** An instruction that CPL 3 may not execute: the hypervisor does it or refuses. */

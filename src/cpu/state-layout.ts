@@ -44,6 +44,9 @@ export const S = {
   mxcsrPending: 0x1d8, // exceptions found by the SSE instruction that runs, not yet in MXCSR; 0 between instructions
   codeChanged: 0x1dc, // operations became stale since the last look-up: a translated region may be one of them
   retired: 0x1e0, // f64: instructions executed since power-on
+  hookSyscall: 0x1e8, // table index of what runs in the place of an exit (hooks.ts), 0 = none
+  hookException: 0x1ec,
+  cacheMode: 0x1f0, // 2 × 4: the Mode of what each view's jump cache holds
   xmm: 0x200, // 16 × 32: room for YMM
   x87: 0x400, // 8 × 16: physical registers R0…R7 (80 bits each); MMn aliases the significand of Rn
   x87Control: 0x480,

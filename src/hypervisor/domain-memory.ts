@@ -15,6 +15,8 @@ import { DomainState, EvtchnEntry, PageInfo, VcpuState } from './state.ts';
 import type { ProcessorShape } from './processor.ts';
 
 const WASM_PAGE = 65536;
+/** Where DomainState lies in every domain. */
+export const DOMAIN_AT = WASM_PAGE;
 const MAX_WASM_PAGES = 65536;
 
 /** Limits of xen/include/public/xen.h and of what libxl allows. */
@@ -66,7 +68,7 @@ const align = (value: number, to: number): number => Math.ceil(value / to) * to;
 
 /** Undefined: the domain does not fit into the 4 GiB that one WebAssembly memory has. */
 export function computeLayout(shape: DomainShape): DomainLayout | undefined {
-  const domainAt = WASM_PAGE;
+  const domainAt = DOMAIN_AT;
   const evtchnAt = align(domainAt + DomainState.size, 64);
   const fifoPagesAt = align(evtchnAt + (shape.maxEvtchnPort + 1) * EvtchnEntry.size, 64);
   const pvDomainAt = align(fifoPagesAt + 4 * 128, PAGE_SIZE);
@@ -113,12 +115,14 @@ export function computeLayout(shape: DomainShape): DomainLayout | undefined {
 }
 
 /** Offsets within a vCPU's block. */
+const CONTEXT = align(VcpuState.size, 64) + PV_VCPU_BLOCK;
+const VCPU_BLOCK = align(CONTEXT + VcpuGuestContext.size, PAGE_SIZE);
 export const vcpuBlock = {
   state: 0,
   pv: align(VcpuState.size, 64),
-  context: align(VcpuState.size, 64) + PV_VCPU_BLOCK,
+  context: CONTEXT,
+  processor: VCPU_BLOCK,
 } as const;
-const VCPU_BLOCK = align(vcpuBlock.context + VcpuGuestContext.size, PAGE_SIZE);
 
 export function vcpuAt(layout: DomainLayout, vcpu: number): HostAddress {
   return layout.vcpusAt + vcpu * layout.vcpuStride;

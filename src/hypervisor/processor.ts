@@ -20,6 +20,8 @@ export interface Processor {
   translate(va: Vaddr, access: Access): HostAddress;
   copyFromGuest(va: Vaddr, length: number): Uint8Array | undefined;
   copyToGuest(va: Vaddr, bytes: Uint8Array): boolean;
+  /** Functions that run in the place of exits (src/cpu/hooks.ts); a processor without generated code has none. */
+  installHooks?(module: WebAssembly.Module): void;
   /** To be called after any write into a frame that may hold code. */
   frameWritten(mfn: Mfn, offset: number, length: number): void;
 }

@@ -254,6 +254,9 @@ export class I32 extends Value {
   loadV128(offset = 0): V128 {
     return this.#load(V128, [0xfd, 0x00], 0, offset);
   }
+  atomicLoad8(offset = 0): I32 {
+    return this.#load(I32, [0xfe, 0x12], 0, offset);
+  }
   atomicLoad32(offset = 0): I32 {
     return this.#load(I32, [0xfe, 0x10], 2, offset);
   }

@@ -19,8 +19,9 @@ const HAS_ERROR_CODE = (1 << 8) | (1 << 10) | (1 << 11) | (1 << 12) | (1 << 13) 
 export const hasErrorCode = (vector: number): boolean => vector < 32 && ((HAS_ERROR_CODE >>> vector) & 1) !== 0;
 
 /** Page-fault error code bit 2: the access was made in user mode. */
-const PFEC_user_mode = 4;
-const CLEARED_FLAGS = RFLAGS.AC | RFLAGS.VM | RFLAGS.RF | RFLAGS.NT | RFLAGS.TF;
+export const PFEC_user_mode = 4;
+/** What every entry clears. */
+export const CLEARED_FLAGS = RFLAGS.AC | RFLAGS.VM | RFLAGS.RF | RFLAGS.NT | RFLAGS.TF;
 const NO_ERROR_CODE = -1;
 const WORDS = 7;
 

@@ -13,9 +13,9 @@ import { Seg, addressOkay } from './pv-vcpu.ts';
 
 const at = IretContext.at;
 const SIZE = IretContext.size;
-const RFLAGS_RESERVED_1 = 2;
+export const RFLAGS_RESERVED_1 = 2;
 /** What IRET loads at CPL 3 (SDM Vol. 1, "EFLAGS Register"): CF PF AF ZF SF TF DF OF NT RF AC ID. */
-const LOADABLE = 0x00254dd5;
+export const LOADABLE = 0x00254dd5;
 
 export class Iret {
   readonly #pv: PvVcpu;

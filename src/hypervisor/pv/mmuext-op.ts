@@ -145,7 +145,7 @@ export class MmuextOps {
       state.setWord('cr3', mfn);
     }
     tlb.setRoot(0, mfn);
-    this.#pv.userTlbStale = true;
+    state.setWord('userTlbStale', 1);
     if (mfn !== old && old !== 0) tables.putPageAndType(old);
     return 0;
   }
@@ -163,7 +163,7 @@ export class MmuextOps {
     state.setWord('userCr3', mfn);
     if (mfn !== 0) {
       tlb.setRoot(1, mfn);
-      this.#pv.userTlbStale = false;
+      state.setWord('userTlbStale', 0);
     }
     if (old !== 0) tables.putPageAndType(old);
     return 0;

@@ -27,6 +27,7 @@ import { PrivilegedOps } from './privileged-ops.ts';
 import { PvVcpu } from './pv-vcpu.ts';
 import { Segments } from './segments.ts';
 import { RemoteTlbs } from './tlb.ts';
+import { transitions } from './transitions/index.ts';
 import { vmAssistRow } from './vm-assist.ts';
 import { WritablePageTables } from './writable-page-tables.ts';
 
@@ -35,6 +36,8 @@ export interface PvOptions {
   readonly features: readonly FeatureName[];
   /** XENVER_version: major << 16 | minor. */
   readonly xenVersion: number;
+  /** Frequent transitions happen in generated code, without leaving the guest's; default true. */
+  readonly transitions?: boolean;
 }
 
 /** 4 GiB of addresses at most: what a domain's memory can hold. */
@@ -198,7 +201,10 @@ export function createPvPlatform(options: PvOptions): PlatformKind {
     putPage: (domain, mfn) => tablesOf(domain).types.putPage(mfn),
     getWritable: (domain, mfn) => tablesOf(domain).getPageAndType(mfn, PGT.writable_page) === 0,
     putWritable: (domain: Domain, mfn: Mfn) => tablesOf(domain).putPageAndType(mfn),
-    createVcpu: (vcpu) => new PvPlatform(kind, vcpu, policy, options.xenVersion),
+    createVcpu: (vcpu) => {
+      if (options.transitions ?? true) vcpu.processor.installHooks?.(transitions(options.xenVersion));
+      return new PvPlatform(kind, vcpu, policy, options.xenVersion);
+    },
   };
   return kind;
 }

@@ -42,6 +42,8 @@ export const PvVcpuState = struct(
     pciCf8: u32,
     cmosIndex: u32,
     tscAux: u32,
+    /** The kernel's base changed since the user's TLB set was last emptied: NEW_BASEPTR flushes both, on the way to user mode. */
+    userTlbStale: u32,
     trapTable: bytes(NR_VECTORS * TrapInfo.size),
   },
   'internal',

@@ -22,9 +22,6 @@ export class PvVcpu {
   readonly tlb: Tlb;
   readonly tables: PageTables;
 
-  /** The kernel's base changed since the user's TLB set was last emptied: NEW_BASEPTR flushes both, on the way to user mode. */
-  userTlbStale = false;
-
   constructor(vcpu: Vcpu) {
     this.vcpu = vcpu;
     this.domain = vcpu.domain;
@@ -44,8 +41,8 @@ export class PvVcpu {
     const kernel = !this.vcpu.kernelMode;
     this.vcpu.kernelMode = kernel;
     this.processor.setSpace(kernel ? 0 : 1);
-    if (!kernel && this.userTlbStale) {
-      this.userTlbStale = false;
+    if (!kernel && state.word('userTlbStale') !== 0) {
+      state.setWord('userTlbStale', 0);
       this.tlb.setRoot(1, state.word('userCr3'));
     }
   }

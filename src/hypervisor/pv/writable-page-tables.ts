@@ -11,7 +11,7 @@ import type { PvVcpu } from './pv-vcpu.ts';
 import { addressOkay } from './pv-vcpu.ts';
 
 /** Page-fault error code (SDM Vol. 3A, "Page-Fault Exceptions"). */
-const PFEC = { present: 1, write: 2, reserved: 8, fetch: 16 } as const;
+export const PFEC = { present: 1, write: 2, reserved: 8, fetch: 16 } as const;
 const WORDS = 1024;
 const GPRS = 16;
 

@@ -45,6 +45,9 @@ export interface GuestOptions {
   readonly vcpus?: number;
   /** User mode has the same mappings, through an L4 of its own. */
   readonly user?: boolean;
+  /** Frequent transitions in generated code, as they are unless this says false. */
+  readonly transitions?: boolean;
+  readonly nsPerTurn?: number;
 }
 
 export class PvGuest {
@@ -55,7 +58,12 @@ export class PvGuest {
   constructor(options: GuestOptions = {}) {
     this.options = options;
     this.host = new SteppableHost({
-      kind: createPvPlatform({ features: cpuFeatures, xenVersion: 0x40011 }),
+      kind: createPvPlatform({
+        features: cpuFeatures,
+        xenVersion: 0x40011,
+        ...(options.transitions === undefined ? {} : { transitions: options.transitions }),
+      }),
+      ...(options.nsPerTurn === undefined ? {} : { nsPerTurn: options.nsPerTurn }),
       processor: {
         regionSize: cpuRegionSize,
         exitRequest: S.exitRequest,
