@@ -14,7 +14,8 @@ export const rooms: Readonly<Record<string, Room>> = {
   cpu: { imports: [], outside: false }, // knows no Xen
   hypervisor: { imports: ['abi', 'cpu'], outside: false }, // no file, no socket, no packet, no disk
   dom0: { imports: ['abi', 'hypervisor/control'], outside: true }, // the control interface, not what lies behind it
-  toolstack: { imports: ['abi', 'dom0', 'hypervisor/control'], outside: true },
+  // `cpu/wasm` writes WebAssembly and knows no processor.
+  toolstack: { imports: ['abi', 'cpu/wasm', 'dom0', 'hypervisor/control'], outside: true },
   host: { imports: ['abi', 'cpu', 'hypervisor', 'dom0', 'toolstack'], outside: true }, // the only one that knows where it runs
   ambient: { imports: [], outside: false },
 };

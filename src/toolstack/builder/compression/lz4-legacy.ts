@@ -3,11 +3,9 @@
  * LZ4 block data that unpacks to at most 8 MiB. After "Legacy frame" in the LZ4 frame format and the "LZ4 Block Format".
  */
 import { CorruptData } from './corrupt-data.ts';
+import { BLOCK_MAX, PACKED_MAX, unpackLz4Block } from './lz4-block.ts';
 
 export const LZ4_LEGACY_MAGIC = [0x02, 0x21, 0x4c, 0x18] as const;
-const BLOCK_MAX = 8 << 20;
-/** The largest packed size of 8 MiB that do not compress. */
-const PACKED_MAX = BLOCK_MAX + Math.ceil(BLOCK_MAX / 255) + 16;
 
 /**
  * Unpacks `input`. `plainSize` is the size that the kernel's build appends, when the caller found one: the four bytes
@@ -20,10 +18,11 @@ export function unlz4Legacy(input: Uint8Array, plainSize: number): Uint8Array {
   while (pos < plainSize) {
     const packed = readPackedSize(input, at);
     at += 4;
-    const end = Math.min(plainSize, pos + BLOCK_MAX);
-    const next = unpackBlock(input, at, at + packed, out, pos, end);
-    if (next !== end) throw new CorruptData('LZ4 block is shorter than it should be');
-    pos = next;
+    const size = Math.min(plainSize - pos, BLOCK_MAX);
+    const plain = unpackLz4Block(input.subarray(at, at + packed), size);
+    if (plain.length !== size) throw new CorruptData('LZ4 block is shorter than it should be');
+    out.set(plain, pos);
+    pos += size;
     at += packed;
   }
   return out;
@@ -45,47 +44,4 @@ function readPackedSize(input: Uint8Array, at: number): number {
   if (packed === 0 || packed > PACKED_MAX) throw new CorruptData('LZ4 block size out of range');
   if (at + 4 + packed > input.length) throw new CorruptData('LZ4 data ends early');
   return packed;
-}
-
-function unpackBlock(input: Uint8Array, from: number, to: number, out: Uint8Array, start: number, end: number): number {
-  let at = from;
-  let pos = start;
-  const extended = (length: number): number => {
-    for (;;) {
-      if (at >= to) throw new CorruptData('LZ4 block ends early');
-      const byte = input[at++] as number;
-      length += byte;
-      if (byte !== 255) return length;
-    }
-  };
-  while (at < to) {
-    const token = input[at++] as number;
-    let literals = token >>> 4;
-    if (literals === 15) literals = extended(literals);
-    if (literals > to - at || literals > end - pos) throw new CorruptData('LZ4 literals overrun the block');
-    if (literals < 32) {
-      for (let i = 0; i < literals; i++) out[pos + i] = input[at + i] as number;
-    } else {
-      out.set(input.subarray(at, at + literals), pos);
-    }
-    at += literals;
-    pos += literals;
-    if (at === to) break; // The last sequence has literals only.
-
-    if (at + 2 > to) throw new CorruptData('LZ4 block ends early');
-    const offset = (input[at] as number) | ((input[at + 1] as number) << 8);
-    at += 2;
-    let length = token & 15;
-    if (length === 15) length = extended(length);
-    length += 4;
-    if (offset === 0 || offset > pos - start) throw new CorruptData('LZ4 match reaches before the block');
-    if (length > end - pos) throw new CorruptData('LZ4 match overruns the block');
-    if (offset >= length && length >= 32) {
-      out.copyWithin(pos, pos - offset, pos - offset + length);
-    } else {
-      for (let i = 0; i < length; i++) out[pos + i] = out[pos - offset + i] as number;
-    }
-    pos += length;
-  }
-  return pos;
 }
