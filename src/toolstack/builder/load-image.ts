@@ -1,12 +1,12 @@
 /** Reads and checks the files that a PV domain is built from; nothing of the domain is needed for it. */
-import { readFile } from 'node:fs/promises';
 import { getSystemErrorMessage } from 'node:util';
 import { BuildError, type LibxlCall } from './build-error.ts';
 import { domainBuilder, silent, type BuildLog } from './build-log.ts';
 import { CorruptData } from './compression/corrupt-data.ts';
-import { inspectRamdiskAside, unpackAside } from './compression/aside.ts';
+import { Aside } from './compression/aside.ts';
 import { extractElf, parseKernel, type PvKernel } from './kernel-image.ts';
 import type { Ramdisk } from './ramdisk.ts';
+import { readShared } from './read-shared.ts';
 
 export interface PvImage {
   readonly kernel: PvKernel;
@@ -21,6 +21,16 @@ export interface PvFiles {
 
 /** Throws BuildError. The main thread stays free: unpacking happens in a thread of its own. */
 export async function loadPvImage(files: PvFiles, log: BuildLog = silent): Promise<PvImage> {
+  // Starts while the files are read.
+  const aside = new Aside();
+  try {
+    return await load(files, aside, log);
+  } finally {
+    void aside.close();
+  }
+}
+
+async function load(files: PvFiles, aside: Aside, log: BuildLog): Promise<PvImage> {
   domainBuilder(log, `xc_dom_allocate: cmdline="${files.cmdline ?? ''}", features=""`);
   domainBuilder(log, `xc_dom_kernel_file: filename="${files.kernel}"`);
   const kernelFile = await read(files.kernel, 'kernelFile', log);
@@ -30,17 +40,17 @@ export async function loadPvImage(files: PvFiles, log: BuildLog = silent): Promi
     ramdiskFile = await read(files.ramdisk, 'ramdiskFile', log);
   }
   domainBuilder(log, 'xc_dom_parse_image: called');
-  const kernel = parseKernel(await extractElf(kernelFile, unpackAside, log), log);
+  const kernel = parseKernel(await extractElf(kernelFile, (payload) => aside.unpack(payload), log), log);
   if (ramdiskFile === undefined) return { kernel, ramdisk: undefined };
   // What other systems take as a module is their business: pv-grub, for one, takes a text file.
   const isLinux = kernel.notes.strings.get('GUEST_OS') === 'linux';
-  const ramdisk = isLinux ? await inspect(ramdiskFile, files.ramdisk ?? '') : { bytes: ramdiskFile };
+  const ramdisk = isLinux ? await inspect(ramdiskFile, files.ramdisk ?? '', aside) : { bytes: ramdiskFile };
   return { kernel, ramdisk };
 }
 
-async function inspect(bytes: Uint8Array, path: string): Promise<Ramdisk> {
+async function inspect(bytes: Uint8Array, path: string, aside: Aside): Promise<Ramdisk> {
   try {
-    return await inspectRamdiskAside(bytes);
+    return await aside.inspectRamdisk(bytes);
   } catch (error) {
     if (!(error instanceof CorruptData)) throw error;
     throw new BuildError(`ramdisk '${path}' is not a usable initramfs: ${error.message}`, {
@@ -54,7 +64,7 @@ async function inspect(bytes: Uint8Array, path: string): Promise<Ramdisk> {
 
 async function read(path: string, call: LibxlCall, log: BuildLog): Promise<Uint8Array> {
   try {
-    const bytes = await readFile(path);
+    const bytes = await readShared(path);
     domainBuilder(log, `xc_dom_malloc_filemap    : ${Math.ceil(bytes.length / 1024)} kB`);
     return bytes;
   } catch (cause) {

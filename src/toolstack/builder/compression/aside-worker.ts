@@ -1,4 +1,4 @@
-/** The thread behind aside.ts: one request, one reply. */
+/** The thread behind aside.ts: a reply for each request, in their order. */
 import { parentPort } from 'node:worker_threads';
 import { inspectRamdisk, type Ramdisk } from '../ramdisk.ts';
 import { CorruptData } from './corrupt-data.ts';
@@ -10,7 +10,7 @@ export interface AsideRequest {
 }
 export type AsideReply = ({ readonly ok: true } & Ramdisk) | { readonly ok: false; readonly reason: string };
 
-parentPort?.once('message', ({ job, bytes }: AsideRequest) => {
+parentPort?.on('message', ({ job, bytes }: AsideRequest) => {
   try {
     if (job === 'payload') {
       const plain = owned(decompressPayload(bytes));

@@ -7,28 +7,48 @@ import type { Ramdisk } from '../ramdisk.ts';
 import type { AsideReply, AsideRequest } from './aside-worker.ts';
 import { CorruptData } from './corrupt-data.ts';
 
-export async function unpackAside(payload: Uint8Array): Promise<Uint8Array> {
-  const { bytes } = await run({ job: 'payload', bytes: payload });
-  return bytes;
-}
+type Done = Extract<AsideReply, { ok: true }>;
 
-export async function inspectRamdiskAside(bytes: Uint8Array): Promise<Ramdisk> {
-  const { unzipped } = await run({ job: 'ramdisk', bytes });
-  return unzipped === undefined ? { bytes } : { bytes, unzipped };
-}
+/** The thread starts at once and is closed by who made it. Requests are answered in their order. */
+export class Aside {
+  readonly #worker = new Worker(new URL('./aside-worker.ts', import.meta.url), { name: 'unpack', stdin: false });
+  readonly #waiting: PromiseWithResolvers<AsideReply>[] = [];
+  #failure: Error | undefined;
 
-async function run(request: AsideRequest): Promise<Extract<AsideReply, { ok: true }>> {
-  const { promise, resolve, reject } = Promise.withResolvers<AsideReply>();
-  const worker = new Worker(new URL('./aside-worker.ts', import.meta.url), { name: 'unpack' });
-  worker.once('message', resolve);
-  worker.once('error', reject);
-  worker.once('exit', (code) => reject(new Error(`the unpacking thread ended with code ${code}`)));
-  worker.postMessage(request);
-  try {
-    const reply = await promise;
+  constructor() {
+    this.#worker.on('message', (reply: AsideReply) => this.#waiting.shift()?.resolve(reply));
+    this.#worker.once('error', (error) => this.#fail(error instanceof Error ? error : new Error(String(error))));
+    this.#worker.once('exit', (code) => this.#fail(new Error(`the unpacking thread ended with code ${code}`)));
+  }
+
+  /** Throws CorruptData. Bytes in shared memory are not copied on the way. */
+  async unpack(payload: Uint8Array): Promise<Uint8Array> {
+    const { bytes } = await this.#run({ job: 'payload', bytes: payload });
+    return bytes;
+  }
+
+  /** Throws CorruptData. */
+  async inspectRamdisk(bytes: Uint8Array): Promise<Ramdisk> {
+    const { unzipped } = await this.#run({ job: 'ramdisk', bytes });
+    return unzipped === undefined ? { bytes } : { bytes, unzipped };
+  }
+
+  async close(): Promise<void> {
+    await this.#worker.terminate();
+  }
+
+  async #run(request: AsideRequest): Promise<Done> {
+    if (this.#failure !== undefined) throw this.#failure;
+    const waiting = Promise.withResolvers<AsideReply>();
+    this.#waiting.push(waiting);
+    this.#worker.postMessage(request);
+    const reply = await waiting.promise;
     if (!reply.ok) throw new CorruptData(reply.reason);
     return reply;
-  } finally {
-    await worker.terminate();
+  }
+
+  #fail(reason: Error): void {
+    this.#failure ??= reason;
+    for (const { reject } of this.#waiting.splice(0)) reject(this.#failure);
   }
 }
