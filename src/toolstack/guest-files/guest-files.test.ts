@@ -26,6 +26,7 @@ const kernelDeb = deb([
   { name: `${MODULES}/fs/ext4.ko.gz`, content: gzipSync(kernelModule(['depends=jbd2,crc16'])) },
   { name: `${MODULES}/fs/jbd2.ko`, content: kernelModule(['depends=']) },
 ]);
+const kernelDeb32 = deb([{ name: `./boot/vmlinuz-${RELEASE}`, content: 'the 32-bit kernel' }]);
 const busyboxDeb = deb([{ name: './bin/busybox', content: 'ELF of busybox' }]);
 
 describe('files for a guest', () => {
@@ -44,6 +45,8 @@ describe('files for a guest', () => {
       'linux-image-empty': { version: '1', deb: deb([]) },
       'linux-image-broken': { version: '1', deb: kernelDeb.subarray(0, kernelDeb.length - 100) },
       'busybox-static': { version: '1:1.35', deb: busyboxDeb },
+      'linux-image-amd64:i386': { version: '6.1.9-1', deb: kernelDeb32 },
+      'busybox-static:i386': { version: '1:1.35', deb: deb([{ name: './bin/busybox', content: 'ELF32 of busybox' }]) },
     });
     process.env['PATH'] = `${bin}:${path}`;
   });
@@ -100,6 +103,18 @@ describe('files for a guest', () => {
     await writeFile(kernel, 'the kernek');
     assert.equal(await readFile((await guestFiles(options)).kernel, 'utf8'), 'the kernel');
     assert.match(await calls(), /download/);
+  });
+
+  it('are of another architecture when that is asked for, beside those of the usual one', async () => {
+    const options = { package: 'linux-image-amd64', cache: join(folder, 'cache') };
+    for (const [architecture, expected] of [
+      ['i386', ['the 32-bit kernel', 'ELF32 of busybox']],
+      ['amd64', ['the kernel', 'ELF of busybox']],
+    ] as const) {
+      const { kernel, ramdisk } = await guestFiles({ ...options, architecture });
+      assert.equal(await readFile(kernel, 'utf8'), expected[0]);
+      assert.ok((await readFile(ramdisk, 'latin1')).includes(expected[1]));
+    }
   });
 
   it('take files of the caller into the ramdisk', async () => {

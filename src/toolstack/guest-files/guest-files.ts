@@ -1,4 +1,5 @@
 /** A kernel and a ramdisk to boot: fetched and built once, then from the cache. */
+import type { Architecture } from './apt.ts';
 import { Cache, cacheFolder } from './cache.ts';
 import { makeInitramfs, type InitramfsOptions } from './initramfs.ts';
 import { fetchKernel } from './kernel-package.ts';
@@ -15,6 +16,8 @@ export interface GuestFilesOptions extends InitramfsOptions {
   /** A package with a kernel, or a meta package that stands for one. */
   readonly package?: string;
   readonly onProgress?: OnProgress;
+  /** amd64 unless another is asked for: of the kernel and of busybox. */
+  readonly architecture?: Architecture;
   /** Another cache folder than the one of the environment. */
   readonly cache?: string;
 }
@@ -30,7 +33,8 @@ export interface GuestFiles {
 export async function guestFiles(options: GuestFilesOptions = {}): Promise<GuestFiles> {
   const onProgress = options.onProgress ?? noProgress;
   const cache = new Cache(options.cache ?? cacheFolder());
-  const kernel = await fetchKernel(options.package ?? DEFAULT_KERNEL_PACKAGE, cache, onProgress);
+  const name = options.package ?? DEFAULT_KERNEL_PACKAGE;
+  const kernel = await fetchKernel(name, cache, onProgress, options.architecture);
   const ramdisk = await makeInitramfs(kernel, cache, onProgress, options);
   return { kernel: kernel.vmlinuz, ramdisk, release: kernel.release };
 }

@@ -27,7 +27,7 @@ export async function makeInitramfs(
   onProgress: OnProgress,
   options: InitramfsOptions = {},
 ): Promise<string> {
-  const busybox = await fetchBusybox('amd64', cache, onProgress);
+  const busybox = await fetchBusybox(kernel.architecture, cache, onProgress);
   const busybox32 = options.busybox32 === true ? await fetchBusybox('i386', cache, onProgress) : undefined;
   const extra = Object.entries(options.extraFiles ?? {});
 

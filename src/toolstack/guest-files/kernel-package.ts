@@ -2,7 +2,7 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { CorruptData } from '../builder/compression/corrupt-data.ts';
-import { Apt, type Package } from './apt.ts';
+import { Apt, type Architecture, type Package } from './apt.ts';
 import type { Cache, CacheEntry } from './cache.ts';
 import { debData } from './deb.ts';
 import { GuestFilesError } from './guest-files-error.ts';
@@ -27,6 +27,7 @@ export const defaultModules = [
 ] as const;
 
 export interface GuestKernel {
+  readonly architecture: Architecture;
   /** Path of the bzImage. */
   readonly vmlinuz: string;
   /** As `uname -r` shows it. */
@@ -45,23 +46,29 @@ const PACKED = /\.(xz|zst|gz)$/;
 const MODULE = /^(?:usr\/)?lib\/modules\/[^/]+\/(kernel\/.+\.ko(?:\.(?:xz|zst|gz))?)$/;
 
 /** Finds the kernel of a package, or of the one that a meta package stands for, in the cache or by apt. */
-export async function fetchKernel(name: string, cache: Cache, onProgress: OnProgress): Promise<GuestKernel> {
+export async function fetchKernel(
+  name: string,
+  cache: Cache,
+  onProgress: OnProgress,
+  architecture: Architecture = 'amd64',
+): Promise<GuestKernel> {
   if (!/^[a-z0-9][a-z0-9.+-]*$/.test(name)) throw new GuestFilesError(`${name} is not the name of a package`);
-  const alias = `names/${LAYOUT}/${name}`;
+  const ofArchitecture = architecture === 'amd64' ? '' : `${architecture}/`;
+  const alias = `names/${LAYOUT}/${ofArchitecture}${name}`;
   const known = (await cache.find(alias))?.facts['key'];
   const cached = known === undefined ? undefined : await cache.find(known);
-  if (cached !== undefined) return kernelOf(cached);
+  if (cached !== undefined) return kernelOf(cached, architecture);
 
-  const apt = new Apt(cache, 'amd64', onProgress);
+  const apt = new Apt(cache, architecture, onProgress);
   const wanted = await resolve(apt, name);
-  const key = `kernels/${LAYOUT}/${wanted.name}_${wanted.version}`;
+  const key = `kernels/${LAYOUT}/${ofArchitecture}${wanted.name}_${wanted.version}`;
   const entry = await cache.get(key, async (draft) => {
     const deb = await cache.withScratch(async (scratch) => readFile(await apt.download(wanted, scratch)));
     return unpackKernel(deb, draft, wanted, onProgress);
   });
   await cache.remove(alias);
   await cache.get(alias, () => Promise.resolve({ key }));
-  return kernelOf(entry);
+  return kernelOf(entry, architecture);
 }
 
 /** Follows a meta package to the package with the kernel. */
@@ -145,8 +152,9 @@ async function scan(
   }
 }
 
-function kernelOf({ folder, facts, digest }: CacheEntry): GuestKernel {
+function kernelOf({ folder, facts, digest }: CacheEntry, architecture: Architecture): GuestKernel {
   return {
+    architecture,
     vmlinuz: join(folder, 'vmlinuz'),
     release: facts['release'] ?? '',
     modulesFolder: join(folder, 'modules'),

@@ -86,7 +86,7 @@ export interface FakePackage {
 }
 
 /**
- * Writes an `apt-get` and an `apt-cache` that serve these packages, and a log of their calls. Gives the folder to put on
+ * Writes an `apt-get` and an `apt-cache` that serve these packages (of amd64, or named NAME:i386), and a log of their calls. Gives the folder to put on
  * the PATH.
  */
 export async function fakeApt(folder: string, packages: Readonly<Record<string, FakePackage>>): Promise<string> {
@@ -94,19 +94,25 @@ export async function fakeApt(folder: string, packages: Readonly<Record<string, 
   const pool = join(folder, 'pool');
   await mkdir(bin, { recursive: true });
   await mkdir(pool, { recursive: true });
-  for (const [name, { version, depends, deb: content }] of Object.entries(packages)) {
-    const fields = [`Package: ${name}`, `Version: ${version}`, 'Architecture: amd64', `Size: ${content?.length ?? 0}`];
+  for (const [key, { version, depends, deb: content }] of Object.entries(packages)) {
+    const [name = '', architecture = 'amd64'] = key.split(':');
+    const fields = [
+      `Package: ${name}`,
+      `Version: ${version}`,
+      `Architecture: ${architecture}`,
+      `Size: ${content?.length ?? 0}`,
+    ];
     if (depends !== undefined) fields.push(`Depends: ${depends}`);
-    await writeFile(join(pool, `${name}.control`), `${fields.join('\n')}\n\n`);
-    if (content !== undefined) await writeFile(join(pool, `${name}.deb`), content);
+    await writeFile(join(pool, `${name}:${architecture}.control`), `${fields.join('\n')}\n\n`);
+    if (content !== undefined) await writeFile(join(pool, `${name}:${architecture}.deb`), content);
   }
   const script = `#!/bin/sh
 echo "$(basename "$0") $*" >> "${folder}/calls"
 for word; do
   case "$word" in
     update) exit 0 ;;
-    *:amd64) cat "${pool}/\${word%:amd64}.control" 2>/dev/null || exit 100; exit 0 ;;
-    *:amd64=*) name="\${word%%:*}"; cp "${pool}/$name.deb" "./\${name}_1_amd64.deb" || exit 100; exit 0 ;;
+    *:amd64|*:i386) cat "${pool}/$word.control" 2>/dev/null || exit 100; exit 0 ;;
+    *:amd64=*|*:i386=*) cp "${pool}/\${word%%=*}.deb" "./\${word%%:*}_1_any.deb" || exit 100; exit 0 ;;
   esac
 done
 echo "E: Unable to locate package" >&2
