@@ -1,8 +1,6 @@
 import type { DaemonClient } from '../../src/toolstack/daemon/client.ts';
-import { GUEST_PROMPT } from '../../src/toolstack/guest-files/guest-files.ts';
-
-/** A guest that has not said what is waited for by then is taken for dead. */
-const PATIENCE_MS = 300_000;
+import { ConsoleText, type Printed } from './console-text.ts';
+import { GuestShell } from './guest-shell.ts';
 
 /** One domain of a measurement: its console, and what the daemon knows of its vCPU. All times are performance.now(). */
 export class Guest {
@@ -13,11 +11,7 @@ export class Guest {
   readonly created: number;
   readonly #console: DaemonClient;
   readonly #daemon: DaemonClient;
-  readonly #decoder = new TextDecoder();
-  #unread = '';
-  #ended = false;
-  #wake: () => void = () => undefined;
-  #commands = 0;
+  readonly #shell: GuestShell;
 
   constructor(o: { domid: number; begun: number; created: number; console: DaemonClient; daemon: DaemonClient }) {
     this.domid = o.domid;
@@ -25,40 +19,33 @@ export class Guest {
     this.created = o.created;
     this.#console = o.console;
     this.#daemon = o.daemon;
-    o.console.onData = (bytes) => {
-      this.#unread += this.#decoder.decode(bytes, { stream: true });
-      this.#wake();
-    };
-    const end = (): void => {
-      this.#ended = true;
-      this.#wake();
-    };
+    const text = new ConsoleText();
+    this.#shell = new GuestShell(text, (line) => o.console.send(Buffer.from(line)));
+    o.console.onData = (bytes) => text.feed(bytes);
     o.console.onEvent = (event) => {
-      if (event['end'] === true) end();
+      if (event['end'] === true) text.end();
     };
-    o.console.onClosed = end;
+    o.console.onClosed = () => text.end();
   }
 
   /** Seconds from the start of `xl create` to the kernel's line that it starts the first process. */
   async init(): Promise<number> {
-    await this.expect('Run /init as init process');
-    return (performance.now() - this.begun) / 1000;
+    return ((await this.#shell.init()) - this.begun) / 1000;
   }
 
   /** Seconds from the start of `xl create` to the shell's first prompt. */
   async shell(): Promise<number> {
-    await this.expect(GUEST_PROMPT);
-    return (performance.now() - this.begun) / 1000;
+    return ((await this.#shell.prompt()) - this.begun) / 1000;
   }
 
   /** Runs a shell command and returns what it printed. */
   async run(command: string): Promise<string> {
-    const id = `bench-${++this.#commands}`;
-    // Put together in the guest, so that an echo of the line is not taken for the mark.
-    this.#console.send(Buffer.from(`echo; echo ${id}-''begin; ${command}; echo ${id}-''end $?\n`));
-    await this.expect(`${id}-begin`);
-    const printed = await this.expect(`${id}-end `);
-    return printed.replaceAll('\r', '').trim();
+    return (await this.#shell.run(command)).text.replaceAll('\r', '').trim();
+  }
+
+  /** The same, with the times at which it was printed. */
+  timed(command: string, patienceMs: number): Promise<Printed> {
+    return this.#shell.run(command, patienceMs);
   }
 
   async instructions(): Promise<number> {
@@ -69,35 +56,5 @@ export class Guest {
   async destroy(): Promise<void> {
     await this.#daemon.call('destroy', { domid: this.domid });
     this.#console.close();
-  }
-
-  /** Waits for the text; returns what came before it. */
-  async expect(text: string): Promise<string> {
-    const end = performance.now() + PATIENCE_MS;
-    for (;;) {
-      const at = this.#unread.indexOf(text);
-      if (at >= 0) {
-        const before = this.#unread.slice(0, at);
-        this.#unread = this.#unread.slice(at + text.length);
-        return before;
-      }
-      if (this.#ended) throw this.#silent(text, 'the console ended');
-      if (performance.now() > end) throw this.#silent(text, 'it did not come');
-      await this.#more();
-    }
-  }
-
-  #silent(text: string, why: string): Error {
-    return new Error(`waited for "${text}" of the guest: ${why}. Its last words:\n${this.#unread.slice(-1000)}`);
-  }
-
-  #more(): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, 1000);
-      this.#wake = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
   }
 }

@@ -11,7 +11,7 @@ import { Guest } from './guest.ts';
 
 const root = join(import.meta.dirname, '../..');
 
-/** What every row boots: Debian's cloud kernel with the initramfs that `npm start` uses. */
+/** What every row boots, unless it has files of its own: Debian's cloud kernel with the initramfs that `npm start` uses. */
 export const MEMORY_MIB = 256;
 
 let files: Promise<GuestFiles> | undefined;
@@ -29,13 +29,13 @@ export function bootFiles(note: (text: string) => void): Promise<GuestFiles> {
 }
 
 /** In the syntax of xl.cfg. */
-export function domainConfig(name: string, { kernel, ramdisk }: GuestFiles): string {
+export function domainConfig(name: string, { kernel, ramdisk }: GuestFiles, memory = MEMORY_MIB): string {
   const settings = {
     name,
     type: 'pv',
     kernel,
     ramdisk,
-    memory: MEMORY_MIB,
+    memory,
     cmdline: `console=hvc0 ${PLAIN_CONSOLE}`,
     on_crash: 'destroy',
   };
@@ -49,6 +49,7 @@ export class Xenolith {
   readonly #folder: string;
   readonly #env: NodeJS.ProcessEnv;
   readonly #files: GuestFiles;
+  readonly #memory: number;
   readonly #client: DaemonClient;
   #guests = 0;
 
@@ -56,24 +57,30 @@ export class Xenolith {
     folder: string;
     env: NodeJS.ProcessEnv;
     files: GuestFiles;
+    memory: number;
     client: DaemonClient;
     pid: number;
   }) {
     this.#folder = o.folder;
     this.#env = o.env;
     this.#files = o.files;
+    this.#memory = o.memory;
     this.#client = o.client;
     this.pid = o.pid;
   }
 
-  static async start(note: (text: string) => void): Promise<Xenolith> {
-    const files = await bootFiles(note);
+  /** The files and MiB of memory are for the guests that will be created. */
+  static async start(
+    note: (text: string) => void,
+    guests: { readonly files?: GuestFiles; readonly memory?: number } = {},
+  ): Promise<Xenolith> {
+    const { files = await bootFiles(note), memory = MEMORY_MIB } = guests;
     const folder = mkdtempSync(join(tmpdir(), 'xenolith-bench-'));
     const env = { ...process.env, XENOLITH_RUN_DIR: join(folder, 'run') };
     await command('bin/xenolithd', [], env);
     const client = await connect(env);
     const { pid } = await client.call('hello', {});
-    return new Xenolith({ folder, env, files, client, pid });
+    return new Xenolith({ folder, env, files, memory, client, pid });
   }
 
   /** `xl ARGUMENTS`: seconds until it has ended. */
@@ -87,7 +94,7 @@ export class Xenolith {
   async create(): Promise<Guest> {
     const name = `bench${++this.#guests}`;
     const config = join(this.#folder, `${name}.cfg`);
-    writeFileSync(config, domainConfig(name, this.#files));
+    writeFileSync(config, domainConfig(name, this.#files, this.#memory));
     const begun = performance.now();
     const created = await this.xl('create', '-q', config);
     const { domid } = await this.#client.call('domid', { name });
