@@ -1,12 +1,17 @@
 /**
- * npm run bench [-- --json] [name…]: measures the rows named, or all. A name may be the beginning of one: `cpu` is all of `cpu.*`.
- * Progress goes to stderr, the result to stdout: a table, or with --json an array of {name, unit, value, peers}.
+ * npm run bench [-- OPTION… NAME…]: measures the rows and workloads named, or all; --help tells more.
+ * Progress goes to stderr, the result to stdout: tables, or with --json an array of {name, unit, value, peers}.
  */
-import { parseArgs } from 'node:util';
+import { Comparison, describe, type Compared } from './comparison/compare.ts';
+import { asJson, asMarkdown, asText } from './comparison/table.ts';
+import { workloads, type Workload } from './comparison/workloads.ts';
 import { closeGuest } from './guest/boots.ts';
+import { help } from './help.ts';
+import { matches, parseOptions, type BenchOptions } from './options.ts';
+import type { Peer } from './peers/peer.ts';
+import { defaultPeers, peers } from './peers/peers.ts';
 import type { Row } from './row.ts';
 import { rows } from './rows.ts';
-import { XenError } from '../src/toolstack/xen-error.ts';
 
 export interface Result {
   readonly name: string;
@@ -16,8 +21,12 @@ export interface Result {
   readonly peers: Readonly<Record<string, number>>;
 }
 
+const EX_USAGE = 64;
+
+const say = (text: string): boolean => process.stderr.write(`${text}\n`);
+
 async function measure(row: Row): Promise<Result> {
-  const note = (text: string) => process.stderr.write(`${row.name}: ${text}\n`);
+  const note = (text: string) => say(`${row.name}: ${text}`);
   note(row.about);
   let value: number | null = null;
   try {
@@ -31,11 +40,33 @@ async function measure(row: Row): Promise<Result> {
 /** Four digits say all that repeats; a whole number of bytes is exact. */
 const rounded = (value: number): number => (Number.isInteger(value) ? value : Number(value.toPrecision(4)));
 
-/** With the hint that a XenError has for a person: which package to install, say. */
-function describe(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  const hint = error instanceof XenError && error.hint !== undefined ? ` (${error.hint})` : '';
-  return error.message + hint;
+async function measureRows(chosen: readonly Row[]): Promise<readonly Result[]> {
+  const results: Result[] = [];
+  try {
+    for (const row of chosen) results.push(await measure(row));
+  } finally {
+    await closeGuest();
+  }
+  return results;
+}
+
+interface Side {
+  readonly results: readonly Compared[];
+  /** For a person: the peers that are not there, and why. */
+  readonly missing: readonly string[];
+}
+
+async function compare(chosen: readonly Workload[], among: readonly Peer[], options: BenchOptions): Promise<Side> {
+  if (chosen.length === 0) return { results: [], missing: [] };
+  const progress = process.stderr.isTTY ? say : () => undefined;
+  const comparison = new Comparison(among, { rounds: options.rounds, seconds: options.seconds, note: say, progress });
+  const results: Compared[] = [];
+  try {
+    for (const workload of chosen) results.push(await comparison.measure(workload));
+  } finally {
+    await comparison.close();
+  }
+  return { results, missing: [...comparison.missing].map(([name, why]) => `${name}: ${why}`) };
 }
 
 function asTable(results: readonly Result[]): string {
@@ -49,23 +80,49 @@ function asTable(results: readonly Result[]): string {
   return lines.map((cells) => cells.join(' ').trimEnd()).join('\n');
 }
 
+function shown(own: readonly Result[], side: Side, among: readonly Peer[], { format }: BenchOptions): string {
+  if (format === 'json') return JSON.stringify([...own, ...side.results.map(asJson)], null, 2);
+  const comparison = (format === 'markdown' ? asMarkdown : asText)(side.results, among);
+  const parts = [
+    asTable(own),
+    side.results.length > 0 ? comparison : '',
+    side.missing.map((line) => `left out: ${line}`).join('\n'),
+  ];
+  return parts.filter((part) => part !== '').join('\n\n');
+}
+
 async function main(): Promise<number> {
-  const { values, positionals } = parseArgs({ allowPositionals: true, options: { json: { type: 'boolean' } } });
-  const matches = (name: string, wanted: string) => name === wanted || name.startsWith(`${wanted}.`);
-  const unknown = positionals.filter((wanted) => !rows.some((row) => matches(row.name, wanted)));
-  if (unknown.length) {
-    console.error(`bench: no row "${unknown.join('", "')}"; there are: ${rows.map((row) => row.name).join(', ')}`);
-    return 64;
-  }
-  const chosen = rows.filter((row) => !positionals.length || positionals.some((wanted) => matches(row.name, wanted)));
-  const results: Result[] = [];
+  let options: BenchOptions;
   try {
-    for (const row of chosen) results.push(await measure(row));
-  } finally {
-    await closeGuest();
+    options = parseOptions(process.argv.slice(2));
+  } catch (error) {
+    console.error(`bench: ${describe(error)}`);
+    return EX_USAGE;
   }
-  console.log(values.json ? JSON.stringify(results, null, 2) : asTable(results));
-  return results.every((result) => result.value !== null) ? 0 : 1;
+  if (options.help) {
+    console.log(help(rows, workloads));
+    return 0;
+  }
+  const all = [...rows.map(({ name }) => name), ...workloads.map(({ name }) => `workload.${name}`)];
+  const unknown = options.names.filter((wanted) => !all.some((name) => matches(name, wanted)));
+  if (unknown.length) {
+    console.error(`bench: no row "${unknown.join('", "')}"; there are: ${all.join(', ')}`);
+    return EX_USAGE;
+  }
+  const isChosen = (name: string): boolean =>
+    options.names.length === 0 || options.names.some((wanted) => matches(name, wanted));
+  const with_ = options.peers ?? defaultPeers;
+  const among = peers.filter(({ name }) => name === 'xenolith' || with_.includes(name));
+  const own = await measureRows(rows.filter(({ name }) => isChosen(name)));
+  const side = await compare(
+    workloads.filter(({ name }) => isChosen(`workload.${name}`)),
+    among,
+    options,
+  );
+  console.log(shown(own, side, among, options));
+  const complete =
+    own.every(({ value }) => value !== null) && side.results.every(({ figures }) => figures.has('xenolith'));
+  return complete ? 0 : 1;
 }
 
 process.exitCode = await main();

@@ -1,0 +1,32 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { Printed } from '../guest/console-text.ts';
+import { readingOf } from './reading.ts';
+
+/** The program's two lines, arriving `host` seconds apart. */
+function printed(host: number, end: string): Printed {
+  const begin = '\r\n@begin\r\n';
+  return new Printed(`${begin}${end}\r\n`, [
+    { end: begin.length, at: 5000 },
+    { end: 1000, at: 5000 + host * 1000 },
+  ]);
+}
+
+describe('a run of a program', () => {
+  it('is reckoned by the guest’s clock while that agrees with the host’s', () => {
+    const reading = readingOf(printed(2.02, '@end 3000 2.000000'));
+    assert.deepEqual(reading, { units: 3000, seconds: 2, guest: 2, host: reading.host });
+  });
+
+  it('is reckoned by the host’s clock when the guest’s runs slow or fast', () => {
+    for (const guest of ['1.000000', '3.000000']) {
+      const { seconds, host } = readingOf(printed(2, `@end 3000 ${guest}`));
+      assert.equal(seconds, host);
+      assert.ok(Math.abs(seconds - 2) < 1e-9);
+    }
+  });
+
+  it('fails with what was printed when the program did', () => {
+    assert.throws(() => readingOf(printed(1, 'sh: /bench/copy: not found')), /copy: not found/);
+  });
+});

@@ -1,0 +1,36 @@
+/** A guest whose console is the standard input and output of an emulator's process. */
+import { ConsoleText, type Printed } from '../guest/console-text.ts';
+import { GuestShell } from '../guest/guest-shell.ts';
+import { PROGRAMS } from '../comparison/guest-image.ts';
+import type { Machine } from './peer.ts';
+import { guarded } from './processes.ts';
+
+/** What a guest's shell is told first. */
+export const GUEST_VARIABLES = `export B=${PROGRAMS} X=/bin/busybox`;
+
+export interface Emulator {
+  readonly program: string;
+  readonly args: readonly string[];
+  /** For a person, when the program is not there. */
+  readonly hint: string;
+}
+
+export async function startSerialMachine({ program, args, hint }: Emulator): Promise<Machine> {
+  const begun = performance.now();
+  const { process, end } = await guarded(program, args, hint);
+  const text = new ConsoleText();
+  let complaint = '';
+  process.stdout.on('data', (bytes: Uint8Array) => text.feed(bytes));
+  process.stderr.setEncoding('utf8').on('data', (said: string) => (complaint += said));
+  process.once('close', () => text.end());
+  try {
+    const shell = new GuestShell(text, (line) => process.stdin.write(line));
+    const init = ((await shell.init()) - begun) / 1000;
+    await shell.prompt();
+    await shell.run(GUEST_VARIABLES);
+    return { init, run: (command, patienceMs): Promise<Printed> => shell.run(command, patienceMs), stop: end };
+  } catch (error) {
+    await end();
+    throw complaint === '' ? error : new Error(`${program}: ${complaint.trim()}`, { cause: error });
+  }
+}
