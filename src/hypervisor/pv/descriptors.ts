@@ -50,6 +50,8 @@ const P = 1 << 15;
 const CODE = 1 << 11;
 const READABLE_OR_WRITABLE = 1 << 9;
 const L = 1 << 21;
+/** Bits of a descriptor's upper half that are set in a code segment for 64-bit mode that is present. */
+export const LONG_CODE_SEGMENT = S | P | CODE | L;
 
 /** A descriptor read from the GDT or LDT; reused, so that reading allocates nothing. */
 export class DescriptorReader {

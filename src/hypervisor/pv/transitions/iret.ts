@@ -6,15 +6,36 @@ import { Exit } from '../../../cpu/exits.ts';
 import { Access, Mode, S } from '../../../cpu/index.ts';
 import { I32, type I64 } from '../../../cpu/wasm/value.ts';
 import { Gpr } from '../../processor.ts';
+import { LONG_CODE_SEGMENT } from '../descriptors.ts';
 import { LOADABLE, RFLAGS_RESERVED_1 } from '../iret.ts';
 import { Seg } from '../pv-vcpu.ts';
 import type { Entry } from './entry.ts';
 import { notCanonical, type VcpuCode } from './vcpu-code.ts';
 
+/** Bit of a selector: the descriptor is in the LDT (SDM Vol. 3A, "Segment Selectors"). */
+const TABLE_INDICATOR = 4;
 const { at: field, size: SIZE } = IretContext;
 
 /** Not __addr_ok: Xen's own, or none at all. */
 const notOkay = (va: I64): I32 => notCanonical(va).or(va.geS(HYPERVISOR_VIRT_START).and(va.ltS(HYPERVISOR_VIRT_END)));
+
+/** Whether the guest's GDT has a 64-bit code segment under this selector, as the descriptor of user mode's usually is. */
+function isLongCode(v: VcpuCode, selector: I32): I32 {
+  const { c, vcpu } = v;
+  const is = c.variable(selector.type, I32.of(0));
+  const index = c.let(selector.shrU(3));
+  // An LDT's are not looked at, nor is what Xen has in its own part of the table.
+  const inTable = selector
+    .and(TABLE_INDICATOR)
+    .eqz()
+    .and(index.ltU(v.pvWord('gdtEnts')));
+  c.if(inTable, () => {
+    const page = vcpu.add(index.shrU(9).shl(2)).load32(S.gdtFrames);
+    const descriptor = page.add(index.and(511).shl(3)).load32(4);
+    is.set(descriptor.and(LONG_CODE_SEGMENT).eq(LONG_CODE_SEGMENT));
+  });
+  return is.get;
+}
 
 /** Ends the function: with the guest going on, or with Exit.Syscall and nothing changed. */
 export function iret(v: VcpuCode, entry: Entry, instructions: I32): void {
@@ -34,7 +55,7 @@ export function iret(v: VcpuCode, entry: Entry, instructions: I32): void {
   const cs = c.let(at.load16U(field.cs));
   const ss = c.let(at.load16U(field.ss));
   const toUser = c.let(cs.and(3).eq(3));
-  refuseIf(cs.or(3).ne(FLAT_KERNEL_CS));
+  c.if(cs.or(3).ne(FLAT_KERNEL_CS), () => refuseIf(isLongCode(v, cs).eqz()));
   refuseIf(rflags.and(RFLAGS.TF).or(v.pvWord('nmiPending')).or(notCanonical(rip)));
   c.if(toUser, () => {
     refuseIf(v.pvWord('userCr3').eqz());

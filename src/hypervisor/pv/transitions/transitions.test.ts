@@ -14,7 +14,7 @@ import { type Bytes, hex, hypercall, load, mov, program, push, store, syscall, u
 import { PvGuest, RAM, frames, powerOff, stackTop, userStackTop, va } from '../testing/pv-guest.ts';
 
 const data = va(frames.data);
-const at = { traps: 0x200, operation: 0x300, callbacks: 0x340, registers: 0x800 } as const;
+const at = { traps: 0x200, operation: 0x300, callbacks: 0x340, gdt: 0x400, registers: 0x800 } as const;
 const handler = va(frames.handler);
 const eventHandler = va(frames.spare);
 const user = va(frames.userCode);
@@ -74,6 +74,10 @@ const toUser = (f: Frame = {}): readonly Bytes[] => [...setUp, iretTo(f)];
 /** popf with these flags */
 const withFlags = (flags: number): Bytes => [...push(flags), 0x9d];
 
+/** A GDT of five entries in frame 41: 64-bit code, 32-bit code, data. */
+const withGdt: readonly Bytes[] = [hypercall(14, va(41), 41 * 4096 + PTE.P), hypercall(2, data + at.gdt, 5)];
+const descriptors = [0, 0x00affb00, 0x00cffb00, 0x00cff300];
+
 /** movb $value, address */
 const storeByte = (address: number, value: number): Bytes => [
   ...hex('c6 04 25'),
@@ -101,6 +105,8 @@ function guestOf(c: Case, transitions: boolean): PvGuest {
   guest.write(frames.handler, 0, program(...(c.handler ?? []), ...finish));
   guest.write(frames.spare, 0, program(mov(R.rbx, 0xe7e7), ...finish));
   guest.write(frames.userCode, 0, program(...(c.user ?? [ud2])));
+  guest.words(frames.data, at.gdt, [41, 0]);
+  descriptors.forEach((hi, i) => guest.words(41, 8 + i * 8, [0xffff, hi]));
   c.prepare?.(guest);
   return guest.start(program(setTraps, ...c.code));
 }
@@ -237,6 +243,14 @@ describe('the iret hypercall, generated or not', () => {
     'with IOPL': fast({ code: [assist(VMASST_TYPE.architectural_iopl), ...toUser({ rflags: 0x3202 })] }),
     'with single-stepping': { code: toUser({ rflags: 0x302 }), user: [hex('90 90'), ud2] },
     'with another code segment': { code: toUser({ cs: 0x33 }) },
+    'with a code segment of the guest’s': fast({ code: [...withGdt, ...toUser({ cs: 0x13 })] }),
+    'with a code segment of the guest’s, and RPL 0': fast({
+      code: [...withGdt, ...toUser({ cs: 0x10, rip: handler })],
+    }),
+    'with a 32-bit code segment of the guest’s': { code: [...withGdt, ...toUser({ cs: 0x1b })] },
+    'with a data segment': { code: [...withGdt, ...toUser({ cs: 0x23 })] },
+    'with a segment beyond the GDT': { code: [...withGdt, ...toUser({ cs: 0x2b })] },
+    'with a segment of the LDT': { code: [...withGdt, ...toUser({ cs: 0x17 })] },
     'to compatibility mode': { code: toUser({ cs: 0xe023 }), user: [hex('cd 30')] },
     'to compatibility mode and SYSCALL': { code: toUser({ cs: 0xe023 }), user: [syscall] },
     'with another stack segment': fast({ code: toUser({ ss: 0x2 }) }),
