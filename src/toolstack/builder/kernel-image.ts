@@ -25,7 +25,7 @@ export interface PvKernel {
   readonly hypercallPage: number | undefined;
 }
 
-/** Unpacks what `kernelPayload` found; a seam for doing it on another thread. */
+/** Unpacks; a seam for doing it on another thread, to which the bytes may then belong. */
 export type Unpack = (payload: Uint8Array) => Promise<Uint8Array>;
 
 const FIND_LOADER = 'xg_dom_core.c:689: xc_dom_find_loader';
@@ -39,8 +39,9 @@ const XEN_END = -0x7800_0000_0000;
 export async function extractElf(file: Uint8Array, unpack: Unpack, log: BuildLog): Promise<Uint8Array> {
   let image = file;
   if (compressionOf(file) === 'gzip') {
+    const { length } = file;
     image = await unpackOr(unpack, file, 'the gzip file');
-    domainBuilder(log, `xc_dom_try_gunzip: unzip ok, ${hex(file.length)} -> ${hex(image.length)}`);
+    domainBuilder(log, `xc_dom_try_gunzip: unzip ok, ${hex(length)} -> ${hex(image.length)}`);
   }
   for (const loader of ['multiboot-binary', 'HVM-generic']) {
     domainBuilder(log, `xc_dom_find_loader: trying ${loader} loader ... `);

@@ -6,7 +6,7 @@ import { after, before, describe, it } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { cpioArchive } from '../guest-files/cpio.ts';
 import { BuildError } from './build-error.ts';
-import { loadPvImage } from './load-image.ts';
+import { loadPvImage, release } from './load-image.ts';
 import { debianNotes, syntheticBzImage, syntheticElf } from './testing/synthetic-kernel.ts';
 
 describe('loading the files of a PV domain', () => {
@@ -40,6 +40,16 @@ describe('loading the files of a PV domain', () => {
     assert.equal(image.kernel.elf.load.length, 4);
     assert.equal(image.ramdisk?.unzipped?.length, archive.length);
     assert.equal(lines[0], 'domainbuilder: detail: xc_dom_allocate: cmdline="console=hvc0", features=""');
+  });
+
+  it('gives back at once what the files took', async () => {
+    const ramdisk = await save('initrd', cpioArchive([{ path: 'etc', kind: { type: 'folder' } }]));
+    const image = await loadPvImage({ kernel: path('vmlinuz'), ramdisk });
+    assert.ok(image.kernel.elf.bytes.length > 0 && (image.ramdisk?.bytes.length ?? 0) > 0);
+    release(image);
+    assert.equal(image.kernel.elf.bytes.length, 0);
+    assert.equal(image.ramdisk?.bytes.length, 0);
+    release(image);
   });
 
   it('says in the words of xl that a file is missing', async () => {

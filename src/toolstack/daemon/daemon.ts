@@ -107,10 +107,14 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
 
 async function buildFromFiles(domain: DomainControl, request: BuildRequest): Promise<BuiltRings> {
   const { kernel, ramdisk, cmdline, memoryKiB, log } = request;
-  const { loadPvImage } = await import('../builder/load-image.ts');
+  const { loadPvImage, release } = await import('../builder/load-image.ts');
   const { buildPvDomain } = await import('../builder/pv-builder.ts');
   const image = await loadPvImage({ kernel, ramdisk, cmdline }, log);
-  return buildPvDomain(domain, image, { memoryKiB, cmdline, ...(log === undefined ? {} : { log }) });
+  try {
+    return buildPvDomain(domain, image, { memoryKiB, cmdline, ...(log === undefined ? {} : { log }) });
+  } finally {
+    release(image);
+  }
 }
 
 async function listen(server: Server, path: string): Promise<void> {

@@ -16,13 +16,13 @@ parentPort?.on('message', ({ job, bytes }: AsideRequest) => {
       const plain = owned(decompressPayload(bytes));
       reply({ ok: true, bytes: plain }, [plain.buffer]);
     } else {
-      const { unzipped } = inspectRamdisk(bytes);
-      // The caller has the bytes; only what is new goes back.
-      const none = new Uint8Array();
-      if (unzipped === undefined) reply({ ok: true, bytes: none }, []);
+      // The bytes go back with what was found.
+      const found = inspectRamdisk(bytes);
+      const ramdisk = { ...found, bytes: owned(found.bytes) };
+      if (found.unzipped === undefined) reply({ ok: true, ...ramdisk }, [ramdisk.bytes.buffer]);
       else {
-        const plain = owned(unzipped);
-        reply({ ok: true, bytes: none, unzipped: plain }, [plain.buffer]);
+        const unzipped = owned(found.unzipped);
+        reply({ ok: true, ...ramdisk, unzipped }, [ramdisk.bytes.buffer, unzipped.buffer]);
       }
     }
   } catch (error) {

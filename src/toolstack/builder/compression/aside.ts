@@ -9,7 +9,10 @@ import { CorruptData } from './corrupt-data.ts';
 
 type Done = Extract<AsideReply, { ok: true }>;
 
-/** The thread starts at once and is closed by who made it. Requests are answered in their order. */
+/**
+ * The thread starts at once and is closed by who made it. Requests are answered in their order. The bytes of a request move to the thread, with all of the buffer
+ * that they lie in, and whoever gave them has them no more: a copy would cost time, and memory until somebody collects it.
+ */
 export class Aside {
   readonly #worker = new Worker(new URL('./aside-worker.ts', import.meta.url), { name: 'unpack', stdin: false });
   readonly #waiting: PromiseWithResolvers<AsideReply>[] = [];
@@ -21,7 +24,7 @@ export class Aside {
     this.#worker.once('exit', (code) => this.#fail(new Error(`the unpacking thread ended with code ${code}`)));
   }
 
-  /** Throws CorruptData. Bytes in shared memory are not copied on the way. */
+  /** Throws CorruptData. */
   async unpack(payload: Uint8Array): Promise<Uint8Array> {
     const { bytes } = await this.#run({ job: 'payload', bytes: payload });
     return bytes;
@@ -29,8 +32,8 @@ export class Aside {
 
   /** Throws CorruptData. */
   async inspectRamdisk(bytes: Uint8Array): Promise<Ramdisk> {
-    const { unzipped } = await this.#run({ job: 'ramdisk', bytes });
-    return unzipped === undefined ? { bytes } : { bytes, unzipped };
+    const { ok: _, ...ramdisk } = await this.#run({ job: 'ramdisk', bytes });
+    return ramdisk;
   }
 
   async close(): Promise<void> {
@@ -41,7 +44,8 @@ export class Aside {
     if (this.#failure !== undefined) throw this.#failure;
     const waiting = Promise.withResolvers<AsideReply>();
     this.#waiting.push(waiting);
-    this.#worker.postMessage(request);
+    const { buffer } = request.bytes;
+    this.#worker.postMessage(request, buffer instanceof ArrayBuffer ? [buffer] : []);
     const reply = await waiting.promise;
     if (!reply.ok) throw new CorruptData(reply.reason);
     return reply;
