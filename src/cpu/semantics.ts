@@ -1,6 +1,6 @@
 import type { Code, Fn } from './wasm/code.ts';
 import { load64Zero } from './wasm/simd.ts';
-import { I32, type I64, type V128, ValType } from './wasm/value.ts';
+import { F32, type F64, I32, type I64, type V128, ValType } from './wasm/value.ts';
 import { checkpoint, type Dispatch, dispatchTo } from './dispatch.ts';
 import { Exit, type Privileged, Vector } from './exits.ts';
 import { Flags, signExtend, truncate } from './flags.ts';
@@ -39,6 +39,10 @@ export interface Services {
   readonly dispatch: Dispatch;
   readonly helpers: ReadonlyMap<string, Fn>;
 }
+
+/** MXCSR: rounding control, precision mask, precision flag (SDM Vol. 1, "MXCSR Control and Status Register"). */
+const MXCSR_SETTLING = 0x7020;
+const MXCSR_SETTLED = 0x1020;
 
 const FIELDS = [Op.a, Op.b, Op.c] as const;
 
@@ -254,6 +258,17 @@ export class Semantics {
   writeV(o: Operand, value: V128, aligned = false): void {
     if (o.kind === 'x') this.code.storeV128(this.slot(o), value);
     else this.storeV(this.address(o), value, aligned);
+  }
+
+  /** The low lane of an XMM register operand as a number. */
+  readFloat(o: Operand, bits: 32 | 64): F32 | F64 {
+    return bits === 32 ? this.readLane(o, 32).wrap().asF32() : this.readLane(o, 64).asF64();
+  }
+
+  /** Replaces the low lane. */
+  writeFloat(o: Operand, value: F32 | F64): void {
+    if (value instanceof F32) this.writeLane(o, 32, 0, value.asI32().extendU());
+    else this.writeLane(o, 64, 0, value.asI64());
   }
 
   /** A lane (8…64 bits) of an XMM or MMX register operand, zero-extended. */
@@ -476,6 +491,21 @@ export class Semantics {
 
   raiseIf(condition: I32, vector: number, errorCode?: number | I32): void {
     this.code.if(condition, () => this.raise(vector, errorCode), undefined, 'unlikely');
+  }
+
+  /** The code is for one place in the guest, not for all: it may be long where that is fast. */
+  get inline(): boolean {
+    return this.op.known !== undefined;
+  }
+
+  /** 1 while SSE rounds to nearest and inexactness is neither news (its flag is set) nor an exception (it is masked). */
+  sseSettled(): I32 {
+    return this.vcpu.load32(S.mxcsr).and(MXCSR_SETTLING).eq(MXCSR_SETTLED);
+  }
+
+  /** Called where MXCSR was written. */
+  mxcsrChanged(): void {
+    return;
   }
 
   /** #NM when the task-switched flag is set: the first thing every x87, MMX and SSE instruction does. */

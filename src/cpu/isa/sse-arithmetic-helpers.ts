@@ -3,7 +3,15 @@ import { S } from '../state-layout.ts';
 import type { Code } from '../wasm/code.ts';
 import { simd } from '../wasm/simd.ts';
 import { F32, F64, I32, type I64, ValType } from '../wasm/value.ts';
-import { bitsOf, bothFormats, type FastFormat, floatOf, precisionSettled, roundsToNearest } from './sse-format.ts';
+import {
+  bitsOf,
+  bothFormats,
+  type FastFormat,
+  floatOf,
+  none,
+  precisionSettled,
+  roundsToNearest,
+} from './sse-format.ts';
 import { typed } from './sse-operands.ts';
 import { Mx, note } from './sse-soft.ts';
 import { softArithmetic } from './sse-soft-arithmetic.ts';
@@ -130,9 +138,9 @@ const packedHelper = (name: string, f: FastFormat, op: Operation | 'sqrt', odd: 
       const b = op === 'sqrt' ? a : c.param(v128, 2);
       if (op === odd) {
         const r = c.let(op === 'sqrt' ? simd(`${f.vector}.sqrt`, a) : simd(`${f.vector}.${op}`, a, b));
-        const plain = op === 'sqrt' ? f.allPlain(a) : f.allPlain(a).and(f.allPlain(b));
-        const ordinary = f.allOrdinary(r, op === 'add' || op === 'sub');
-        c.if(roundsToNearest(vcpu).and(precisionSettled(c, vcpu)).and(plain).and(ordinary), () => c.return(r));
+        const denormals = op === 'sqrt' ? f.denormals(a) : simd('v128.or', f.denormals(a), f.denormals(b));
+        const odd = simd('v128.or', denormals, f.extraordinary(r, op === 'add' || op === 'sub'));
+        c.if(roundsToNearest(vcpu).and(precisionSettled(c, vcpu)).and(none(odd)), () => c.return(r));
       }
       const scalars = [op, odd].map((o) => typed(helper(`${f.name}.${o}`), i64));
       const lanes = Array.from({ length: f.lanes }, (_, n) => {

@@ -1,8 +1,19 @@
 import type { Helper, Instruction, InstructionGroup } from '../instruction-set.ts';
+import type { Semantics } from '../semantics.ts';
 import { simd } from '../wasm/simd.ts';
 import { F32, F64, I32, I64, ValType } from '../wasm/value.ts';
-import { packed, scalar, settle, SHAPES } from './sse-arithmetic.ts';
-import { bothFormats, type FastFormat, floatOf } from './sse-format.ts';
+import { packed, scalar, settle } from './sse-exceptions.ts';
+import { bothFormats, type FastFormat, floatOf, none, SHAPES } from './sse-format.ts';
+import {
+  guarded,
+  incomparable,
+  inlineExtreme,
+  inlinePackedExtreme,
+  inlinePredicate,
+  inlineScalarPredicate,
+  readScalar,
+  type Scalar,
+} from './sse-inline.ts';
 import { begin, callHelper, imm8, readLow, readVector, typed, writeLow } from './sse-operands.ts';
 import { Format, Mx, note, noteDenormals, SoftNumber } from './sse-soft.ts';
 
@@ -90,7 +101,9 @@ const packedExtremeHelper = (f: FastFormat, name: 'min' | 'max'): Helper => ({
     m.function(`${f.vector}.${name}`, [i32, v128, v128], v128, (c) => {
       const [vcpu, a, b] = [c.param(i32, 0), c.param(v128, 1), c.param(v128, 2)];
       // pmin(b, a) is a < b ? a : b.
-      c.if(f.allComparable(a).and(f.allComparable(b)), () => c.return(simd(`${f.vector}.p${name}`, b, a)));
+      c.if(none(simd('v128.or', f.incomparable(a), f.incomparable(b))), () =>
+        c.return(simd(`${f.vector}.p${name}`, b, a)),
+      );
       const one = typed(helper(`${f.name}.${name}`), i64);
       c.return(f.collect(Array.from({ length: f.lanes }, (_, n) => c.call(one, vcpu, f.lane(a, n), f.lane(b, n)))));
       c.unreachable();
@@ -123,7 +136,7 @@ const packedPredicateHelper = (f: FastFormat): Helper => ({
   define: (m, { helper }) =>
     m.function(`${f.vector}.predicate`, [i32, v128, v128, i32], v128, (c) => {
       const [vcpu, a, b, predicate] = [c.param(i32, 0), c.param(v128, 1), c.param(v128, 2), c.param(i32, 3)];
-      c.if(f.allComparable(a).and(f.allComparable(b)), () => {
+      c.if(none(simd('v128.or', f.incomparable(a), f.incomparable(b))), () => {
         const kind = c.let(predicate.and(3));
         const less = kind.eq(2).select(simd(`${f.vector}.le`, a, b), simd(`${f.vector}.lt`, a, b));
         const ordered = kind.eqz().select(simd(`${f.vector}.eq`, a, b), less);
@@ -140,6 +153,15 @@ const packedPredicateHelper = (f: FastFormat): Helper => ({
     }),
 });
 
+/** Relation of two numbers that can be compared, else what the helper says. */
+const inlineRelation = (u: Semantics, f: FastFormat, a: Scalar, b: Scalar, quiet: 0 | 1): I32 =>
+  guarded(
+    u,
+    lessThan(a.value, b.value).or(equals(a.value, b.value).shl(6)),
+    () => [...incomparable(f, a), ...incomparable(f, b)],
+    () => callHelper(u, `${f.name}.compare`, i32, u.vcpu, a.bits, b.bits, I32.of(quiet)),
+  );
+
 const extremes = (name: 'min' | 'max', opcode: string): Instruction[] =>
   bothFormats.flatMap((f): Instruction[] => {
     const shape = SHAPES[f.name];
@@ -150,7 +172,8 @@ const extremes = (name: 'min' | 'max', opcode: string): Instruction[] =>
         build(u, dst, src) {
           begin(u);
           const b = readVector(u, src);
-          u.writeV(dst, packed(u, `${f.vector}.${name}`, u.readV(dst), b));
+          if (u.inline) u.writeV(dst, inlinePackedExtreme(u, f, name, u.let(u.readV(dst)), u.let(b)));
+          else u.writeV(dst, packed(u, `${f.vector}.${name}`, u.readV(dst), b));
         },
       },
       {
@@ -158,6 +181,11 @@ const extremes = (name: 'min' | 'max', opcode: string): Instruction[] =>
         forms: [`${shape.scalar} 0F ${opcode} /r V${shape.scalarSize},W${shape.scalarSize}`],
         build(u, dst, src) {
           begin(u);
+          if (u.inline) {
+            const b = readScalar(u, f, src);
+            u.writeFloat(dst, inlineExtreme(u, f, name, readScalar(u, f, dst), b));
+            return;
+          }
           const b = readLow(u, src, f.bits);
           writeLow(u, dst, f.bits, scalar(u, `${f.name}.${name}`, readLow(u, dst, f.bits), b));
         },
@@ -172,6 +200,11 @@ const comparisons: Instruction[] = bothFormats.flatMap((f): Instruction[] => {
     forms: [`${shape.packed} 0F ${opcode} /r V${shape.scalarSize},W${shape.scalarSize}`],
     build(u, a, src) {
       begin(u);
+      if (u.inline) {
+        const y = readScalar(u, f, src);
+        u.flags.setStatus(inlineRelation(u, f, readScalar(u, f, a), y, quiet));
+        return;
+      }
       const b = readLow(u, src, f.bits);
       const relation = callHelper(u, `${f.name}.compare`, i32, u.vcpu, readLow(u, a, f.bits), b, I32.of(quiet));
       settle(u);
@@ -185,6 +218,10 @@ const comparisons: Instruction[] = bothFormats.flatMap((f): Instruction[] => {
       build(u, dst, src) {
         begin(u);
         const b = readVector(u, src);
+        if (u.inline) {
+          u.writeV(dst, inlinePredicate(u, f, imm8(u), u.let(u.readV(dst)), u.let(b)));
+          return;
+        }
         const r = callHelper(u, `${f.vector}.predicate`, v128, u.vcpu, u.readV(dst), b, imm8(u));
         settle(u);
         u.writeV(dst, r);
@@ -195,6 +232,11 @@ const comparisons: Instruction[] = bothFormats.flatMap((f): Instruction[] => {
       forms: [`${shape.scalar} 0F C2 /r V${shape.scalarSize},W${shape.scalarSize},Ib`],
       build(u, dst, src) {
         begin(u);
+        if (u.inline) {
+          const b = readScalar(u, f, src);
+          u.writeFloat(dst, inlineScalarPredicate(u, f, imm8(u), readScalar(u, f, dst), b));
+          return;
+        }
         const b = readLow(u, src, f.bits);
         writeLow(u, dst, f.bits, scalar(u, `${f.name}.predicate`, readLow(u, dst, f.bits), b, imm8(u)));
       },

@@ -2,9 +2,9 @@ import type { Instruction, InstructionGroup } from '../instruction-set.ts';
 import type { Operand, Semantics } from '../semantics.ts';
 import { lane32, lane64, lowLane64, simd, withLane64 } from '../wasm/simd.ts';
 import { I32, type I64, type V128, ValType } from '../wasm/value.ts';
-import { packed, scalar, settle, SHAPES } from './sse-arithmetic.ts';
+import { packed, scalar, settle } from './sse-exceptions.ts';
 import { convertHelpers } from './sse-convert-helpers.ts';
-import { bothFormats, type FastFormat, formats } from './sse-format.ts';
+import { bothFormats, type FastFormat, formats, SHAPES } from './sse-format.ts';
 import { begin, callHelper, enterMmx, readLow, readVector, writeLow, writeVector } from './sse-operands.ts';
 import { Rounding, roundingOf } from './sse-soft.ts';
 

@@ -17,13 +17,49 @@ export interface FastFormat {
   collect(lanes: readonly I64[]): V128;
   /** Neither denormal nor (by itself) NaN: what the fast paths can take as operand. NaNs and infinities pass. */
   isPlain(bits: I64): I32;
-  allPlain(v: V128): I32;
   /** Finite, not zero, and far enough from the smallest normal number that nothing underflowed. */
   isOrdinary(bits: I64): I32;
-  allOrdinary(v: V128, orZero: boolean): I32;
   isNan(bits: I64): I32;
-  /** No NaN and no denormal in any lane. */
-  allComparable(v: V128): I32;
+  /** Masks of lanes: those that are not plain, not ordinary (nor, if so wished, zero), or NaN or denormal. */
+  denormals(v: V128): V128;
+  extraordinary(v: V128, orZero: boolean): V128;
+  incomparable(v: V128): V128;
+}
+
+/**
+ * Masks of lanes whose magnitude is outside of a range. Doubled, the sign is gone, and what is below the range wraps to the top. There is no cheap unsigned
+ * comparison of vectors, so both sides are moved by half of all numbers.
+ */
+const outside = (bits: 32 | 64, v: V128, from: bigint, below: bigint): V128 => {
+  const lanes = bits === 32 ? 'i32x4' : 'i64x2';
+  const half = 1n << BigInt(bits - 1);
+  const moved = simd(`${lanes}.sub`, twice(bits, v), splat(bits, 2n * from + half));
+  return simd(`${lanes}.gt_s`, moved, splat(bits, 2n * (below - from) - 1n - half));
+};
+const twice = (bits: 32 | 64, v: V128): V128 => simd(bits === 32 ? 'i32x4.shl' : 'i64x2.shl', v, I32.of(1));
+const notZero = (bits: 32 | 64, mask: V128, v: V128): V128 =>
+  simd('v128.andnot', mask, simd(bits === 32 ? 'i32x4.eq' : 'i64x2.eq', twice(bits, v), ZERO));
+
+/** The same three questions about lanes of either width. */
+function laneClasses(bits: 32 | 64, m: 23 | 52): Pick<FastFormat, 'denormals' | 'extraordinary' | 'incomparable'> {
+  const normal = 1n << BigInt(m);
+  const infinity = (1n << BigInt(bits - 1)) - normal;
+  const lanes = bits === 32 ? 'i32x4' : 'i64x2';
+  const half = 1n << BigInt(bits - 1);
+  return {
+    // Doubled and less 1, zero wraps to the top.
+    denormals: (v) =>
+      simd(
+        `${lanes}.gt_s`,
+        splat(bits, 2n * normal - 1n - half),
+        simd(`${lanes}.sub`, twice(bits, v), splat(bits, 1n + half)),
+      ),
+    extraordinary(v, orZero) {
+      const mask = outside(bits, v, 2n * normal, infinity);
+      return orZero ? notZero(bits, mask, v) : mask;
+    },
+    incomparable: (v) => notZero(bits, outside(bits, v, normal, infinity + 1n), v),
+  };
 }
 
 const SINGLE = { magnitude: 0x7fff_ffff, one: 1n << 24n, infinity: 0x7f80_0000 };
@@ -39,42 +75,15 @@ const f32: FastFormat = {
   collect: (lanes) => lanes.reduce((v: V128, x, n) => withLane32(v, n, x.wrap()), ZERO),
   // Doubled, the sign is gone: 0 and normal numbers are beyond the denormals' range when 1 is taken off.
   isPlain: (x) => x.wrap().shl(1).sub(1).geU(0x00ff_ffff),
-  allPlain: (v) =>
-    reduce('i32x4.all_true', simd('i32x4.ge_u', simd('i32x4.sub', twice32(v), splat(32, 1)), splat(32, 0x00ff_ffff))),
   isOrdinary: (x) =>
     x
       .wrap()
       .shl(1)
       .sub(0x0200_0000)
       .ltU(unsigned(0xff00_0000 - 0x0200_0000)),
-  allOrdinary(v, orZero) {
-    const ordinary = simd(
-      'i32x4.lt_u',
-      simd('i32x4.sub', twice32(v), splat(32, 0x0200_0000)),
-      splat(32, 0xff00_0000 - 0x0200_0000),
-    );
-    return reduce('i32x4.all_true', orZero ? simd('v128.or', ordinary, simd('i32x4.eq', twice32(v), ZERO)) : ordinary);
-  },
   isNan: (x) => x.wrap().and(SINGLE.magnitude).gtU(SINGLE.infinity),
-  allComparable: (v) =>
-    // Normal numbers and infinities, or zero.
-    reduce(
-      'i32x4.all_true',
-      simd(
-        'v128.or',
-        simd('i32x4.lt_u', simd('i32x4.sub', twice32(v), splat(32, 0x0100_0000)), splat(32, 0xff00_0001 - 0x0100_0000)),
-        simd('i32x4.eq', twice32(v), ZERO),
-      ),
-    ),
+  ...laneClasses(32, 23),
 };
-
-const twice32 = (v: V128): V128 => simd('i32x4.shl', v, I32.of(1));
-const twice64 = (v: V128): V128 => simd('i64x2.shl', v, I32.of(1));
-const TOP = 1n << 63n;
-
-/** Lanes of 64 bits have no unsigned comparison: both sides are moved by 2^63. */
-const below64 = (v: V128, from: bigint, to: bigint): V128 =>
-  simd('i64x2.lt_s', simd('i64x2.sub', twice64(v), splat(64, from + TOP)), splat(64, to - from - TOP));
 
 const f64: FastFormat = {
   name: 'f64',
@@ -89,27 +98,17 @@ const f64: FastFormat = {
       .shl(1)
       .sub(1)
       .geU((1n << 53n) - 1n),
-  allPlain: (v) =>
-    reduce(
-      'i64x2.all_true',
-      simd('i64x2.ge_s', simd('i64x2.sub', twice64(v), splat(64, 1n + TOP)), splat(64, (1n << 53n) - 1n - TOP)),
-    ),
   isOrdinary: (x) =>
     x
       .shl(1)
       .sub(2n << 53n)
       .ltU((0x7ffn - 2n) << 53n),
-  allOrdinary(v, orZero) {
-    const ordinary = below64(v, 2n << 53n, 0x7ffn << 53n);
-    return reduce('i64x2.all_true', orZero ? simd('v128.or', ordinary, simd('i64x2.eq', twice64(v), ZERO)) : ordinary);
-  },
   isNan: (x) => x.shl(1).gtU(0x7ffn << 53n),
-  allComparable: (v) =>
-    reduce(
-      'i64x2.all_true',
-      simd('v128.or', below64(v, 1n << 53n, (0x7ffn << 53n) + 1n), simd('i64x2.eq', twice64(v), ZERO)),
-    ),
+  ...laneClasses(64, 52),
 };
+
+/** Whether a mask that one of the questions gave has no lane set. */
+export const none = (mask: V128): I32 => reduce('v128.any_true', mask).eqz();
 
 export const formats = { f32, f64 } as const;
 export const bothFormats: readonly FastFormat[] = [f32, f64];
@@ -129,3 +128,9 @@ export const precisionSettled = (c: Code, vcpu: I32): I32 => {
   const settled = Mx.PE | (Mx.PE << Mx.masks);
   return vcpu.load32(S.mxcsr).and(settled).eq(settled);
 };
+
+/** The prefixes and operand sizes of the four shapes, by format. */
+export const SHAPES = {
+  f32: { packed: 'NP', packedSize: 'ps', scalar: 'F3', scalarSize: 'ss' },
+  f64: { packed: '66', packedSize: 'pd', scalar: 'F2', scalarSize: 'sd' },
+} as const;

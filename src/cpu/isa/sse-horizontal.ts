@@ -2,8 +2,9 @@ import type { Helper, Instruction, InstructionGroup } from '../instruction-set.t
 import { S } from '../state-layout.ts';
 import { shuffleUnits } from '../wasm/simd.ts';
 import { I32, I64, ValType } from '../wasm/value.ts';
-import { packed, scalar, settle, SHAPES } from './sse-arithmetic.ts';
-import { bothFormats, type FastFormat, formats } from './sse-format.ts';
+import { packed, scalar, settle } from './sse-exceptions.ts';
+import { bothFormats, type FastFormat, formats, SHAPES } from './sse-format.ts';
+import { inlinePacked } from './sse-inline.ts';
 import { begin, callHelper, imm8, readLow, readVector, typed, writeLow } from './sse-operands.ts';
 
 const { i32, i64, v128 } = ValType;
@@ -26,7 +27,8 @@ const horizontal = (f: FastFormat, name: string, opcode: string, op: 'add' | 'su
         b,
         units.map((n) => n + 1),
       );
-      u.writeV(dst, packed(u, `${f.vector}.${op}`, even, odd));
+      if (u.inline) u.writeV(dst, inlinePacked(u, f, op, u.let(even), u.let(odd)));
+      else u.writeV(dst, packed(u, `${f.vector}.${op}`, even, odd));
     },
   };
 };

@@ -103,6 +103,7 @@ const fxrstor = (name: string, w: 'W0' | 'W1'): Instruction => ({
     pointer(Fx.ip, S.x87Ip);
     pointer(Fx.dp, S.x87Dp);
     c.store32(u.vcpu, mxcsr, S.mxcsr);
+    u.mxcsrChanged();
     for (let i = 0; i < 8; i++) {
       const to = u.let(u.vcpu.add(top.add(i).and(7).shl(4)));
       c.store64(to, host.load64(Fx.st + 16 * i), S.x87);
@@ -125,6 +126,7 @@ const instructions: Instruction[] = [
       const value = u.let(u.read(src, 32).wrap());
       u.raiseIf(value.and(~MXCSR_MASK), Vector.GP, 0);
       u.code.store32(u.vcpu, value, S.mxcsr);
+      u.mxcsrChanged();
     },
   },
   {

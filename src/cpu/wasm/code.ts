@@ -56,6 +56,13 @@ export class Code {
     return copyType(value, localGet(index), []);
   }
 
+  /** A variable that begins as this value. */
+  copy<T extends Value>(value: T): Variable<T> {
+    const index = this.#local(value.type);
+    this.#set(index, value);
+    return { get: copyType(value, localGet(index), []), set: (next) => this.#set(index, next) };
+  }
+
   variable<T extends ValType>(type: T, initial?: ValueOf<T>): Variable<ValueOf<T>> {
     const index = this.#local(type);
     if (initial) this.#set(index, initial);
@@ -86,6 +93,23 @@ export class Code {
         },
       ),
     );
+  }
+
+  /** Does what `body` writes unless one of the conditions in it holds: then, from there on, `otherwise` instead. */
+  attempt(body: (failIf: (condition: I32) => void) => void, otherwise: () => void): void {
+    this.block((done) => {
+      const target = this.#depth;
+      this.#open(0x02, () => {
+        body((condition) => {
+          if (condition.known === 0) return;
+          condition.emit(this.out);
+          this.#hints.push({ at: this.out.length, likely: false });
+          this.#branch(0x0d, target);
+        });
+        done();
+      });
+      otherwise();
+    });
   }
 
   /** `again()` starts the loop anew; falling through the end leaves it. */

@@ -1,4 +1,4 @@
-import { I32, I64, instruction, simdOpcode, V128, type Value } from './value.ts';
+import { F32, F64, I32, I64, instruction, simdOpcode, V128, type Value } from './value.ts';
 
 // prettier-ignore
 /** Numbers of vector instructions whose result is a vector (core specification, "Vector Instructions"). */
@@ -73,6 +73,12 @@ export const lane32 = (v: V128, n: number): I32 => new I32([...simdOpcode(0x1b),
 export const lane64 = (v: V128, n: number): I64 => new I64([...simdOpcode(0x1d), n], [v]);
 export const withLane32 = (v: V128, n: number, x: I32): V128 => V128.op(0x1c, [v, x], [n]);
 export const withLane64 = (v: V128, n: number, x: I64): V128 => V128.op(0x1e, [v, x], [n]);
+
+/** A vector's low lane as a number, and a number in place of it or in all lanes. */
+export const lowFloat = (v: V128, bits: 32 | 64): F32 | F64 =>
+  bits === 32 ? new F32([...simdOpcode(0x1f), 0], [v]) : new F64([...simdOpcode(0x21), 0], [v]);
+export const withLowFloat = (v: V128, x: F32 | F64): V128 => V128.op(x instanceof F32 ? 0x20 : 0x22, [v, x], [0]);
+export const splatFloat = (x: F32 | F64): V128 => V128.op(x instanceof F32 ? 0x13 : 0x14, [x]);
 
 /** Bytes of a (0…15) and b (16…31) in any order. */
 export const shuffle = (a: V128, b: V128, lanes: readonly number[]): V128 => {
