@@ -10,7 +10,10 @@ import { canonicalName, moduleNameOf, readModule } from './kernel-module.ts';
 import { breathe, type OnProgress } from './progress.ts';
 import { tarEntries, type TarHeader } from './tar.ts';
 
-/** What a guest may want to load; those that a kernel has built in, or does not have, are left out. */
+/**
+ * What a guest may want to load; those that a kernel has built in, or does not have, are left out. For kernels of amd64: those of i386 run in other
+ * emulators, for comparison, and need no drivers of Xen's.
+ */
 export const defaultModules = [
   'xen-blkfront',
   'xen-netfront',
@@ -64,7 +67,7 @@ export async function fetchKernel(
   const key = `kernels/${LAYOUT}/${ofArchitecture}${wanted.name}_${wanted.version}`;
   const entry = await cache.get(key, async (draft) => {
     const deb = await cache.withScratch(async (scratch) => readFile(await apt.download(wanted, scratch)));
-    return unpackKernel(deb, draft, wanted, onProgress);
+    return unpackKernel(deb, draft, wanted, architecture === 'amd64' ? defaultModules : [], onProgress);
   });
   await cache.remove(alias);
   await cache.get(alias, () => Promise.resolve({ key }));
@@ -86,20 +89,21 @@ async function unpackKernel(
   deb: Uint8Array,
   draft: string,
   source: Package,
+  modules: readonly string[],
   onProgress: OnProgress,
 ): Promise<Record<string, string>> {
   const report = (fraction: number): void =>
     onProgress({ step: `unpacking ${source.name}`, done: Math.round(fraction * deb.length), total: deb.length });
   const found: Contents = { kernel: undefined, release: '', modules: new Map() };
-  const wanted = new Set<string>(defaultModules.map(canonicalName));
+  const wanted = new Set<string>(modules.map(canonicalName));
   try {
     // A module shows what it depends on only when it is read, and that may lie before it in the archive. Hence rounds;
     // what was not found in a round that looked for it is built in, or not there.
-    let looked: ReadonlySet<string> = new Set();
-    while ([...wanted].some((name) => !found.modules.has(name) && !looked.has(name))) {
+    let looked: ReadonlySet<string>;
+    do {
       looked = new Set(wanted);
       await scan(deb, found, wanted, report);
-    }
+    } while ([...wanted].some((name) => !found.modules.has(name) && !looked.has(name)));
   } catch (cause) {
     if (cause instanceof CorruptData) throw new GuestFilesError(`${source.name}: ${cause.message}`, { cause });
     throw cause;
