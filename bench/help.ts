@@ -14,6 +14,7 @@ side. A NAME chooses: a row, a workload, or the beginning of several, as "cpu" o
                           (${defaultPeers.join(',')} unless given). Xenolith is always one of them
   --rounds N              runs of each workload on each peer (3); the median counts, and the spread is shown
   --seconds S             how long a run should take (1.5); amounts of work are made to fit
+  --busy                  reckon workloads by the time that a peer's vCPU was on a processor: for a machine that has other work
   --json                  an array of {name, unit, value, peers, ratios}; a value of null could not be measured
   --markdown              the workloads as a table for a document
   --help                  this

@@ -59,7 +59,8 @@ interface Side {
 async function compare(chosen: readonly Workload[], among: readonly Peer[], options: BenchOptions): Promise<Side> {
   if (chosen.length === 0) return { results: [], missing: [] };
   const progress = process.stderr.isTTY ? say : () => undefined;
-  const comparison = new Comparison(among, { rounds: options.rounds, seconds: options.seconds, note: say, progress });
+  const { rounds, seconds, busy } = options;
+  const comparison = new Comparison(among, { rounds, seconds, busy, note: say, progress });
   const results: Compared[] = [];
   try {
     for (const workload of chosen) results.push(await comparison.measure(workload));

@@ -10,6 +10,7 @@ describe('the command line of the bench', () => {
       peers: undefined,
       rounds: 3,
       seconds: 1.5,
+      busy: false,
       names: [],
     });
   });
@@ -22,6 +23,7 @@ describe('the command line of the bench', () => {
       '9',
       '--seconds',
       '0.5',
+      '--busy',
       '--json',
       'cpu',
       'workload.copy',
@@ -32,6 +34,7 @@ describe('the command line of the bench', () => {
       peers: ['xen', 'native'],
       rounds: 9,
       seconds: 0.5,
+      busy: true,
       names: ['cpu', 'workload.copy'],
     });
   });

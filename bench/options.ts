@@ -9,6 +9,8 @@ export interface BenchOptions {
   readonly peers: readonly PeerName[] | undefined;
   readonly rounds: number;
   readonly seconds: number;
+  /** Reckon by processor time. */
+  readonly busy: boolean;
   /** What is to be measured; everything when there are none. */
   readonly names: readonly string[];
 }
@@ -25,6 +27,7 @@ export function parseOptions(args: readonly string[]): BenchOptions {
       peers: { type: 'string' },
       rounds: { type: 'string', default: '3' },
       seconds: { type: 'string', default: '1.5' },
+      busy: { type: 'boolean' },
     },
   });
   const peers = values.peers?.split(',').map((name) => {
@@ -38,6 +41,7 @@ export function parseOptions(args: readonly string[]): BenchOptions {
     peers,
     rounds: Math.ceil(positive('--rounds', values.rounds)),
     seconds: positive('--seconds', values.seconds),
+    busy: values.busy === true,
     names: positionals,
   };
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { XenError } from '../../src/toolstack/xen-error.ts';
 import { Printed } from '../guest/console-text.ts';
-import type { Machine, Peer, PeerName } from '../peers/peer.ts';
+import type { Machine, Peer, PeerName, Run } from '../peers/peer.ts';
 import { Comparison } from './compare.ts';
 import type { Workload } from './workloads.ts';
 
@@ -18,24 +18,29 @@ const work: Workload = {
 
 /** A peer that does `rate` of work a second, by a clock that costs no time. */
 function peer(name: PeerName, rate: number, log: string[] = []): Peer {
-  const run = (command: string): Promise<Printed> => {
+  const run = (command: string): Promise<Run> => {
     const amount = Number(command.split(' ')[1]);
     const seconds = amount / rate;
     log.push(`${name} ${amount}`);
     const begin = '@begin\n';
-    return Promise.resolve(
-      new Printed(`${begin}@end ${amount} ${seconds.toFixed(6)}\n`, [
-        { end: begin.length, at: 0 },
-        { end: 1000, at: seconds * 1000 },
-      ]),
-    );
+    const printed = new Printed(`${begin}@end ${amount} ${seconds.toFixed(6)}\n`, [
+      { end: begin.length, at: 0 },
+      { end: 1000, at: seconds * 1000 },
+    ]);
+    return Promise.resolve({ printed, share: name === 'qemu' ? 0.5 : undefined });
   };
   const machine: Machine = { init: 1000 / rate, run, stop: () => Promise.resolve(void log.push(`${name} stops`)) };
   return { name, title: name, about: '', start: () => Promise.resolve(machine) };
 }
 
-function comparison(peers: readonly Peer[], notes: string[] = []): Comparison {
-  return new Comparison(peers, { rounds: 3, seconds: 1, note: (text) => notes.push(text), progress: () => undefined });
+function comparison(peers: readonly Peer[], notes: string[] = [], busy = false): Comparison {
+  return new Comparison(peers, {
+    rounds: 3,
+    seconds: 1,
+    busy,
+    note: (text) => notes.push(text),
+    progress: () => undefined,
+  });
 }
 
 describe('a comparison', () => {
@@ -49,6 +54,12 @@ describe('a comparison', () => {
     assert.equal(figures.get('xenolith')?.ratio, undefined);
     const rounds = Array<string[]>(3).fill(['xenolith 4000', 'qemu 1000']).flat();
     assert.deepEqual(log.slice(-6), rounds);
+  });
+
+  it('counts the time on a processor alone when the machine is busy', async () => {
+    const { figures } = await comparison([peer('xenolith', 4000), peer('qemu', 1000)], [], true).measure(work);
+    assert.equal(figures.get('qemu')?.value.median, 2);
+    assert.equal(figures.get('xenolith')?.value.median, 4);
   });
 
   it('takes the boot’s time from starting the peers, and stops all but the last ones', async () => {
@@ -80,7 +91,7 @@ describe('a comparison', () => {
       start: () =>
         Promise.resolve({
           init: 1,
-          run: () => Promise.resolve(new Printed('Segmentation fault\n', [{ end: 99, at: 0 }])),
+          run: () => Promise.resolve({ printed: new Printed('Segmentation fault\n', [{ end: 99, at: 0 }]), share: 1 }),
           stop: () => Promise.resolve(void log.push('stops')),
         }),
     };

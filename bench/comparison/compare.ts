@@ -10,6 +10,8 @@ export interface Options {
   readonly rounds: number;
   /** That a run should take. */
   readonly seconds: number;
+  /** Reckon by processor time, as other work keeps the machine busy. */
+  readonly busy: boolean;
   /** Of everything. */
   readonly note: Note;
   /** Of each single measurement. */
@@ -87,7 +89,7 @@ export class Comparison {
     workload: Workload,
     command: (amount: number) => string,
   ): Promise<ReadonlyMap<PeerName, readonly number[]>> {
-    const { rounds, seconds, progress } = this.#options;
+    const { rounds, seconds, busy, progress } = this.#options;
     const values = new Map<PeerName, number[]>();
     const amounts = new Map<Peer, number>();
     for (const peer of this.#peers) {
@@ -105,7 +107,8 @@ export class Comparison {
           values.delete(peer.name);
           continue;
         }
-        const value = reading.units / workload.scale / reading.seconds;
+        const time = reading.seconds * (busy ? (reading.share ?? 1) : 1);
+        const value = reading.units / workload.scale / time;
         values.set(peer.name, [...(values.get(peer.name) ?? []), value]);
         progress(`${workload.name}, round ${round + 1}: ${peer.title} ${described(value, workload, reading)}`);
       }
@@ -154,9 +157,10 @@ export class Comparison {
   }
 }
 
-function described(value: number, { unit }: Workload, { seconds, guest, host }: Reading): string {
+function described(value: number, { unit }: Workload, { seconds, guest, host, share }: Reading): string {
   const clocks = seconds === guest ? '' : `; its clock says ${guest.toFixed(2)} s`;
-  return `${value.toPrecision(4)} ${unit} (${host.toFixed(2)} s${clocks})`;
+  const part = share === undefined ? '' : `, on a processor ${(share * 100).toFixed(0)} % of it`;
+  return `${value.toPrecision(4)} ${unit} (${host.toFixed(2)} s${part}${clocks})`;
 }
 
 /** With the hint that a XenError has for a person: which package to install, say. */

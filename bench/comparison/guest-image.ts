@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Architecture } from '../../src/toolstack/guest-files/apt.ts';
 import { guestFiles, type GuestFiles } from '../../src/toolstack/guest-files/guest-files.ts';
+import { noteSteps } from '../guest/note-steps.ts';
 import { builtPrograms } from './programs.ts';
 
 /** 256 MB of which random reads are made, and what a small Linux wants beside them. */
@@ -28,16 +29,12 @@ export function guestImage(architecture: Architecture, note: (text: string) => v
 async function makeImage(architecture: Architecture, note: (text: string) => void): Promise<GuestFiles> {
   const folder = await builtPrograms(architecture);
   const programs = readdirSync(folder).filter((name) => !name.includes('.'));
-  let last = '';
   return guestFiles({
     package: kernels[architecture],
     architecture,
     extraFiles: Object.fromEntries(
       programs.map((name) => [`${PROGRAMS}/${name}`, { content: readFileSync(join(folder, name)), executable: true }]),
     ),
-    onProgress: ({ step }) => {
-      if (step !== last) note(step);
-      last = step;
-    },
+    onProgress: noteSteps(note),
   });
 }

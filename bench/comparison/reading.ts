@@ -1,5 +1,5 @@
 /** One run of a program of the bench: what it did, and how long it took by the guest's clock and by ours. */
-import type { Printed } from '../guest/console-text.ts';
+import type { Run } from '../peers/peer.ts';
 
 export interface Reading {
   readonly units: number;
@@ -8,6 +8,8 @@ export interface Reading {
   /** Seconds that the guest's clock says, and that lay between the arrivals of the program's lines on the host. */
   readonly guest: number;
   readonly host: number;
+  /** Which part of the time the peer's vCPU was on a processor. */
+  readonly share: number | undefined;
 }
 
 const BEGIN = '@begin';
@@ -18,7 +20,7 @@ const TOLERANCE = 0.05;
 /** A guest clock may only tick. Linux' slowest tick is 10 ms, and a line may have to wait for one. */
 const TOLERANCE_SECONDS = 0.03;
 
-export function readingOf(printed: Printed): Reading {
+export function readingOf({ printed, share }: Run): Reading {
   const { text } = printed;
   const begin = text.indexOf(BEGIN);
   const end = END.exec(text);
@@ -28,5 +30,5 @@ export function readingOf(printed: Printed): Reading {
   const guest = Number(seconds);
   const host = (printed.arrived(end.index) - printed.arrived(begin)) / 1000;
   const agree = Math.abs(guest - host) <= host * TOLERANCE + TOLERANCE_SECONDS;
-  return { units: Number(units), seconds: agree ? guest : host, guest, host };
+  return { units: Number(units), seconds: agree ? guest : host, guest, host, share };
 }

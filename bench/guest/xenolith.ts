@@ -8,6 +8,7 @@ import type { DomainSummary } from '../../src/toolstack/daemon/protocol.ts';
 import { runDirectory } from '../../src/toolstack/daemon/run-directory.ts';
 import { guestFiles, PLAIN_CONSOLE, type GuestFiles } from '../../src/toolstack/guest-files/guest-files.ts';
 import { Guest } from './guest.ts';
+import { noteSteps } from './note-steps.ts';
 
 const root = join(import.meta.dirname, '../..');
 
@@ -18,13 +19,7 @@ let files: Promise<GuestFiles> | undefined;
 
 /** The kernel and its ramdisk, fetched on first use. Throws when they cannot be had: no apt, no network. */
 export function bootFiles(note: (text: string) => void): Promise<GuestFiles> {
-  let last = '';
-  files ??= guestFiles({
-    onProgress: ({ step }) => {
-      if (step !== last) note(step);
-      last = step;
-    },
-  });
+  files ??= guestFiles({ onProgress: noteSteps(note) });
   return files;
 }
 

@@ -20,7 +20,13 @@ export interface Machine {
   /** Seconds from the start to the kernel's "Run /init"; undefined where nothing boots. */
   readonly init: number | undefined;
   /** Runs a shell command in which $B is the folder with the programs and $X busybox. */
-  run(command: string, patienceMs: number): Promise<Printed>;
+  run(command: string, patienceMs: number): Promise<Run>;
   /** Ends it, whatever state it is in. */
   stop(): Promise<void>;
+}
+
+export interface Run {
+  readonly printed: Printed;
+  /** Of the time that it took, the part that the peer's vCPU was on a processor; undefined where that is not known. */
+  readonly share: number | undefined;
 }

@@ -34,6 +34,7 @@ function kill(pid: number): void {
 
 export interface Guarded {
   readonly process: ChildProcessWithoutNullStreams;
+  readonly pid: number;
   /** Kills it with all that it has started, and waits for its end. */
   end(): Promise<void>;
 }
@@ -53,6 +54,7 @@ export async function guarded(program: string, args: readonly string[], hint: st
   void closed.then(release);
   return {
     process: child,
+    pid,
     end: async () => {
       kill(-pid);
       await closed;

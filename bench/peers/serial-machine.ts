@@ -1,9 +1,10 @@
 /** A guest whose console is the standard input and output of an emulator's process. */
-import { ConsoleText, type Printed } from '../guest/console-text.ts';
+import { ConsoleText } from '../guest/console-text.ts';
 import { GuestShell } from '../guest/guest-shell.ts';
 import { PROGRAMS } from '../comparison/guest-image.ts';
 import type { Machine } from './peer.ts';
 import { guarded } from './processes.ts';
+import { withShare } from './processor-share.ts';
 
 /** What a guest's shell is told first. */
 export const GUEST_VARIABLES = `export B=${PROGRAMS} X=/bin/busybox`;
@@ -17,7 +18,7 @@ export interface Emulator {
 
 export async function startSerialMachine({ program, args, hint }: Emulator): Promise<Machine> {
   const begun = performance.now();
-  const { process, end } = await guarded(program, args, hint);
+  const { process, pid, end } = await guarded(program, args, hint);
   const text = new ConsoleText();
   let complaint = '';
   process.stdout.on('data', (bytes: Uint8Array) => text.feed(bytes));
@@ -28,7 +29,7 @@ export async function startSerialMachine({ program, args, hint }: Emulator): Pro
     const init = ((await shell.init()) - begun) / 1000;
     await shell.prompt();
     await shell.run(GUEST_VARIABLES);
-    return { init, run: (command, patienceMs): Promise<Printed> => shell.run(command, patienceMs), stop: end };
+    return { init, run: (command, patienceMs) => withShare(pid, () => shell.run(command, patienceMs)), stop: end };
   } catch (error) {
     await end();
     throw complaint === '' ? error : new Error(`${program}: ${complaint.trim()}`, { cause: error });

@@ -2,6 +2,7 @@ import { guestImage, MEMORY_MIB } from '../comparison/guest-image.ts';
 import { Xenolith } from '../guest/xenolith.ts';
 import type { Peer } from './peer.ts';
 import { guard } from './processes.ts';
+import { withShare } from './processor-share.ts';
 import { GUEST_VARIABLES } from './serial-machine.ts';
 
 export const xenolith: Peer = {
@@ -20,7 +21,11 @@ export const xenolith: Peer = {
       const init = await guest.init();
       await guest.shell();
       await guest.run(GUEST_VARIABLES);
-      return { init, run: (command, patienceMs) => guest.timed(command, patienceMs), stop };
+      return {
+        init,
+        run: (command, patienceMs) => withShare(daemon.pid, () => guest.timed(command, patienceMs)),
+        stop,
+      };
     } catch (error) {
       await stop().catch(() => undefined);
       throw error;
