@@ -1,5 +1,4 @@
 /** Reads and checks the files that a PV domain is built from; nothing of the domain is needed for it. */
-import { readFile } from 'node:fs/promises';
 import { getSystemErrorMessage } from 'node:util';
 import { BuildError, type LibxlCall } from './build-error.ts';
 import { domainBuilder, silent, type BuildLog } from './build-log.ts';
@@ -7,6 +6,7 @@ import { CorruptData } from './compression/corrupt-data.ts';
 import { Aside } from './compression/aside.ts';
 import { extractElf, parseKernel, type PvKernel } from './kernel-image.ts';
 import type { Ramdisk } from './ramdisk.ts';
+import { readWhole } from './read-whole.ts';
 
 export interface PvImage {
   readonly kernel: PvKernel;
@@ -56,11 +56,6 @@ export function release({ kernel, ramdisk }: PvImage): void {
   }
 }
 
-/** In a buffer of its own, which can be given to another thread: that of a small file may hold other things too. */
-function owned(bytes: Uint8Array): Uint8Array {
-  return bytes.length === bytes.buffer.byteLength ? bytes : new Uint8Array(bytes);
-}
-
 async function inspect(bytes: Uint8Array, path: string, aside: Aside): Promise<Ramdisk> {
   try {
     return await aside.inspectRamdisk(bytes);
@@ -77,7 +72,7 @@ async function inspect(bytes: Uint8Array, path: string, aside: Aside): Promise<R
 
 async function read(path: string, call: LibxlCall, log: BuildLog): Promise<Uint8Array> {
   try {
-    const bytes = owned(await readFile(path));
+    const bytes = await readWhole(path);
     domainBuilder(log, `xc_dom_malloc_filemap    : ${Math.ceil(bytes.length / 1024)} kB`);
     return bytes;
   } catch (cause) {

@@ -10,6 +10,7 @@ import type { DomainControl, GuestFrames } from '../../hypervisor/control.ts';
 import { HypercallError } from '../../hypervisor/control.ts';
 import { BuildError } from './build-error.ts';
 import { domainBuilder, hex, libelf, silent, type BuildLog } from './build-log.ts';
+import { copyIntoZeroes } from './copy-into-zeroes.ts';
 import type { PvKernel } from './kernel-image.ts';
 import type { PvImage } from './load-image.ts';
 import { layOut, type PvLayout } from './pv-layout.ts';
@@ -112,9 +113,14 @@ function populate(domain: BuildTarget, nrPages: number): void {
 function loadSegments(frames: GuestFrames, kernel: PvKernel, layout: PvLayout, log: BuildLog): void {
   // The kernel's first page may begin before its first segment.
   const origin = layout.kernel.pfn * PAGE_SIZE - Math.floor(kernel.physStart / PAGE_SIZE) * PAGE_SIZE;
-  kernel.elf.load.forEach(({ fileOffset, fileSize, paddr, memSize }, i) => {
+  kernel.elf.load.forEach(({ fileOffset, fileSize, paddr, memSize }, i, all) => {
     const target = frames.bytes(origin + paddr, memSize);
-    target.set(kernel.elf.bytes.subarray(fileOffset, fileOffset + fileSize));
+    const content = kernel.elf.bytes.subarray(fileOffset, fileOffset + fileSize);
+    const overlaps = all
+      .slice(0, i)
+      .some((other) => other.paddr < paddr + fileSize && paddr < other.paddr + other.memSize);
+    if (overlaps) target.set(content);
+    else copyIntoZeroes(target, content);
     libelf(log, `ELF: phdr ${i} at ${hex(target.byteOffset)} -> ${hex(target.byteOffset + memSize)}`);
   });
 }

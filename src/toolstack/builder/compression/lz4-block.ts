@@ -125,7 +125,13 @@ function define(code: Code): void {
     code.if(
       offset.geU(WIDE),
       () => copy(code, pos.get, from, length.get, end, WIDE),
-      () => copy(code, pos.get, from, length.get, end, 1),
+      () =>
+        // Megabytes of the same byte, zeroes as a rule, are one such match.
+        code.if(
+          offset.eq(1),
+          () => code.memoryFill(pos.get, from.load8U(), length.get),
+          () => copy(code, pos.get, from, length.get, end, 1),
+        ),
     );
     pos.set(pos.get.add(length.get));
     code.if(pos.get.ltU(stop), again);

@@ -2,6 +2,7 @@
  * LZ4 legacy frames, as the kernel's build and `lz4 -l` write them: the magic, then blocks of a 32-bit packed size and
  * LZ4 block data that unpacks to at most 8 MiB. After "Legacy frame" in the LZ4 frame format and the "LZ4 Block Format".
  */
+import { copyIntoZeroes } from '../copy-into-zeroes.ts';
 import { CorruptData } from './corrupt-data.ts';
 import { BLOCK_MAX, PACKED_MAX, unpackLz4Block } from './lz4-block.ts';
 
@@ -21,7 +22,7 @@ export function unlz4Legacy(input: Uint8Array, plainSize: number): Uint8Array {
     const size = Math.min(plainSize - pos, BLOCK_MAX);
     const plain = unpackLz4Block(input.subarray(at, at + packed), size);
     if (plain.length !== size) throw new CorruptData('LZ4 block is shorter than it should be');
-    out.set(plain, pos);
+    copyIntoZeroes(out.subarray(pos), plain);
     pos += size;
     at += packed;
   }
