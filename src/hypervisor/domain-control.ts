@@ -106,6 +106,8 @@ export class DomainControlOf implements DomainControl {
 
   populate(nrPages: number): void {
     this.#check(populateInitial(this.domain, this.#host.kind, this.#host.state, nrPages), `populate ${nrPages} pages`);
+    // From here on nothing is expected to fail, and the kernel has yet to be copied: the thread finds the domain paused.
+    this.#host.prepareVcpu(this.domain, 0);
     this.#host.kind.populated(this.domain);
   }
 

@@ -45,6 +45,8 @@ const MAX_PAGES = 2 ** 30;
 
 /** Runs vCPUs. `start` is called again and again for a vCPU that runs already. */
 export interface VcpuRunner {
+  /** The vCPU will be started soon, while the main thread is still busy with the domain: what takes time can begin. */
+  prepare?(domain: Domain, vcpu: number): void;
   start(domain: Domain, vcpu: number): void;
   /** Resolves when no thread touches the domain's memory any more. */
   stop(domain: Domain): Promise<void>;
@@ -70,6 +72,7 @@ export interface HypervisorHost {
   readonly kind: PlatformKind;
   readonly state: HostState;
   readonly nrCpus: number;
+  prepareVcpu(domain: Domain, vcpu: number): void;
   startVcpu(domain: Domain, vcpu: number): void;
   stopVcpus(domain: Domain): Promise<void>;
   domainException(domid: number): void;
@@ -248,6 +251,10 @@ export class Hypervisor implements HypervisorControl, HypervisorHost {
     setRunstate(control.domain, vcpu, Runstate.offline, this.clock.now());
     this.#ring.append(prefixed(`d${domid}v${vcpu}: vCPU thread ended: ${error}`));
     if (control.domain.crash()) this.domainException(domid);
+  }
+
+  prepareVcpu(domain: Domain, vcpu: number): void {
+    this.#options.runner.prepare?.(domain, vcpu);
   }
 
   startVcpu(domain: Domain, vcpu: number): void {

@@ -31,6 +31,7 @@ export class VcpuThreads implements VcpuRunner {
   readonly #engine = engineOf(process.env);
   readonly #clock: ClockStart;
   readonly #module: Promise<WebAssembly.Module>;
+  #made: WebAssembly.Module | undefined;
   readonly #spare = new SpareWorker(createWorker);
   readonly #threads = new Map<number, Map<number, Thread>>();
   #hypervisor: Hypervisor | undefined;
@@ -39,12 +40,19 @@ export class VcpuThreads implements VcpuRunner {
     this.#state = state;
     this.#clock = clock;
     this.#module = module;
-    // Whoever starts a vCPU is told what is wrong with it.
-    module.catch(() => undefined);
+    module.then(
+      (made) => (this.#made = made),
+      // Whoever starts a vCPU is told what is wrong with it.
+      () => undefined,
+    );
   }
 
   attach(hypervisor: Hypervisor): void {
     this.#hypervisor = hypervisor;
+  }
+
+  prepare(domain: Domain, vcpu: number): void {
+    this.start(domain, vcpu);
   }
 
   start(domain: Domain, vcpu: number): void {
@@ -102,10 +110,10 @@ export class VcpuThreads implements VcpuRunner {
         resolve();
       });
     });
-    this.#module.then(
-      (module) => worker.postMessage({ ...start, module } satisfies VcpuStart),
-      (error: unknown) => died(String(error)),
-    );
+    const post = (module: WebAssembly.Module): void => worker.postMessage({ ...start, module } satisfies VcpuStart);
+    // At once where that is possible: who called has more to do before promises get their turn.
+    if (this.#made !== undefined) post(this.#made);
+    else this.#module.then(post, (error: unknown) => died(String(error)));
     return { worker, ended };
   }
 }
