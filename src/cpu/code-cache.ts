@@ -90,11 +90,11 @@ export class CodeCache {
     return fresh;
   }
 
-  /** Bytes are about to be written: every operation that came from them becomes stale. Tells whether there were any. */
-  written(host: number, length: number): boolean {
+  /** Bytes are about to be written: every operation that came from them becomes stale. */
+  written(host: number, length: number): void {
     const page = host - ((host - this.#framesAt) & 4095);
     const blocks = this.#pages.get(page);
-    if (!blocks) return false;
+    if (!blocks) return;
     const last = host + length - 1;
     const kept: Block[] = [];
     for (const block of blocks) {
@@ -114,7 +114,6 @@ export class CodeCache {
       this.#pages.set(page, kept);
       for (const block of kept) this.#mark(page, block.firstByte, block.lastByte);
     }
-    return kept.length < blocks.length;
   }
 
   /** The operation that a block begins with, or 0. */

@@ -1,6 +1,6 @@
 import { Flag } from './flags.ts';
 import type { Vaddr } from './processor.ts';
-import { type Mode, Op, S } from './state-layout.ts';
+import { type Mode, S } from './state-layout.ts';
 
 const TWO32 = 2 ** 32;
 const GPRS = 16;
@@ -170,7 +170,7 @@ export class CpuState {
   }
   /** Length in bytes of the instruction that made the exit. */
   get instructionLength(): number {
-    return this.#view.getUint8(this.#get32(S.op) + Op.len);
+    return this.#get32(S.length);
   }
 
   setException(vector: number, errorCode?: number): void {

@@ -14,6 +14,10 @@ export interface Dispatch {
   readonly handlerType: number;
   /** (vcpu, op) → Exit.Exception, with RIP at the operation. */
   readonly raise: Fn<typeof i32>;
+  /** (vcpu, rip, `faultMeta`) → Exit.Exception: what `raise` does, without an operation. */
+  readonly leaveFault: Fn<typeof i32>;
+  /** (vcpu, rip, `faultMeta`, vector, error code or -1 for none) → Exit.Exception */
+  readonly leaveVector: Fn<typeof i32>;
   /** (vcpu, op, vector, error code or -1 for none) → Exit.Exception, with RIP at the operation. */
   readonly raiseVector: Fn<typeof i32>;
   /** (vcpu, va, instructions since block entry) → exit: continues at a linear address. */
@@ -39,33 +43,46 @@ export const ripOf = (vcpu: I32, op: I32): I64 => vcpu.load64(S.pageVa).add(op.l
 export function defineDispatch(m: ModuleBuilder, paging: Paging): Dispatch {
   const handlerType = m.type([i32, i32], i32);
 
-  const raise = m.function('raise', [i32, i32], i32, (c) => {
+  const leaveFault = m.function('leaveFault', [i32, i64, i32], i32, (c) => {
     const vcpu = c.param(i32, 0);
-    const op = c.param(i32, 1);
-    c.store64(vcpu, ripOf(vcpu, op), S.rip);
-    c.store32(vcpu, op, S.op);
+    const meta = c.param(i32, 2);
+    c.store64(vcpu, c.param(i64, 1), S.rip);
+    c.store32(vcpu, meta.and(0xff), S.length);
     // A non-canonical address is a stack fault when the stack segment is the one used (SDM Vol. 1, "Canonical Addressing").
     c.if(vcpu.load32(S.hasErrorCode).eq(NOT_CANONICAL), () => {
-      const base = c.let(op.load16U(Op.base));
-      const stack = base
-        .eq(S.gpr + 4 * 8)
-        .or(base.eq(S.gpr + 5 * 8))
-        .and(op.load16U(Op.segment).eq(S.zero));
       c.store32(vcpu, I32.of(1), S.hasErrorCode);
-      c.if(stack, () => c.store32(vcpu, I32.of(Vector.SS), S.vector));
+      c.if(meta.shrU(8), () => c.store32(vcpu, I32.of(Vector.SS), S.vector));
     });
-    leave(c, handlerType, vcpu, op, Exit.Exception);
+    leave(c, handlerType, vcpu, I32.of(0), Exit.Exception);
     c.unreachable();
   });
 
-  const raiseVector = m.function('raiseVector', [i32, i32, i32, i32], i32, (c) => {
+  const raise = m.function('raise', [i32, i32], i32, (c) => {
     const vcpu = c.param(i32, 0);
-    const error = c.param(i32, 3);
+    const op = c.param(i32, 1);
+    const base = c.let(op.load16U(Op.base));
+    c.returnCall(leaveFault, vcpu, ripOf(vcpu, op), op.load8U(Op.len).or(usesStack(base, op).shl(8)));
+    c.unreachable();
+  });
+
+  const setVector = (c: Code, vcpu: I32, vector: I32, error: I32): void => {
     const hasError = c.let(error.ne(-1));
-    c.store32(vcpu, c.param(i32, 2), S.vector);
+    c.store32(vcpu, vector, S.vector);
     c.store32(vcpu, hasError, S.hasErrorCode);
     c.store32(vcpu, hasError.select(error, I32.of(0)), S.errorCode);
+  };
+
+  const raiseVector = m.function('raiseVector', [i32, i32, i32, i32], i32, (c) => {
+    const vcpu = c.param(i32, 0);
+    setVector(c, vcpu, c.param(i32, 2), c.param(i32, 3));
     c.returnCall(raise, vcpu, c.param(i32, 1));
+    c.unreachable();
+  });
+
+  const leaveVector = m.function('leaveVector', [i32, i64, i32, i32, i32], i32, (c) => {
+    const vcpu = c.param(i32, 0);
+    setVector(c, vcpu, c.param(i32, 3), c.param(i32, 4));
+    c.returnCall(leaveFault, vcpu, c.param(i64, 1), c.param(i32, 2));
     c.unreachable();
   });
 
@@ -92,7 +109,6 @@ export function defineDispatch(m: ModuleBuilder, paging: Paging): Dispatch {
     const vcpu = c.param(i32, 0);
     const va = c.param(i64, 1);
     c.store64(vcpu, va, S.rip);
-    c.store32(vcpu, I32.of(0), S.codeChanged);
     const host = c.let(c.call(paging.translate, vcpu, va, I32.of(Access.execute)));
     c.if(host.eqz(), () => {
       c.store32(vcpu, I32.of(1), S.hasErrorCode);
@@ -125,7 +141,7 @@ export function defineDispatch(m: ModuleBuilder, paging: Paging): Dispatch {
     const va = c.let(vcpu.load64(S.pageVa).add(op.load64(Op.imm)));
     c.store64(vcpu, va, S.rip);
     const host = c.let(c.call(paging.translate, vcpu, va, I32.of(Access.execute)));
-    c.if(host.eqz(), () => leave(c, handlerType, vcpu, op, Exit.Exception));
+    c.if(host.eqz(), () => leave(c, handlerType, vcpu, I32.of(0), Exit.Exception));
     const target = c.let(c.call(findBlock, vcpu, host));
     c.if(target.eqz(), () => c.return(I32.of(Exit.Decode)));
     c.store32(op, target, Op.disp);
@@ -145,8 +161,18 @@ export function defineDispatch(m: ModuleBuilder, paging: Paging): Dispatch {
     c.unreachable();
   });
 
-  return { handlerType, raise, raiseVector, jump, jumpSlow, linkBranch, run, runOp };
+  return { handlerType, raise, raiseVector, leaveFault, leaveVector, jump, jumpSlow, linkBranch, run, runOp };
 }
+
+/** Whether the operation's address is one in the stack segment: base RSP or RBP, and no other segment's base. */
+const usesStack = (base: I32, op: I32): I32 =>
+  base
+    .eq(S.gpr + 4 * 8)
+    .or(base.eq(S.gpr + 5 * 8))
+    .and(op.load16U(Op.segment).eq(S.zero));
+
+/** What a fault needs to know of its instruction: length in bytes, and from bit 8 on whether it addresses the stack. For operations known at generation. */
+export const faultMeta = (op: I32): I32 => op.load8U(Op.len).or(usesStack(op.load16U(Op.base), op).shl(8));
 
 /** Leaves `run` with RIP at `va` when the budget is used up or somebody asked for an exit. */
 export function checkpoint(c: Code, vcpu: I32, instructions: I32, va: I64): void {

@@ -20,6 +20,8 @@ export const Exit = {
   Budget: 8,
   /** An instruction that loads a segment register or changes CS: completed by segmentation.ts, never seen outside. */
   Segment: 9,
+  /** A translated region met what it leaves to a single step of the interpreter: for the processor's own use. RIP is at the instruction. */
+  Step: 10,
 } as const;
 export type Exit = (typeof Exit)[keyof typeof Exit];
 

@@ -41,12 +41,12 @@ export function signExtend(bits: number, value: I64): I64 {
 
 /** Truncates to `bits`, zero-extended. */
 export function truncate(bits: number, value: I64): I64 {
-  if (bits === 64) return value;
-  return value.and(bits === 32 ? 0xffff_ffffn : (1n << BigInt(bits)) - 1n);
+  if (value.bits <= bits) return value;
+  return bits === 32 ? value.wrap().extendU() : value.and((1n << BigInt(bits)) - 1n);
 }
 
 /** aux from the vector of carries out of each bit. */
-const auxOfCarries = (bits: number, carries: I64): I32 =>
+export const auxOfCarries = (bits: number, carries: I64): I32 =>
   carries
     .shrU(bits - 2)
     .wrap()
@@ -55,8 +55,8 @@ const auxOfCarries = (bits: number, carries: I64): I32 =>
 
 /** Lazy status flags of the vCPU at `vcpu`. Operands are zero-extended, `bits` wide, and cheap to use twice (locals). */
 export class Flags {
-  readonly #code: Code;
-  readonly #vcpu: I32;
+  protected readonly code: Code;
+  protected readonly vcpu: I32;
   readonly #remember: boolean;
   readonly #depth: number;
   /** What the flags came from last, while that is known at the time of generation. */
@@ -64,36 +64,36 @@ export class Flags {
 
   /** With `remember` a condition may be computed from the operands of the comparison just before it, in straight-line code. */
   constructor(code: Code, vcpu: I32, remember = false) {
-    this.#code = code;
-    this.#vcpu = vcpu;
+    this.code = code;
+    this.vcpu = vcpu;
     this.#remember = remember;
     this.#depth = code.depth;
   }
 
-  /** After result = a + b (+ carry). */
-  add(bits: number, a: I64, b: I64, result: I64): void {
-    const carries = this.#code.let(a.and(b).or(a.or(b).and(result.not())));
+  /** After result = a + b; with `carried`, plus a carry. */
+  add(bits: number, a: I64, b: I64, result: I64, _carried = false): void {
+    const carries = this.code.let(a.and(b).or(a.or(b).and(result.not())));
     this.set(bits, result, auxOfCarries(bits, carries));
   }
 
   /** After result = a - b; with `borrowed`, less a borrow. */
   sub(bits: number, a: I64, b: I64, result: I64, borrowed = false): void {
-    const notA = this.#code.let(a.not());
-    const borrows = this.#code.let(notA.and(b).or(notA.or(b).and(result)));
+    const notA = this.code.let(a.not());
+    const borrows = this.code.let(notA.and(b).or(notA.or(b).and(result)));
     this.set(bits, result, auxOfCarries(bits, borrows));
     this.#from(borrowed ? undefined : { bits, a, b, result });
   }
 
   /** CF, OF and AF clear. */
   logic(bits: number, result: I64): void {
-    this.#code.store64(this.#vcpu, signExtend(bits, result), S.flagResult);
-    this.#code.store32(this.#vcpu, I64.of(0), S.flagAux);
+    this.code.store64(this.vcpu, signExtend(bits, result), S.flagResult);
+    this.code.store32(this.vcpu, I64.of(0), S.flagAux);
     this.#from({ bits, result });
   }
 
   /** ZF SF PF from the result; CF, OF, AF as 0/1 values. */
   explicit(bits: number, result: I64, carry: I32, overflow: I32, adjust?: I32): void {
-    const cf = this.#code.let(carry);
+    const cf = this.code.let(carry);
     let aux = cf.shl(31).or(cf.xor(overflow).shl(30));
     if (adjust) aux = aux.or(adjust.shl(Aux.AF));
     this.set(bits, result, aux);
@@ -101,43 +101,43 @@ export class Flags {
 
   /** Only what every path of the straight line comes through counts. */
   #from(origin: Origin | undefined): void {
-    this.#origin = this.#remember && this.#code.depth === this.#depth ? origin : undefined;
+    this.#origin = this.#remember && this.code.depth === this.#depth ? origin : undefined;
   }
 
   set(bits: number, result: I64, aux: I32): void {
     this.#origin = undefined;
-    this.#code.store64(this.#vcpu, signExtend(bits, result), S.flagResult);
-    this.#code.store32(this.#vcpu, aux, S.flagAux);
+    this.code.store64(this.vcpu, signExtend(bits, result), S.flagResult);
+    this.code.store32(this.vcpu, aux, S.flagAux);
   }
 
   /** Replaces CF (and leaves OF as it is). */
   setCarry(carry: I32): void {
     this.#origin = undefined;
-    const overflow = this.#code.let(this.overflow());
-    const cf = this.#code.let(carry);
+    const overflow = this.code.let(this.overflow());
+    const cf = this.code.let(carry);
     const rest = this.#aux().and(0x3fff_ffff);
-    this.#code.store32(this.#vcpu, rest.or(cf.shl(31)).or(cf.xor(overflow).shl(30)), S.flagAux);
+    this.code.store32(this.vcpu, rest.or(cf.shl(31)).or(cf.xor(overflow).shl(30)), S.flagAux);
   }
 
   /** Replaces CF and OF. */
   setCarryOverflow(carry: I32, overflow: I32): void {
     this.#origin = undefined;
-    const cf = this.#code.let(carry);
+    const cf = this.code.let(carry);
     const rest = this.#aux().and(0x3fff_ffff);
-    this.#code.store32(this.#vcpu, rest.or(cf.shl(31)).or(cf.xor(overflow).shl(30)), S.flagAux);
+    this.code.store32(this.vcpu, rest.or(cf.shl(31)).or(cf.xor(overflow).shl(30)), S.flagAux);
   }
 
   #aux(): I32 {
-    return this.#vcpu.load32(S.flagAux);
+    return this.vcpu.load32(S.flagAux);
   }
   #result(): I64 {
-    return this.#vcpu.load64(S.flagResult);
+    return this.vcpu.load64(S.flagResult);
   }
   carry(): I32 {
     return this.#aux().shrU(31);
   }
   overflow(): I32 {
-    const aux = this.#code.let(this.#aux());
+    const aux = this.code.let(this.#aux());
     return aux.shrU(31).xor(aux.shrU(30).and(1));
   }
   adjust(): I32 {
@@ -192,29 +192,39 @@ export class Flags {
       .or(part(this.overflow(), 11));
   }
 
+  /** What `set` does to the flags happens only under a condition. */
+  when(condition: I32, set: () => void): void {
+    this.code.if(condition, set);
+  }
+
+  /** Replaces ZF alone. */
+  setZero(zero: I32): void {
+    this.setStatus(this.status().and(~Flag.ZF).or(zero.shl(6)));
+  }
+
   /** Sets the six status flags from an RFLAGS image. */
   setStatus(image: I32): void {
     this.#origin = undefined;
-    const f = this.#code.let(image);
+    const f = this.code.let(image);
     const bit = (n: number): I32 => f.shrU(n).and(1);
-    this.#code.store64(this.#vcpu, bit(6).xor(1).extendU(), S.flagResult);
+    this.code.store64(this.vcpu, bit(6).xor(1).extendU(), S.flagResult);
     const aux = bit(0)
       .shl(Aux.CF)
       .or(bit(0).xor(bit(11)).shl(Aux.PO))
       .or(bit(4).shl(Aux.AF))
       .or(bit(6).xor(bit(2)).shl(Aux.parity))
       .or(bit(7).shl(Aux.sign));
-    this.#code.store32(this.#vcpu, aux, S.flagAux);
+    this.code.store32(this.vcpu, aux, S.flagAux);
   }
 
   /** All of RFLAGS with bit 1. */
   image(): I32 {
-    return this.status().or(this.#vcpu.load32(S.flagsRest)).or(2);
+    return this.status().or(this.vcpu.load32(S.flagsRest)).or(2);
   }
 }
 
 /** A subtraction (a - b), or a logic operation, which has no operands here and clears CF and OF. */
-interface Origin {
+export interface Origin {
   readonly bits: number;
   readonly a?: I64;
   readonly b?: I64;
@@ -222,7 +232,7 @@ interface Origin {
 }
 
 /** Conditions as comparisons; undefined where the flags themselves are simpler. */
-function directCondition({ bits, a, b, result }: Origin, pair: number): I32 | undefined {
+export function directCondition({ bits, a, b, result }: Origin, pair: number): I32 | undefined {
   const signed = (value: I64): I64 => signExtend(bits, value);
   if (a && b) {
     const comparisons = [

@@ -1,6 +1,7 @@
 /**
  * Hooks: functions that run in the place of an exit, so that what happens most goes on without leaving WebAssembly. Whoever uses the processor generates
- * them. A hook has a handler's type, (vcpu, operation) → exit; the state is as the exit would have left it. It continues the guest with `resume`, or changes
+ * them. A hook has a handler's type, (vcpu, operation or 0) → exit; the operation tells how many instructions the budget is still
+ * to be charged for. The state is as the exit would have left it. It continues the guest with `resume`, or changes
  * nothing and returns the exit's number: `run` then returns as if there were no hook.
  */
 import type { Code, Fn } from './wasm/code.ts';

@@ -30,6 +30,8 @@ export interface Instruction {
   readonly perAddress?: boolean;
   /** REP and REPNE prefixes mean something (`u.rep`): the same (`count`), or different conditions to stop (`compare`). */
   readonly rep?: 'count' | 'compare';
+  /** Sets flags again and again, in a loop. */
+  readonly flagsInLoop?: boolean;
   /** Uses the stack by itself: a non-canonical stack pointer is #SS. */
   readonly stack?: boolean;
   /** Frequent with an address of base and displacement alone: that gets a handler of its own. */
@@ -97,7 +99,7 @@ export interface InstructionSet {
   readonly handlers: readonly Handler[];
   /** The first operation's own handler, when the handler is that of a pair. */
   firstOfPair(handler: number): number;
-  /** Imports the interpreter's functions into another module. */
+  /** The interpreter's functions for another module, which imports those that it uses. */
   importServices(m: ModuleBuilder): Services;
   /** [map][opcode] → rows, the first that matches counts. */
   readonly encodings: readonly (readonly (readonly Encoding[])[])[];
@@ -198,7 +200,7 @@ function signaturesOf(groups: readonly InstructionGroup[]): Signatures {
 
 function importServices(m: ModuleBuilder, signatures: Signatures): Services {
   const all = new Map<string, Fn>();
-  for (const [name, { params, result }] of signatures) all.set(name, m.import(name, params, result));
+  for (const [name, { params, result }] of signatures) all.set(name, m.importOnUse(name, params, result));
   const functions = Object.fromEntries(all);
   return {
     paging: functions as unknown as Services['paging'],
@@ -289,6 +291,7 @@ export interface Handler extends HandlerBase {
 
 /** A definition takes as many operands as its forms give; the missing ones are never looked at. */
 export function buildHandler(u: Semantics, { instruction, operands: [a, b, c, d] }: HandlerBase): void {
+  u.begin();
   instruction.build(u, a ?? NONE, b ?? NONE, c ?? NONE, d ?? NONE);
 }
 

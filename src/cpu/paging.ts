@@ -1,11 +1,11 @@
-import type { Fn } from './wasm/code.ts';
+import type { Code, Fn } from './wasm/code.ts';
 import type { ModuleBuilder } from './wasm/module.ts';
 import { I32, I64, ValType } from './wasm/value.ts';
 import { Vector } from './exits.ts';
 import { jumpGroup } from './jump-cache.ts';
 import { JumpCache, Region, S, Tlb } from './state-layout.ts';
 
-const { i32, i64, f64 } = ValType;
+const { i32, i64, f64, v128 } = ValType;
 
 /** Page-table entry bits (SDM Vol. 3A, "4-Level Paging"). */
 const P = 1;
@@ -22,6 +22,9 @@ const ERROR = { present: 1, write: 2, user: 4, reserved: 8, fetch: 16 } as const
 /** In `hasErrorCode`, until the fault is raised: the segment decides between #GP and #SS. */
 export const NOT_CANONICAL = 2;
 
+/** How a store of a translated region ended. `step`: it has to be done by a single step of the interpreter, since code may change. */
+export const Stored = { fault: 0, step: 1, done: 2 } as const;
+
 export const Access = { read: 0, write: 1, execute: 2 } as const;
 export type Access = (typeof Access)[keyof typeof Access];
 
@@ -35,6 +38,12 @@ export interface Paging {
   readonly writeSlow: Fn<typeof i32>;
   /** (vcpu): copies the bounce area to the two pages of the last page-crossing write. */
   readonly finishWrite: Fn<undefined>;
+  /** (vcpu, va, value, bytes of 1, 2, 4, 8) → `Stored`: a whole store of a translated region, where the TLB alone did not do. */
+  readonly storeSlow: Fn<typeof i32>;
+  /** (vcpu, va, vector) → `Stored` */
+  readonly storeVectorSlow: Fn<typeof i32>;
+  /** (vcpu, va, bytes) → host address to read and write in a translated region, or `Stored.fault`, or `Stored.step`. */
+  readonly writeHost: Fn<typeof i32>;
   /** `translate` for JavaScript: the address as a signed double, exact for canonical addresses. */
   readonly translateNumber: Fn<typeof i32>;
   readonly flushSpace: Fn<undefined>;
@@ -145,6 +154,7 @@ export function definePaging(m: ModuleBuilder, codeWritten: Fn<undefined>): Pagi
       c.if(entry.load64(tag).ne(page), () => c.store64(entry, I64.of(-1), tag));
     }
     c.store32(entry, host.get, Tlb.host);
+    c.store32(entry, host.get.sub(page.wrap()), Tlb.addend);
     c.if(access.eq(Access.read), () => c.store64(entry, page, Tlb.read));
     c.if(access.eq(Access.execute), () => c.store64(entry, page, Tlb.execute));
     c.if(isWrite, () => {
@@ -169,7 +179,7 @@ export function definePaging(m: ModuleBuilder, codeWritten: Fn<undefined>): Pagi
       ),
     );
     c.if(entry.add(access.shl(3)).load64().eq(va.and(~0xfffn)), () => {
-      c.return(entry.load32(Tlb.host).or(va.wrap().and(0xfff)));
+      c.return(va.wrap().add(entry.load32(Tlb.addend)));
     });
     c.returnCall(walk, vcpu, va, access);
     c.unreachable();
@@ -250,6 +260,70 @@ export function definePaging(m: ModuleBuilder, codeWritten: Fn<undefined>): Pagi
     c.memoryCopy(second, vcpu.add(S.bounce).add(inFirst), inSecond);
   });
 
+  /** (vcpu, host, bytes) → whether operations came from these bytes, or from others in the same 64. */
+  const touchesCode = m.function('touchesCode', [i32, i32, i32], i32, (c) => {
+    const vcpu = c.param(i32, 0);
+    const host = c.param(i32, 1);
+    const frame = host.sub(vcpu.load32(S.framesAt)).shrU(12);
+    const mask = c.let(vcpu.load32(S.codeMaskAt).add(frame.shl(3)).load64());
+    const firstPiece = c.let(host.and(0xfff).shrU(6));
+    const lastPiece = c.let(host.and(0xfff).add(c.param(i32, 2)).sub(1).shrU(6));
+    c.return(mask.and(I64.of(2).shl(lastPiece.extendU()).sub(I64.of(1).shl(firstPiece.extendU()))).ne(0));
+    c.unreachable();
+  });
+
+  /** Stores at the host address that `write` is for; both pieces of a page-crossing store are looked at before. */
+  const wholeStore = (c: Code, bytes: I32, store: (host: I32) => void): void => {
+    const vcpu = c.param(i32, 0);
+    const va = c.param(i64, 1);
+    const crossing = c.let(crosses(va, bytes));
+    c.if(crossing, () => {
+      const bounce = c.let(c.call(cross, vcpu, va, bytes, I32.of(Access.write)));
+      c.if(bounce.eqz(), () => c.return(I32.of(Stored.fault)));
+      const inFirst = c.let(vcpu.load32(S.crossing + 8));
+      const second = c.let(vcpu.load32(S.crossing + 4));
+      const changes = c
+        .call(touchesCode, vcpu, vcpu.load32(S.crossing), inFirst)
+        .or(c.call(touchesCode, vcpu, second, bytes.sub(inFirst)));
+      c.if(changes, () => c.return(I32.of(Stored.step)));
+      store(bounce);
+      c.do(finishWrite, vcpu);
+      c.return(I32.of(Stored.done));
+    });
+    const at = c.let(c.call(translate, vcpu, va, I32.of(Access.write)));
+    c.if(at.eqz(), () => c.return(I32.of(Stored.fault)));
+    c.if(c.call(touchesCode, vcpu, at, bytes), () => c.return(I32.of(Stored.step)));
+    store(at);
+    c.return(I32.of(Stored.done));
+    c.unreachable();
+  };
+
+  const storeSlow = m.function('storeSlow', [i32, i64, i64, i32], i32, (c) => {
+    const value = c.param(i64, 2);
+    const bytes = c.param(i32, 3);
+    wholeStore(c, bytes, (host) => {
+      c.if(bytes.eq(8), () => c.store64(host, value));
+      c.if(bytes.eq(4), () => c.store32(host, value));
+      c.if(bytes.eq(2), () => c.store16(host, value));
+      c.if(bytes.eq(1), () => c.store8(host, value));
+    });
+  });
+
+  const storeVectorSlow = m.function('storeVectorSlow', [i32, i64, v128], i32, (c) =>
+    wholeStore(c, I32.of(16), (host) => c.storeV128(host, c.param(v128, 2))),
+  );
+
+  const writeHost = m.function('writeHost', [i32, i64, i32], i32, (c) => {
+    const vcpu = c.param(i32, 0);
+    const va = c.param(i64, 1);
+    const bytes = c.param(i32, 2);
+    c.if(crosses(va, bytes), () => c.return(I32.of(Stored.step)));
+    const host = c.let(c.call(translate, vcpu, va, I32.of(Access.write)));
+    c.if(host.eqz(), () => c.return(I32.of(Stored.fault)));
+    c.return(c.call(touchesCode, vcpu, host, bytes).select(I32.of(Stored.step), host));
+    c.unreachable();
+  });
+
   const flushSpace = m.function('flushSpace', [i32, i32], undefined, (c) => {
     const vcpu = c.param(i32, 0);
     const space = c.param(i32, 1);
@@ -300,5 +374,17 @@ export function definePaging(m: ModuleBuilder, codeWritten: Fn<undefined>): Pagi
     });
   });
 
-  return { translate, translateNumber, readSlow, writeSlow, finishWrite, flushSpace, flushPage, protectFrame };
+  return {
+    translate,
+    translateNumber,
+    readSlow,
+    writeSlow,
+    finishWrite,
+    storeSlow,
+    storeVectorSlow,
+    writeHost,
+    flushSpace,
+    flushPage,
+    protectFrame,
+  };
 }

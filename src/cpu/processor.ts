@@ -135,6 +135,11 @@ export class Processor {
   /** Executes exactly one instruction (a repeated string instruction counts as one). `Exit.Budget` means that it completed. */
   step(): Exit {
     this.memory.setInt32(this.regionAt + S.budget, 1, true);
+    this.state.instructionsRetired += 1;
+    return this.#stepOnce();
+  }
+
+  #stepOnce(): Exit {
     const host = this.#fetch(this.state.rip);
     if (host === 0) return Exit.Exception;
     const off = this.state.ripLow & 4095;
@@ -148,7 +153,6 @@ export class Processor {
     // Offset 4096 and more is right: it is relative to the page the instruction began in.
     this.memory.setUint16(end + Op.off, off + decoded.length, true);
     this.state.copyPageOfRip();
-    this.state.instructionsRetired += 1;
     let exit = this.#exports.runOp(this.regionAt, at);
     this.#setHooks(true);
     if (exit === Exit.Segment) {
@@ -263,7 +267,7 @@ export class Processor {
     this.#bytes.fill(JumpCache.free, at, at + Region.jumpCacheSet);
   }
 
-  /** Counts an instruction that JavaScript completed; true when it was the last of the budget. */
+  /** Counts an instruction that JavaScript completed, as far jumps alone make a loop; true when it was the last of the budget. */
   #spend(): boolean {
     const left = this.memory.getInt32(this.regionAt + S.budget, true) - 1;
     this.memory.setInt32(this.regionAt + S.budget, left, true);
@@ -271,7 +275,7 @@ export class Processor {
   }
 
   #written(host: number, length: number): void {
-    if (this.#cache.written(host, length)) this.memory.setUint32(this.regionAt + S.codeChanged, 1, true);
+    this.#cache.written(host, length);
   }
 
   /** The budget ran out here: code that this happens to again and again is hot. */
@@ -283,8 +287,24 @@ export class Processor {
     if (op === 0) return;
     const seen = (this.#samples.get(op) ?? 0) + 1;
     this.#samples.set(op, seen);
-    if (seen === HOT_SAMPLES) translator.translate(op);
+    if (seen === HOT_SAMPLES) this.#translate(op, this.state.rip);
     if (this.#samples.size > MAX_SAMPLES) this.#samples.clear();
+  }
+
+  /** Translates the region that begins at a linear address, which is that of a block. */
+  #translate(op: number, va: Vaddr): void {
+    const { mode } = this.state;
+    const off = this.memory.getUint16(op + Op.off, true);
+    const page = va - off;
+    const frameAt = (offset: number): number => {
+      const host = this.#fetch(page + offset);
+      return host === 0 ? 0 : host - ((host - this.#framesAt) & 4095);
+    };
+    const blockAt = (at: number): number => {
+      const host = this.#fetch(page + at);
+      return host === 0 ? 0 : this.#cache.find(host, mode);
+    };
+    this.#translator?.translate(op, { mode, blockAt, frameAt }, off);
   }
 
   #run(start: () => number): Exit {
@@ -292,22 +312,21 @@ export class Processor {
     for (;;) {
       if (exit === Exit.Decode) {
         if (!this.#decodeBlock()) return Exit.Exception;
+      } else if (exit === Exit.Step) {
+        // A budget of one keeps a call's target from being run at once.
+        const left = this.memory.getInt32(this.regionAt + S.budget, true);
+        this.memory.setInt32(this.regionAt + S.budget, 1, true);
+        const after = this.#stepOnce();
+        this.memory.setInt32(this.regionAt + S.budget, left, true);
+        if (after !== Exit.Budget || this.#spend()) return after;
       } else if (exit === Exit.Segment) {
         const after = completeSegmentOperation(this);
         if (after !== Exit.Segment) return after as Exit;
-        if (this.#spend()) return Exit.Budget;
         this.#separateModes();
-        if (this.#countOne()) return Exit.Budget;
+        if (this.#spend()) return Exit.Budget;
       } else return exit as Exit;
       exit = this.#exports.run(this.regionAt);
     }
-  }
-
-  /** An instruction that was completed here counts as well: far jumps alone make a loop. True: the budget is used up. */
-  #countOne(): boolean {
-    const left = this.memory.getInt32(this.regionAt + S.budget, true) - 1;
-    this.memory.setInt32(this.regionAt + S.budget, left, true);
-    return left <= 0;
   }
 
   #fetch(va: Vaddr): number {
@@ -381,7 +400,7 @@ export class Processor {
             [second, second + off - 4097],
           ];
     for (const page of this.#cache.add(host, mode, start, to, pieces)) this.#exports.protectFrame(this.regionAt, page);
-    if (this.#eager) this.#translator?.translate(start);
+    if (this.#eager) this.#translate(start, rip);
     return true;
   }
 

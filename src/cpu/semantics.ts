@@ -60,15 +60,17 @@ export class Semantics {
   readonly width: number;
   readonly mode: 64 | 32;
   readonly addressSize: 64 | 32;
-  #lock: boolean;
+  protected lock: boolean;
   readonly rep: 'none' | 'rep' | 'repne';
   readonly paging: Paging;
   readonly dispatch: Dispatch;
   readonly #helpers: ReadonlyMap<string, Fn>;
-  readonly #ea: I64 | undefined;
+  protected ea: I64 | undefined;
+  readonly #simpleAddress: boolean;
+  readonly #hasMemory: boolean;
   #ended = false;
   /** The access being written is one to the stack beside a memory operand. */
-  #usesStack = false;
+  protected usesStack = false;
 
   constructor(
     code: Code,
@@ -84,13 +86,18 @@ export class Semantics {
     this.width = variant.width;
     this.mode = variant.mode;
     this.addressSize = variant.address;
-    this.#lock = variant.lock;
+    this.lock = variant.lock;
     this.rep = variant.rep;
     this.paging = services.paging;
     this.dispatch = services.dispatch;
     this.#helpers = services.helpers;
-    if (operands.some((o) => o.kind === 'm'))
-      this.#ea = code.let(this.#effectiveAddress(special.simpleAddress === true));
+    this.#simpleAddress = special.simpleAddress === true;
+    this.#hasMemory = operands.some((o) => o.kind === 'm');
+  }
+
+  /** Computes the address of the memory operand, if there is one: before anything that the definition does. */
+  begin(): void {
+    if (this.#hasMemory) this.ea = this.code.let(this.#effectiveAddress(this.#simpleAddress));
   }
 
   // ---- operands ----
@@ -99,7 +106,7 @@ export class Semantics {
   read(o: Operand, bits: number = o.bits): I64 {
     switch (o.kind) {
       case 'r':
-        return readSlot(this.slot(o), bits);
+        return this.readRegister(this.slotOffset(o), bits);
       case 'm':
         return this.load(bits, this.address(o));
       case 'i':
@@ -115,7 +122,7 @@ export class Semantics {
 
   /** Writes a general register (32-bit writes clear the upper half) or memory. Bits of `value` above the width are ignored. */
   write(o: Operand, value: I64, bits: number = o.bits): void {
-    if (o.kind === 'r') writeSlot(this.code, this.slot(o), bits, value);
+    if (o.kind === 'r') this.writeRegister(this.slotOffset(o), bits, value);
     else if (o.kind === 'm') this.store(bits, this.address(o), value);
     else throw new Error(`write: ${o.kind} is no integer destination`);
   }
@@ -126,10 +133,10 @@ export class Semantics {
    */
   modify(o: Operand, change: (old: I64) => I64): { old: I64; result: I64 } {
     if (o.kind === 'r') {
-      const slot = this.code.let(this.slot(o));
-      const old = this.let(readSlot(slot, o.bits));
+      const place = this.code.let(this.slotOffset(o));
+      const old = this.let(this.readRegister(place, o.bits));
       const result = this.let(truncate(o.bits, change(old)));
-      writeSlot(this.code, slot, o.bits, result);
+      this.writeRegister(place, o.bits, result);
       return { old, result };
     }
     return this.modifyMemory(this.address(o), o.bits, change);
@@ -146,7 +153,7 @@ export class Semantics {
         result.set(truncate(bits, change(old.get)));
         storeBits(this.code, host, bits, result.get);
       };
-      if (!this.#lock) return plain();
+      if (!this.lock) return plain();
       // An access that is not aligned cannot be one WebAssembly atomic; it is done plainly.
       this.code.if(
         host.and(bytes - 1).eqz(),
@@ -165,7 +172,7 @@ export class Semantics {
 
   /** Read-modify-writes of this instruction are atomic without a LOCK prefix. */
   impliedLock(): void {
-    this.#lock = true;
+    this.lock = true;
   }
 
   /**
@@ -185,13 +192,25 @@ export class Semantics {
 
   /** What the slot holds that the operation names as base, index or segment base. */
   addressPart(field: typeof Op.base | typeof Op.index | typeof Op.segment): I64 {
-    return this.vcpu.add(this.op.load16U(field)).load64();
+    return this.readRegister(this.op.load16U(field), 64);
+  }
+
+  /** The low `bits` of the slot at an offset of the state, zero-extended. */
+  protected readRegister(place: I32, bits: number): I64 {
+    return loadBits(this.vcpu.add(place), bits);
+  }
+
+  /** A 32-bit write clears the upper half (SDM Vol. 1, "General-Purpose Registers in 64-Bit Mode"). */
+  protected writeRegister(place: I32, bits: number, value: I64): void {
+    const slot = this.vcpu.add(place);
+    if (bits === 32) this.code.store64(slot, truncate(32, value));
+    else storeBits(this.code, slot, bits, value);
   }
 
   /** Linear address of the memory operand. */
   address(o: Operand): I64 {
-    if (o.kind !== 'm' || !this.#ea) throw new Error('not a memory operand');
-    return this.#ea;
+    if (o.kind !== 'm' || !this.ea) throw new Error('not a memory operand');
+    return this.ea;
   }
 
   /**
@@ -214,21 +233,20 @@ export class Semantics {
 
   /** An implicit register. */
   gpr(n: number, bits = 64): I64 {
-    return loadBits(this.vcpu, bits, S.gpr + n * 8);
+    return this.readRegister(I32.of(S.gpr + n * 8), bits);
   }
 
   setGpr(n: number, value: I64, bits = 64): void {
-    if (bits === 32) this.code.store64(this.vcpu, truncate(32, value), S.gpr + n * 8);
-    else storeBits(this.code, this.vcpu, bits, value, S.gpr + n * 8);
+    this.writeRegister(I32.of(S.gpr + n * 8), bits, value);
   }
 
   /** AH, CH, DH, BH. */
   gprHigh8(n: number): I64 {
-    return this.vcpu.load64From8U(S.gpr + n * 8 + 1);
+    return this.readRegister(I32.of(S.gpr + n * 8 + 1), 8);
   }
 
   setGprHigh8(n: number, value: I64): void {
-    this.code.store8(this.vcpu, value, S.gpr + n * 8 + 1);
+    this.writeRegister(I32.of(S.gpr + n * 8 + 1), 8, value);
   }
 
   /** An implicit vector register. */
@@ -331,15 +349,15 @@ export class Semantics {
     const { code } = this;
     const at = this.let(va);
     const host = code.variable(ValType.i32);
-    const entry = this.let(this.#tlbEntry(at));
+    const entry = this.let(this.tlbEntry(at));
     code.if(
       lastByte(at, bytes).and(~0xfffn).eq(entry.load64(Tlb.read)),
-      () => host.set(entry.load32(Tlb.host).or(at.wrap().and(0xfff))),
+      () => host.set(at.wrap().add(entry.load32(Tlb.addend))),
       () => {
         host.set(code.call(this.paging.readSlow, this.vcpu, at, I32.of(bytes)));
         code.if(host.get.eqz(), () => {
-          if (this.#usesStack && this.#ea) this.#blameStack();
-          this.#raise();
+          if (this.usesStack && this.ea) this.blameStack();
+          this.fault();
         });
       },
       'likely',
@@ -352,15 +370,15 @@ export class Semantics {
     const { code } = this;
     const at = this.let(va);
     const host = code.variable(ValType.i32);
-    const entry = this.let(this.#tlbEntry(at));
+    const entry = this.let(this.tlbEntry(at));
     code.if(
       lastByte(at, bytes).and(~0xfffn).eq(entry.load64(Tlb.write)),
-      () => host.set(entry.load32(Tlb.host).or(at.wrap().and(0xfff))),
+      () => host.set(at.wrap().add(entry.load32(Tlb.addend))),
       () => {
         host.set(code.call(this.paging.writeSlow, this.vcpu, at, I32.of(bytes)));
         code.if(host.get.eqz(), () => {
-          if (this.#usesStack && this.#ea) this.#blameStack();
-          this.#raise();
+          if (this.usesStack && this.ea) this.blameStack();
+          this.fault();
         });
       },
       'likely',
@@ -374,8 +392,8 @@ export class Semantics {
   probeWrite(va: I64, bytes: number, isStack = false): void {
     const host = this.let(this.code.call(this.paging.writeSlow, this.vcpu, va, I32.of(bytes)));
     this.code.if(host.eqz(), () => {
-      if (isStack && this.#ea) this.#blameStack();
-      this.#raise();
+      if (isStack && this.ea) this.blameStack();
+      this.fault();
     });
   }
 
@@ -390,17 +408,17 @@ export class Semantics {
   push(bits: number, value: I64): void {
     const v = this.let(value);
     const sp = this.let(truncate(this.mode, this.stackPointer().sub(bits / 8)));
-    this.#usesStack = true;
+    this.usesStack = true;
     this.store(bits, this.stackAddress(sp), v);
-    this.#usesStack = false;
+    this.usesStack = false;
     this.setGpr(Gpr.rsp, sp, this.mode);
   }
 
   /** The value on top of the stack; `moveStack` then removes it. */
   top(bits: number, offset = 0): I64 {
-    this.#usesStack = true;
+    this.usesStack = true;
     const value = this.load(bits, this.stackAddress(truncate(this.mode, this.stackPointer().add(offset))));
-    this.#usesStack = false;
+    this.usesStack = false;
     return value;
   }
 
@@ -517,8 +535,13 @@ export class Semantics {
   exit(exit: Exit, rip: I64, ...details: readonly (I32 | number)[]): void {
     details.forEach((d, i) => this.code.store32(this.vcpu, I32.from(d), S.detail + 4 * i));
     this.code.store64(this.vcpu, rip, S.rip);
-    this.code.store32(this.vcpu, this.op, S.op);
-    leave(this.code, this.dispatch.handlerType, this.vcpu, this.op, exit);
+    this.code.store32(this.vcpu, this.op.load8U(Op.len), S.length);
+    leave(this.code, this.dispatch.handlerType, this.vcpu, this.uncounted, exit);
+  }
+
+  /** The operation whose block's instructions the budget has not been charged for, or 0. */
+  protected get uncounted(): I32 {
+    return this.op;
   }
 
   /** An instruction that CPL 3 may not execute: the hypervisor does it or refuses. */
@@ -543,19 +566,25 @@ export class Semantics {
   }
 
   /** A non-canonical stack pointer is #SS; the operation's address is that of another operand here. */
-  #blameStack(): void {
+  protected blameStack(): void {
     this.code.if(this.vcpu.load32(S.hasErrorCode).eq(NOT_CANONICAL), () => {
       this.code.store32(this.vcpu, I32.of(Vector.SS), S.vector);
       this.code.store32(this.vcpu, I32.of(1), S.hasErrorCode);
     });
   }
 
-  #raise(): void {
+  /** Raises the exception that stands in the state. */
+  protected fault(): void {
     this.code.returnCall(this.dispatch.raise, this.vcpu, this.op);
   }
 
-  #tlbEntry(va: I64): I32 {
-    return this.vcpu.load32(S.tlb).add(
+  /** Host address of the active TLB set. */
+  protected tlb(): I32 {
+    return this.vcpu.load32(S.tlb);
+  }
+
+  protected tlbEntry(va: I64): I32 {
+    return this.tlb().add(
       va
         .shrU(7)
         .wrap()
@@ -571,7 +600,7 @@ export class Semantics {
   }
 }
 
-const lastByte = (va: I64, bytes: number): I64 => (bytes === 1 ? va : va.add(bytes - 1));
+export const lastByte = (va: I64, bytes: number): I64 => (bytes === 1 ? va : va.add(bytes - 1));
 
 export function loadBits(host: I32, bits: number, offset = 0): I64 {
   switch (bits) {
@@ -601,11 +630,4 @@ export function storeBits(code: Code, host: I32, bits: number, value: I64, offse
     default:
       throw new Error(`no integer of ${bits} bits`);
   }
-}
-
-const readSlot = (slot: I32, bits: number): I64 => loadBits(slot, bits);
-
-function writeSlot(code: Code, slot: I32, bits: number, value: I64): void {
-  if (bits === 32) code.store64(slot, truncate(32, value));
-  else storeBits(code, slot, bits, value);
 }

@@ -25,7 +25,7 @@ export const S = {
   writableFrame: 0x114, // frame that may be written although its mapping is read-only, or -1
   exitRequest: 0x118, // non-zero: leave `run` soon; written by any thread
   budget: 0x11c, // instructions left
-  op: 0x120, // operation that raised an exit
+  length: 0x120, // bytes of the instruction that made an exit
   vector: 0x124,
   errorCode: 0x128,
   hasErrorCode: 0x12c,
@@ -42,7 +42,6 @@ export const S = {
   fsGsBaseEnabled: 0x1cc,
   tscAux: 0x1d0,
   mxcsrPending: 0x1d8, // exceptions found by the SSE instruction that runs, not yet in MXCSR; 0 between instructions
-  codeChanged: 0x1dc, // operations became stale since the last look-up: a translated region may be one of them
   retired: 0x1e0, // f64: instructions executed since power-on
   hookSyscall: 0x1e8, // table index of what runs in the place of an exit (hooks.ts), 0 = none
   hookException: 0x1ec,
@@ -69,7 +68,10 @@ export const S = {
 export const Mode = { long64: 0, compat32: 1 } as const;
 export type Mode = (typeof Mode)[keyof typeof Mode];
 
-/** TLB entry: three tags (linear page, or -1), host address of the page. Two sets: kernel view, user view. */
+/**
+ * TLB entry: three tags (linear page, or -1), host address of the page, and what is to be added to the low half of a linear address in it to get the host
+ * address. Two sets: kernel view, user view.
+ */
 export const Tlb = {
   entries: 2048,
   entrySize: 32,
@@ -77,6 +79,7 @@ export const Tlb = {
   write: 8,
   execute: 16,
   host: 24,
+  addend: 28,
 } as const;
 
 /**

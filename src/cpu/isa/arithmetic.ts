@@ -37,7 +37,7 @@ const binary = (
     const b = u.let(u.read(src));
     const { old, result } = u.modify(dst, (a) => combine(u, a, b));
     if (flags === 'logic') u.flags.logic(u.width, result);
-    else if (flags === 'add') u.flags.add(u.width, old, b, result);
+    else if (flags === 'add') u.flags.add(u.width, old, b, result, name === 'ADC');
     else u.flags.sub(u.width, old, b, result, name === 'SBB');
   },
 });

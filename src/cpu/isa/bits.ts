@@ -71,7 +71,7 @@ const scans: Instruction[] = [
     build(u, dst, src) {
       const a = u.let(u.read(src));
       u.code.if(a.ne(0), () => u.write(dst, name === 'BSF' ? a.ctz() : I64.of(63).sub(a.clz())));
-      u.flags.setStatus(u.flags.status().and(~Flag.ZF).or(a.eqz().shl(6)));
+      u.flags.setZero(a.eqz());
     },
   })),
   {

@@ -150,7 +150,7 @@ const moves: Instruction[] = [
       const replacement = pair(Gpr.rcx, Gpr.rbx);
       const { old } = u.modifyMemory(u.address(dst), 64, (a) => a.eq(expected).select(replacement, a));
       const equal = u.let(old.eq(expected));
-      setZero(u, equal);
+      u.flags.setZero(equal);
       u.code.if(equal.eqz(), () => {
         u.setGpr(Gpr.rax, old, 32);
         u.setGpr(Gpr.rdx, old.shrU(32), 32);
@@ -180,16 +180,11 @@ const moves: Instruction[] = [
             u.setGpr(Gpr.rdx, hi);
           },
         );
-        setZero(u, equal);
+        u.flags.setZero(equal);
       });
     },
   },
 ];
-
-/** Changes ZF alone. */
-function setZero(u: Semantics, zero: I32): void {
-  u.flags.setStatus(u.flags.status().and(~Flag.ZF).or(zero.shl(6)));
-}
 
 const conditional: Instruction[] = CONDITIONS.flatMap((name, cc): Instruction[] => [
   {

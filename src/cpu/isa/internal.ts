@@ -1,5 +1,6 @@
 import { ValType } from '../wasm/value.ts';
 import { Exit, Vector } from '../exits.ts';
+import { writeSyncFlags } from '../flag-kinds.ts';
 import { Flags, truncate } from '../flags.ts';
 import type { InstructionGroup } from '../instruction-set.ts';
 import { Access } from '../paging.ts';
@@ -7,7 +8,7 @@ import type { Semantics } from '../semantics.ts';
 import { Op, S } from '../state-layout.ts';
 import { I32 } from '../wasm/value.ts';
 
-const { i32 } = ValType;
+const { i32, i64 } = ValType;
 
 /** base + index << scale + disp of an address computed ahead of its instruction. */
 const sum = (u: Semantics) =>
@@ -124,6 +125,10 @@ export const internal: InstructionGroup = {
           c.return(new Flags(c, c.param(i32, 0)).image());
           c.unreachable();
         }),
+    },
+    {
+      name: 'syncFlags',
+      define: (m) => m.function('syncFlags', [i32, i32, i64, i64], undefined, writeSyncFlags),
     },
     {
       name: 'writeFlags',

@@ -33,7 +33,7 @@ function shift(
     build(u, dst, amount) {
       const count = countOf(u, amount);
       const { old, result } = u.modify(dst, (a) => meaning(u, a, count));
-      u.code.if(count.ne(0), () => {
+      u.flags.when(count.ne(0), () => {
         const f = flags(u, old, count, result);
         u.flags.explicit(u.width, result, f.carry, f.overflow);
       });
@@ -54,7 +54,7 @@ function rotate(
     build(u, dst, amount) {
       const count = countOf(u, amount);
       const { old, result } = u.modify(dst, (a) => meaning(u, a, count));
-      u.code.if(count.ne(0), () => {
+      u.flags.when(count.ne(0), () => {
         const f = flags(u, old, count, result);
         u.flags.setCarryOverflow(f.carry, f.overflow);
       });
@@ -84,7 +84,7 @@ function rotateThroughCarry(name: string, digit: number, left: boolean): Instruc
               .or(a.shl(I64.of(width).sub(count)).shl(1));
         return count.eqz().select(a, moved);
       });
-      u.code.if(count.ne(0), () => {
+      u.flags.when(count.ne(0), () => {
         const out = u.let(left ? bitAt(old, I64.of(width).sub(count)) : bitAt(old, count.sub(1)));
         const overflow = left ? top(width, result).xor(out) : top(width, result).xor(bitAt(result, width - 2));
         u.flags.setCarryOverflow(out, overflow);
@@ -171,7 +171,7 @@ function doubleShift(name: string, forms: readonly string[], left: boolean): Ins
               : a.shrU(count).or(b.shl(rest));
           return count.eqz().select(a, moved);
         });
-        u.code.if(count.ne(0), () => {
+        u.flags.when(count.ne(0), () => {
           const carry = left
             ? width === 64
               ? bitAt(old, I64.of(64).sub(count))

@@ -76,7 +76,7 @@ const quickHost = (c: Code, vcpu: I32, va: I64, tag: number): I32 => {
     entry
       .load64(tag)
       .eq(va.and(~0xfffn))
-      .select(entry.load32(Tlb.host).or(va.wrap().and(0xfff)), I32.of(0)),
+      .select(va.wrap().add(entry.load32(Tlb.addend)), I32.of(0)),
   );
 };
 
@@ -249,6 +249,7 @@ const strings: Instruction[] = [
     forms: forms(0xae),
     perAddress: true,
     rep: 'compare',
+    flagsInLoop: true,
     build(u) {
       const by = u.let(stride(u));
       const a = u.let(u.gpr(Gpr.rax, u.width));
@@ -269,6 +270,7 @@ const strings: Instruction[] = [
     forms: forms(0xa6),
     perAddress: true,
     rep: 'compare',
+    flagsInLoop: true,
     build(u) {
       const by = u.let(stride(u));
       repeat(

@@ -134,7 +134,7 @@ const descriptors: Instruction[] = [
       const less = u.let(u.let(u.read(dst)).and(3).ltU(want));
       // A selector that is good already is not written.
       u.code.if(less, () => void u.modify(dst, (a) => a.and(~3).or(want)));
-      u.flags.setStatus(u.flags.status().and(~Flag.ZF).or(less.shl(6)));
+      u.flags.setZero(less);
     },
   },
   ...(

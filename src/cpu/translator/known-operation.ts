@@ -8,8 +8,9 @@ export class KnownOperation extends I32 {
   readonly at: number;
   readonly #memory: DataView;
 
-  constructor(memory: DataView, at: number) {
-    const constant = I32.of(at | 0);
+  /** @param at where `memory` has it; @param address the operation's own host address, for helpers that are given it */
+  constructor(memory: DataView, at: number, address: number) {
+    const constant = I32.of(address | 0);
     super(constant.code, []);
     this.known = constant.known;
     this.at = at;

@@ -1,67 +1,236 @@
-import type { Code } from '../wasm/code.ts';
-import { I32, type I64 } from '../wasm/value.ts';
-import { checkpoint } from '../dispatch.ts';
-import type { Flags } from '../flags.ts';
-import { type Operand, Semantics, type Services, type Variant } from '../semantics.ts';
-import { Op, S } from '../state-layout.ts';
+import { faultMeta } from '../dispatch.ts';
+import { Exit } from '../exits.ts';
+import { truncate } from '../flags.ts';
+import { Stored } from '../paging.ts';
+import { lastByte, type Operand, Semantics, storeBits, type Variant } from '../semantics.ts';
+import { Op, S, Tlb } from '../state-layout.ts';
+import { I32, I64, type V128, ValType } from '../wasm/value.ts';
+import { pageOf } from './job.ts';
 import type { KnownOperation } from './known-operation.ts';
+import { gprAt, type RegionFrame } from './region-frame.ts';
 
-/** Where a direct branch can go without leaving the region's function. */
-export interface Labels {
-  /** Continues at the block whose first instruction has this offset in the page; false when the region has none. */
-  goTo(off: number): (() => void) | undefined;
+/** Where an instruction stands in its region. */
+export interface Position {
+  /** Address less that of the entry's page. */
+  readonly at: number;
+  /** Instructions before it in its node. */
+  readonly before: number;
+  /** Goes where its direct branch leads to; undefined when that is outside of the region. */
+  readonly taken: (() => void) | undefined;
+  /** Goes on after the instruction, which is its node's last; undefined for the others. */
+  readonly next: (() => void) | undefined;
+  /** The address that its return is expected to go to, and how to go there. */
+  readonly returns: { readonly at: number; readonly go: () => void } | undefined;
 }
 
-/** The verbs of a definition inside a translated region: operands are constants, and the next operation is the code that follows. */
+/** The verbs of a definition inside a translated region: operands are constants, registers are locals, and the next operation is the code that follows. */
 export class RegionSemantics extends Semantics {
+  readonly #frame: RegionFrame;
+  readonly #position: Position;
   readonly #known: KnownOperation;
-  readonly #labels: Labels;
-  /** The instruction may have changed code, this region's too. */
-  #stored = false;
 
   constructor(
-    code: Code,
+    frame: RegionFrame,
     variant: Variant,
     operands: readonly Operand[],
-    services: Services,
-    special: { op: KnownOperation; flags: Flags; labels: Labels },
+    op: KnownOperation,
+    position: Position,
   ) {
-    super(code, variant, operands, services, special);
-    this.#known = special.op;
-    this.#labels = special.labels;
+    super(frame.code, variant, operands, frame.services, { op, flags: frame.flags });
+    this.#frame = frame;
+    this.#position = position;
+    this.#known = op;
+  }
+
+  // ---- registers ----
+
+  override readRegister(place: I32, bits: number): I64 {
+    const offset = known(place);
+    if (offset === S.zero) return I64.of(0);
+    if (offset === S.pageVa) return this.#address(pageOf(this.#position.at));
+    const n = gprAt(offset);
+    if (n === undefined) return super.readRegister(place, bits);
+    const value = this.#frame.readGpr(n);
+    // AH, CH, DH and BH are the second byte of a slot.
+    return truncate(bits, (offset & 7) === 0 ? value : value.shrU(8));
+  }
+
+  protected override writeRegister(place: I32, bits: number, value: I64): void {
+    const offset = known(place);
+    const n = gprAt(offset);
+    if (n === undefined) return super.writeRegister(place, bits, value);
+    if (bits === 64) return this.#frame.writeGpr(n, value);
+    const low = truncate(bits, value);
+    if (bits === 32) return this.#frame.writeGpr(n, low);
+    const shift = (offset & 7) * 8;
+    const mask = ((1n << BigInt(bits)) - 1n) << BigInt(shift);
+    this.#frame.writeGpr(n, this.#frame.readGpr(n).and(~mask).or(low.shl(shift)));
+  }
+
+  override exposeAddress(): void {
+    for (const field of [Op.base, Op.index] as const) {
+      const n = gprAt(known(this.op.load16U(field)));
+      if (n !== undefined) this.#frame.expose(n);
+    }
+    // RIP as helpers take it from the operation.
+    this.code.store64(this.vcpu, this.#frame.base.add(pageOf(this.#position.at)), S.pageVa);
+  }
+
+  // ---- memory ----
+
+  protected override tlb(): I32 {
+    return this.#frame.tlb;
+  }
+
+  override store(bits: number, va: I64, value: I64): void {
+    const v = this.let(value);
+    this.#store(
+      bits / 8,
+      va,
+      (host) => storeBits(this.code, host, bits, v),
+      (at) => this.code.call(this.paging.storeSlow, this.vcpu, at, v, I32.of(bits / 8)),
+    );
+  }
+
+  override storeV(va: I64, value: V128, aligned = false): void {
+    if (aligned) this.requireAligned(va, 16);
+    const v = this.let(value);
+    this.#store(
+      16,
+      va,
+      (host) => this.code.storeV128(host, v),
+      (at) => this.code.call(this.paging.storeVectorSlow, this.vcpu, at, v),
+    );
+  }
+
+  #store(bytes: number, va: I64, store: (host: I32) => void, slow: (at: I64) => I32): void {
+    const { code } = this;
+    const at = this.let(va);
+    const entry = this.let(this.tlbEntry(at));
+    code.if(
+      lastByte(at, bytes).and(~0xfffn).eq(entry.load64(Tlb.write)),
+      () => store(at.wrap().add(entry.load32(Tlb.addend))),
+      () => {
+        const stored = this.let(slow(at));
+        code.if(stored.ne(Stored.done), () => this.#notStored(stored), undefined, 'unlikely');
+      },
+      'likely',
+    );
   }
 
   override writePointer(va: I64, bytes: number, write: (host: I32) => void): void {
-    this.#stored = true;
-    super.writePointer(va, bytes, write);
+    const { code } = this;
+    const at = this.let(va);
+    const host = code.variable(ValType.i32);
+    const entry = this.let(this.tlbEntry(at));
+    code.if(
+      lastByte(at, bytes).and(~0xfffn).eq(entry.load64(Tlb.write)),
+      () => host.set(at.wrap().add(entry.load32(Tlb.addend))),
+      () => host.set(this.#writable(at, bytes)),
+      'likely',
+    );
+    write(host.get);
   }
 
-  override next(): void {
-    if (this.#stored) this.#leaveWhenChanged(() => this.nextRip());
+  override probeWrite(va: I64, bytes: number, isStack = false): void {
+    this.usesStack ||= isStack;
+    this.#writable(this.let(va), bytes);
+    if (isStack) this.usesStack = false;
+  }
+
+  #writable(at: I64, bytes: number): I32 {
+    const host = this.let(this.code.call(this.paging.writeHost, this.vcpu, at, I32.of(bytes)));
+    this.code.if(host.leU(Stored.step), () => this.#notStored(host), undefined, 'unlikely');
+    return host;
+  }
+
+  /** A fault, or code that would change: a single step of the interpreter does that. */
+  #notStored(result: I32): void {
+    this.code.if(result.eq(Stored.fault), () => {
+      if (this.usesStack && this.ea) this.blameStack();
+      this.fault();
+    });
+    this.#frame.spill(this.#position.before);
+    this.code.store64(this.vcpu, this.rip(), S.rip);
+    this.code.return(I32.of(Exit.Step));
+  }
+
+  // ---- control ----
+
+  override requireFpu(): void {
+    this.#frame.requireFpu(() => super.requireFpu());
+  }
+
+  override rip(): I64 {
+    return this.#address(this.#position.at);
+  }
+
+  override nextRip(): I64 {
+    return this.#address(this.#position.at + this.#length);
+  }
+
+  override branchTarget(): I64 {
+    return truncate(this.mode, this.#address(pageOf(this.#position.at)).add(this.op.load64(Op.imm)));
   }
 
   override branch(): void {
-    const target = this.#known.load64(Op.imm).known;
-    const goTo = target === undefined || target < 0n || target >= 4096n ? undefined : this.#labels.goTo(Number(target));
-    if (!goTo) return super.branch();
-    if (this.#stored) this.#leaveWhenChanged(() => this.branchTarget());
-    checkpoint(this.code, this.vcpu, this.#known.load16U(Op.c), this.branchTarget());
-    goTo();
+    const { taken } = this.#position;
+    if (taken) taken();
+    else this.#leaveTo(this.branchTarget());
   }
 
-  protected override link(): I32 {
-    // It may be made after this code was.
-    return I32.of(this.#known.at).load32(Op.disp);
+  override jump(va: I64): void {
+    const { returns } = this.#position;
+    if (!returns) return this.#leaveTo(va);
+    const to = this.let(va);
+    this.code.if(to.eq(this.#address(returns.at)), () => returns.go());
+    this.#leaveTo(to);
+  }
+
+  override next(): void {
+    this.#position.next?.();
   }
 
   /** A definition that ends every path needs nothing; another goes on in the code that follows. */
   override finish(): void {
-    if (this.ended) this.code.unreachable();
-    else this.next();
+    if (!this.ended) this.next();
   }
 
-  #leaveWhenChanged(to: () => I64): void {
-    const leave = (): void => this.code.returnCall(this.dispatch.jumpSlow, this.vcpu, to());
-    this.code.if(this.vcpu.load32(S.codeChanged), leave, undefined, 'unlikely');
+  override raise(vector: number, errorCode?: number | I32): void {
+    this.#frame.spill(this.#position.before);
+    const error = errorCode === undefined ? I32.of(-1) : I32.from(errorCode);
+    this.code.returnCall(this.dispatch.leaveVector, this.vcpu, this.rip(), faultMeta(this.op), I32.of(vector), error);
   }
+
+  protected override fault(): void {
+    this.#frame.spill(this.#position.before);
+    this.code.returnCall(this.dispatch.leaveFault, this.vcpu, this.rip(), faultMeta(this.op));
+  }
+
+  override exit(exit: Exit, rip: I64, ...details: readonly (I32 | number)[]): void {
+    this.#frame.spill(this.#position.before + 1);
+    super.exit(exit, rip, ...details);
+  }
+
+  protected override get uncounted(): I32 {
+    return I32.of(0);
+  }
+
+  #leaveTo(va: I64): void {
+    this.#frame.spill(this.#position.before + 1);
+    this.code.returnCall(this.dispatch.jump, this.vcpu, va, I32.of(0));
+  }
+
+  get #length(): number {
+    return known(this.#known.load8U(Op.len));
+  }
+
+  #address(at: number): I64 {
+    return truncate(this.mode, this.#frame.base.add(at));
+  }
+}
+
+function known(value: I32): number {
+  if (value.known === undefined) throw new Error('an operand of a translated instruction is known');
+  return value.known;
 }

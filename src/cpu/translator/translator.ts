@@ -1,12 +1,8 @@
 import type { CodeCache } from '../code-cache.ts';
-import { Flags } from '../flags.ts';
-import { buildHandler, type Handler, type InstructionSet } from '../instruction-set.ts';
+import type { Handler, InstructionSet } from '../instruction-set.ts';
 import { Op } from '../state-layout.ts';
-import { ModuleBuilder } from '../wasm/module.ts';
-import { I32, ValType } from '../wasm/value.ts';
-import { KnownOperation } from './known-operation.ts';
-import { discover, type Region, type RegionBlock } from './region.ts';
-import { RegionSemantics } from './region-semantics.ts';
+import { type CodeView, Discovery } from './discover.ts';
+import { RegionGenerator } from './generate.ts';
 
 /** Regions at most; the oldest goes first. */
 const MAX_REGIONS = 1024;
@@ -19,9 +15,13 @@ interface Installed {
   readonly blocks: readonly number[];
 }
 
+/** What discovery asks, relative to the entry's page. */
+export type CodeAround = Pick<CodeView, 'mode' | 'blockAt' | 'frameAt'>;
+
 /** Turns hot regions into WebAssembly functions of their own and puts them in the place of the interpreter's handlers. */
 export class Translator {
   readonly #set: InstructionSet;
+  readonly #generator: RegionGenerator;
   readonly #memory: DataView;
   readonly #table: WebAssembly.Table;
   readonly #imports: WebAssembly.ModuleImports;
@@ -40,6 +40,7 @@ export class Translator {
     imports: WebAssembly.ModuleImports;
   }) {
     this.#set = o.set;
+    this.#generator = new RegionGenerator(o.set);
     this.#memory = o.memory;
     this.#table = o.exports['handlers'] as WebAssembly.Table;
     this.#imports = { ...o.imports, ...(o.exports as WebAssembly.ModuleImports) };
@@ -51,19 +52,27 @@ export class Translator {
     return this.#regions.size;
   }
 
-  /** Translates the region that begins with an operation, unless it is already. */
-  translate(entry: number): boolean {
+  /**
+   * Translates the region that begins with a block, unless it is already.
+   * @param code the code around it; @param off offset of the block in its page
+   */
+  translate(entry: number, code: CodeAround, off: number): boolean {
     if (this.#regions.has(entry)) return false;
-    const region = discover(this.#memory, entry, (op) => this.#handlerAt(op));
-    if (!region) return false;
-    const bytes = this.#generate(region);
+    const discovery = new Discovery({
+      memory: this.#memory,
+      handlerOf: (op) => this.#handlerOf(op),
+      ...code,
+    });
+    const original = this.#memory.getUint32(entry + Op.handler, true);
+    const job = discovery.run(off, original);
+    if (!job) return false;
+    const bytes = this.#generator.generate([job]);
     const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), { env: this.#imports });
     if (this.#regions.size >= MAX_REGIONS) this.#remove(this.#regions.values().next().value);
     const index = this.#free.pop() ?? this.#table.grow(1);
-    this.#table.set(index, instance.exports['region']);
-    const original = this.#memory.getUint32(entry + Op.handler, true);
+    this.#table.set(index, instance.exports['region0']);
     this.#memory.setUint32(entry + Op.handler, index, true);
-    const blocks = region.blocks.map((block) => block.start);
+    const blocks = [...discovery.blocks];
     this.#regions.set(entry, { entry, index, original, blocks });
     for (const block of blocks) {
       const entries = this.#regionsOf.get(block) ?? new Set<number>();
@@ -73,52 +82,12 @@ export class Translator {
   }
 
   /** The interpreter's handler of an operation, whatever stands there now. */
-  #handlerAt(op: number): Handler | undefined {
+  #handlerOf(op: number): { index: number; handler: Handler } | undefined {
     const index = this.#regions.get(op)?.original ?? this.#memory.getUint32(op + Op.handler, true);
     if (index === this.#staleHandler) return undefined;
-    return this.#set.handlers[this.#set.firstOfPair(index)];
-  }
-
-  #generate(region: Region): Uint8Array<ArrayBuffer> {
-    const m = new ModuleBuilder({ table: 'imported', hinted: true });
-    const services = this.#set.importServices(m);
-    const fn = m.function('region', [ValType.i32, ValType.i32], ValType.i32, (code) => {
-      const vcpu = code.param(ValType.i32, 0);
-      const current = code.variable(ValType.i32);
-      const byOff = new Map(region.blocks.map((block, i) => [block.off, i]));
-      const single = region.blocks.length === 1;
-      code.loop((again) => {
-        const goTo = (off: number): (() => void) | undefined => {
-          const i = byOff.get(off);
-          if (i === undefined) return undefined;
-          return () => {
-            if (!single) current.set(I32.of(i));
-            again();
-          };
-        };
-        const write = (block: RegionBlock): void => {
-          const flags = new Flags(code, vcpu, true);
-          for (const { at, handler } of block.operations) {
-            const op = new KnownOperation(this.#memory, at);
-            const special = { op, flags, labels: { goTo } };
-            const u = new RegionSemantics(code, handler.variant, handler.operands, services, special);
-            buildHandler(u, handler);
-            u.finish();
-          }
-        };
-        const [first] = region.blocks;
-        if (single && first) write(first);
-        else
-          code.switch(
-            current.get,
-            region.blocks.map((block) => () => write(block)),
-            () => code.unreachable(),
-          );
-      });
-      code.unreachable();
-    });
-    m.export('region', fn);
-    return m.encode();
+    const own = this.#set.firstOfPair(index);
+    const handler = this.#set.handlers[own];
+    return handler && { index: own, handler };
   }
 
   /** A block became stale: the regions that contain it go. */

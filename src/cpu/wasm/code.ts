@@ -1,5 +1,16 @@
 import { Bytes } from './bytes.ts';
-import { copyType, I32, I64, instruction, make, type V128, type Value, type ValType, type ValueOf } from './value.ts';
+import {
+  copyType,
+  I32,
+  I64,
+  instruction,
+  keepFacts,
+  make,
+  type V128,
+  type Value,
+  type ValType,
+  type ValueOf,
+} from './value.ts';
 
 /** A function of the module under construction. */
 export interface Fn<R extends ValType | undefined = ValType | undefined> {
@@ -22,15 +33,21 @@ export type Hint = 'likely' | 'unlikely';
 /** The finished body of a function: local declarations, code, end; and the conditions with a hint, by their offsets in it. */
 export interface Body {
   readonly bytes: Bytes;
-  readonly hints: readonly { readonly at: number; readonly likely: boolean }[];
+  readonly hints: readonly BranchHint[];
+}
+interface BranchHint {
+  readonly at: number;
+  readonly likely: boolean;
 }
 
 /** The body of one function: statements are written out as they are made. */
 export class Code {
-  readonly out = new Bytes();
+  #out = new Bytes();
+  readonly #front = new Bytes();
   readonly #params: readonly ValType[];
   readonly #locals: ValType[] = [];
-  readonly #hints: { at: number; likely: boolean }[] = [];
+  #hints: BranchHint[] = [];
+  #frontHints: readonly BranchHint[] = [];
   #depth = 0;
 
   /** How many blocks the code being written lies in. */
@@ -42,6 +59,16 @@ export class Code {
     this.#params = params;
   }
 
+  /** Statements in front of all that was written so far; once. */
+  inFront(write: () => void): void {
+    const [body, hints] = [this.#out, this.#hints];
+    [this.#out, this.#hints] = [new Bytes(), []];
+    write();
+    this.#front.append(this.#out);
+    this.#frontHints = this.#hints;
+    [this.#out, this.#hints] = [body, hints];
+  }
+
   param<T extends ValType>(type: T, index: number): ValueOf<T> {
     if (this.#params[index] !== type) throw new Error(`parameter ${index} has another type`);
     return this.#get(type, index);
@@ -50,10 +77,13 @@ export class Code {
   /** Computes a value once, here; the result can be used any number of times. */
   let<T extends Value>(value: T): T {
     // A constant, or a local already, is its own name.
-    if ((value instanceof I32 || value instanceof I64) && value.known !== undefined) return value;
+    if (value.fixed || ((value instanceof I32 || value instanceof I64) && value.known !== undefined)) return value;
     const index = this.#local(value.type);
     this.#set(index, value);
-    return copyType(value, localGet(index), []);
+    const local = copyType(value, localGet(index), []);
+    local.fixed = true;
+    keepFacts(value, local);
+    return local;
   }
 
   /** A variable that begins as this value. */
@@ -76,8 +106,8 @@ export class Code {
       else otherwise?.();
       return;
     }
-    condition.emit(this.out);
-    if (hint) this.#hints.push({ at: this.out.length, likely: hint === 'likely' });
+    condition.emit(this.#out);
+    if (hint) this.#hints.push({ at: this.#out.length, likely: hint === 'likely' });
     this.#open(0x04, then, otherwise);
   }
 
@@ -88,7 +118,7 @@ export class Code {
       body(
         () => this.#branch(0x0c, target),
         (condition) => {
-          condition.emit(this.out);
+          condition.emit(this.#out);
           this.#branch(0x0d, target);
         },
       ),
@@ -119,7 +149,7 @@ export class Code {
       body(
         () => this.#branch(0x0c, target),
         (condition) => {
-          condition.emit(this.out);
+          condition.emit(this.#out);
           this.#branch(0x0d, target);
         },
       ),
@@ -142,10 +172,10 @@ export class Code {
     this.block((done) => {
       const nest = (n: number): void => {
         if (n < 0) {
-          index.emit(this.out);
-          this.out.byte(0x0e);
-          this.out.u32(cases.length);
-          for (let i = 0; i <= cases.length; i++) this.out.u32(i);
+          index.emit(this.#out);
+          this.#out.byte(0x0e);
+          this.#out.u32(cases.length);
+          for (let i = 0; i <= cases.length; i++) this.#out.u32(i);
           return;
         }
         this.#open(0x02, () => nest(n - 1));
@@ -157,19 +187,19 @@ export class Code {
   }
 
   return(value?: Value): void {
-    value?.emit(this.out);
-    this.out.byte(0x0f);
+    value?.emit(this.#out);
+    this.#out.byte(0x0f);
   }
 
   unreachable(): void {
-    this.out.byte(0x00);
+    this.#out.byte(0x00);
   }
 
   /** A call as a statement; its result, if any, is dropped. */
   do(fn: Fn, ...args: readonly Value[]): void {
-    for (const arg of args) arg.emit(this.out);
-    for (const byte of callOf(fn)) this.out.byte(byte);
-    if (fn.result !== undefined) this.out.byte(0x1a);
+    for (const arg of args) arg.emit(this.#out);
+    for (const byte of callOf(fn)) this.#out.byte(byte);
+    if (fn.result !== undefined) this.#out.byte(0x1a);
   }
 
   /** A call as a value. It happens where the value is used: `let` it. */
@@ -179,17 +209,17 @@ export class Code {
   }
 
   returnCall(fn: Fn, ...args: readonly Value[]): void {
-    for (const arg of args) arg.emit(this.out);
-    this.out.byte(0x12);
-    this.out.u32(fn.index);
+    for (const arg of args) arg.emit(this.#out);
+    this.#out.byte(0x12);
+    this.#out.u32(fn.index);
   }
 
   returnCallIndirect(typeIndex: number, index: I32, ...args: readonly Value[]): void {
-    for (const arg of args) arg.emit(this.out);
-    index.emit(this.out);
-    this.out.byte(0x13);
-    this.out.u32(typeIndex);
-    this.out.u32(0);
+    for (const arg of args) arg.emit(this.#out);
+    index.emit(this.#out);
+    this.#out.byte(0x13);
+    this.#out.u32(typeIndex);
+    this.#out.u32(0);
   }
 
   store8(address: I32, value: I32 | I64, offset = 0): void {
@@ -208,17 +238,17 @@ export class Code {
     this.#store([0xfd, 0x0b], address, value, offset);
   }
   memoryCopy(to: I32, from: I32, length: I32): void {
-    for (const arg of [to, from, length]) arg.emit(this.out);
-    for (const byte of [0xfc, 0x0a, 0, 0]) this.out.byte(byte);
+    for (const arg of [to, from, length]) arg.emit(this.#out);
+    for (const byte of [0xfc, 0x0a, 0, 0]) this.#out.byte(byte);
   }
   memoryFill(at: I32, byte: I32, length: I32): void {
-    for (const arg of [at, byte, length]) arg.emit(this.out);
-    for (const code of [0xfc, 0x0b, 0]) this.out.byte(code);
+    for (const arg of [at, byte, length]) arg.emit(this.#out);
+    for (const code of [0xfc, 0x0b, 0]) this.#out.byte(code);
   }
   /** Evaluates for the effect alone. */
   drop(value: Value): void {
-    value.emit(this.out);
-    this.out.byte(0x1a);
+    value.emit(this.#out);
+    this.#out.byte(0x1a);
   }
 
   finish(): Body {
@@ -235,10 +265,14 @@ export class Code {
       body.u32(run.count);
       body.byte(run.type);
     }
+    const front = body.length;
+    body.append(this.#front);
     const start = body.length;
-    body.append(this.out);
+    body.append(this.#out);
     body.byte(0x0b);
-    return { bytes: body, hints: this.#hints.map(({ at, likely }) => ({ at: start + at, likely })) };
+    const moved = (by: number, hints: readonly BranchHint[]): BranchHint[] =>
+      hints.map(({ at, likely }) => ({ at: by + at, likely }));
+    return { bytes: body, hints: [...moved(front, this.#frontHints), ...moved(start, this.#hints)] };
   }
 
   #local(type: ValType): number {
@@ -251,36 +285,36 @@ export class Code {
   }
 
   #set(index: number, value: Value): void {
-    value.emit(this.out);
-    this.out.byte(0x21);
-    this.out.u32(index);
+    value.emit(this.#out);
+    this.#out.byte(0x21);
+    this.#out.u32(index);
   }
 
   #open(opcode: number, body: () => void, otherwise?: () => void): void {
-    this.out.byte(opcode);
-    this.out.byte(VOID);
+    this.#out.byte(opcode);
+    this.#out.byte(VOID);
     this.#depth++;
     body();
     if (otherwise) {
-      this.out.byte(0x05);
+      this.#out.byte(0x05);
       otherwise();
     }
     this.#depth--;
-    this.out.byte(0x0b);
+    this.#out.byte(0x0b);
   }
 
   #branch(opcode: number, target: number): void {
-    this.out.byte(opcode);
-    this.out.u32(this.#depth - target - 1);
+    this.#out.byte(opcode);
+    this.#out.u32(this.#depth - target - 1);
   }
 
   #store(opcode: readonly number[], address: I32, value: Value, offset: number): void {
     const at = address.located(offset);
-    at.base.emit(this.out);
-    value.emit(this.out);
-    for (const byte of opcode) this.out.byte(byte);
-    this.out.u32(0);
-    this.out.u32(at.offset);
+    at.base.emit(this.#out);
+    value.emit(this.#out);
+    for (const byte of opcode) this.#out.byte(byte);
+    this.#out.u32(0);
+    this.#out.u32(at.offset);
   }
 }
 

@@ -16,7 +16,7 @@ export class ModuleBuilder {
   readonly #typeOf = new Map<string, number>();
   readonly #imports: { name: string; type: number }[] = [];
   readonly #functions: { type: number; body: Body | undefined; name: string }[] = [];
-  readonly #exports: { name: string; index: number }[] = [];
+  readonly #exports: { name: string; fn: Fn }[] = [];
   readonly #table: Fn[] = [];
   readonly #tableImported: boolean;
   readonly #hinted: boolean;
@@ -47,9 +47,30 @@ export class ModuleBuilder {
     return { index: this.#imports.length - 1, params, result };
   }
 
+  /** A function that is imported once something refers to it: for modules whose functions do not refer to each other. */
+  importOnUse<R extends ValType | undefined>(name: string, params: readonly ValType[], result: R): Fn<R> {
+    let index: number | undefined;
+    const use = (): number => this.#imports.push({ name, type: this.type(params, result) }) - 1;
+    return {
+      params,
+      result,
+      get index() {
+        return (index ??= use());
+      },
+    };
+  }
+
+  /** Its index counts from the last import on. */
   declare<R extends ValType | undefined>(name: string, params: readonly ValType[], result: R): Fn<R> {
-    this.#functions.push({ type: this.type(params, result), body: undefined, name });
-    return { index: this.#imports.length + this.#functions.length - 1, params, result };
+    const imports = this.#imports;
+    const position = this.#functions.push({ type: this.type(params, result), body: undefined, name }) - 1;
+    return {
+      params,
+      result,
+      get index() {
+        return imports.length + position;
+      },
+    };
   }
 
   define(fn: Fn, write: (code: Code) => void): void {
@@ -72,7 +93,7 @@ export class ModuleBuilder {
   }
 
   export(name: string, fn: Fn): void {
-    this.#exports.push({ name, index: fn.index });
+    this.#exports.push({ name, fn });
   }
 
   exportTable(name: string): void {
@@ -120,7 +141,7 @@ export class ModuleBuilder {
       s.byte(0);
       s.u32(size);
     });
-    const exports = this.#exports.map((item) => ({ ...item, kind: 0 }));
+    const exports = this.#exports.map(({ name, fn }) => ({ name, index: fn.index, kind: 0 }));
     if (this.#tableName !== undefined) exports.push({ name: this.#tableName, index: 0, kind: 1 });
     section(out, 7, exports, (s, item) => {
       s.name(item.name);

@@ -12,6 +12,8 @@ export abstract class Value {
   abstract readonly type: ValType;
   readonly code: readonly number[];
   readonly args: readonly Value[];
+  /** A local that is assigned once: as good as its own name. */
+  fixed = false;
   constructor(code: readonly number[], args: readonly Value[]) {
     this.code = code;
     this.args = args;
@@ -47,8 +49,13 @@ export class I32 extends Value {
   readonly type = ValType.i32;
   /** The value of a constant: what is computed from constants at generation is not computed again by the guest's instructions. */
   known: number | undefined;
-  /** Set for a sum with a constant, which a load or store takes as its offset. No address wraps around 4 GiB here. */
+  /**
+   * Set for a sum with a constant behind it, which a load or store takes as its offset: that does not wrap around at 4 GiB. Where the sum has to, the constant
+   * comes first.
+   */
   sum: { readonly base: I32; readonly offset: number } | undefined;
+  /** 0 or 1 for certain. */
+  isBit = false;
   static of(value: number): I32 {
     const constant = new I32(
       instruction((o) => {
@@ -63,14 +70,18 @@ export class I32 extends Value {
   static from(value: I32 | number): I32 {
     return value instanceof I32 ? value : I32.of(value);
   }
-  #two(op: number, other: I32 | number): I32 {
-    const by = I32.from(other);
-    const folded = this.known === undefined || by.known === undefined ? undefined : fold32(op, this.known, by.known);
-    return folded === undefined ? new I32([op], [this, by]) : I32.of(folded);
+  #two(op: number, operand: I32 | number): I32 {
+    const other = I32.from(operand);
+    const [a, b] = [this.known, other.known];
+    const folded = a === undefined || b === undefined ? undefined : fold32(op, a, b);
+    if (folded !== undefined) return I32.of(folded);
+    const result = new I32([op], [this, other]);
+    result.isBit = (op >= 0x46 && op <= 0x4f) || (op >= 0x71 && op <= 0x73 && isBit(this) && isBit(other));
+    return result;
   }
   eqz(): I32 {
-    if (this.known !== undefined) return I32.of(Number(this.known === 0));
-    return new I32([0x45], [this]);
+    if (this.known !== undefined) return I32.of(this.known === 0 ? 1 : 0);
+    return bit(new I32([0x45], [this]));
   }
   eq(o: I32 | number): I32 {
     return this.#two(0x46, o);
@@ -115,7 +126,9 @@ export class I32 extends Value {
     const other = I32.from(o);
     const by = other.known;
     if (by === 0) return this;
+    if (this.known === 0) return other;
     const result = this.#two(0x6a, other);
+    if (result.known !== undefined) return result;
     if (by !== undefined && by > 0) result.sum = { base: this.sum?.base ?? this, offset: (this.sum?.offset ?? 0) + by };
     return result;
   }
@@ -124,7 +137,8 @@ export class I32 extends Value {
     return this.sum ? { base: this.sum.base, offset: this.sum.offset + offset } : { base: this, offset };
   }
   sub(o: I32 | number): I32 {
-    return o === 0 ? this : this.#two(0x6b, o);
+    const other = I32.from(o);
+    return other.known === 0 ? this : this.#two(0x6b, other);
   }
   mul(o: I32 | number): I32 {
     return this.#two(0x6c, o);
@@ -142,22 +156,32 @@ export class I32 extends Value {
     return this.#two(0x70, o);
   }
   and(o: I32 | number): I32 {
-    return this.#two(0x71, o);
+    const other = I32.from(o);
+    if (other.known === 0) return other;
+    if (other.known === -1) return this;
+    return this.#two(0x71, other);
   }
   or(o: I32 | number): I32 {
-    return this.#two(0x72, o);
+    const other = I32.from(o);
+    if (other.known === 0) return this;
+    return this.known === 0 ? other : this.#two(0x72, other);
   }
   xor(o: I32 | number): I32 {
-    return this.#two(0x73, o);
+    const other = I32.from(o);
+    if (other.known === 0) return this;
+    return this.known === 0 ? other : this.#two(0x73, other);
   }
   shl(o: I32 | number): I32 {
-    return o === 0 ? this : this.#two(0x74, o);
+    const other = I32.from(o);
+    return other.known === 0 ? this : this.#two(0x74, other);
   }
   shrS(o: I32 | number): I32 {
-    return o === 0 ? this : this.#two(0x75, o);
+    const other = I32.from(o);
+    return other.known === 0 ? this : this.#two(0x75, other);
   }
   shrU(o: I32 | number): I32 {
-    return o === 0 ? this : this.#two(0x76, o);
+    const other = I32.from(o);
+    return other.known === 0 ? this : this.#two(0x76, other);
   }
   rotl(o: I32 | number): I32 {
     return this.#two(0x77, o);
@@ -180,7 +204,7 @@ export class I32 extends Value {
   }
   extendU(): I64 {
     if (this.known !== undefined) return I64.of(this.known >>> 0);
-    return new I64([0xad], [this]);
+    return new I64([0xad], [this]).within(this.isBit ? 1 : 32);
   }
   toF32S(): F32 {
     return new F32([0xb2], [this]);
@@ -196,8 +220,10 @@ export class I32 extends Value {
   }
   /** `this != 0 ? yes : no`; both are evaluated, unless the choice is known at generation. */
   select<T extends Value>(yes: T, no: T): T {
-    if (this.known !== undefined) return this.known !== 0 ? yes : no;
-    return copyType(yes, [0x1b], [yes, no, this]);
+    if (this.known !== undefined) return this.known === 0 ? no : yes;
+    const result = copyType(yes, [0x1b], [yes, no, this]);
+    if (result instanceof I64 && yes instanceof I64 && no instanceof I64) result.within(Math.max(yes.bits, no.bits));
+    return result;
   }
 
   #load<T extends Value>(
@@ -228,19 +254,19 @@ export class I32 extends Value {
     return this.#load(I64, [0x29], 0, offset);
   }
   load64From8U(offset = 0): I64 {
-    return this.#load(I64, [0x31], 0, offset);
+    return this.#load(I64, [0x31], 0, offset).within(8);
   }
   load64From8S(offset = 0): I64 {
     return this.#load(I64, [0x30], 0, offset);
   }
   load64From16U(offset = 0): I64 {
-    return this.#load(I64, [0x33], 0, offset);
+    return this.#load(I64, [0x33], 0, offset).within(16);
   }
   load64From16S(offset = 0): I64 {
     return this.#load(I64, [0x32], 0, offset);
   }
   load64From32U(offset = 0): I64 {
-    return this.#load(I64, [0x35], 0, offset);
+    return this.#load(I64, [0x35], 0, offset).within(32);
   }
   load64From32S(offset = 0): I64 {
     return this.#load(I64, [0x34], 0, offset);
@@ -277,6 +303,12 @@ export class I64 extends Value {
   readonly type = ValType.i64;
   /** The value of a constant, as a signed number of 64 bits. */
   known: bigint | undefined;
+  /** Bits from here on are 0 for certain. */
+  bits = 64;
+  within(bits: number): this {
+    if (bits < this.bits) this.bits = bits;
+    return this;
+  }
   static of(value: number | bigint): I64 {
     const constant = new I64(
       instruction((o) => {
@@ -286,24 +318,31 @@ export class I64 extends Value {
       [],
     );
     constant.known = BigInt.asIntN(64, BigInt(value));
+    if (constant.known >= 0n) constant.bits = constant.known.toString(2).length;
     return constant;
   }
   static from(value: IntOrConst<I64>): I64 {
     return value instanceof I64 ? value : I64.of(value);
   }
-  #two(op: number, other: IntOrConst<I64>): I64 {
-    const by = I64.from(other);
-    const folded = this.known === undefined || by.known === undefined ? undefined : fold64(op, this.known, by.known);
-    return folded === undefined ? new I64([op], [this, by]) : I64.of(folded);
+  #two(op: number, operand: IntOrConst<I64>): I64 {
+    const other = I64.from(operand);
+    const [a, b] = [this.known, other.known];
+    const folded = a === undefined || b === undefined ? undefined : fold64(op, a, b);
+    return folded === undefined ? new I64([op], [this, other]) : I64.of(folded);
   }
-  #test(op: number, other: IntOrConst<I64>): I32 {
-    const by = I64.from(other);
-    const folded = this.known === undefined || by.known === undefined ? undefined : test64(op, this.known, by.known);
-    return folded === undefined ? new I32([op], [this, by]) : I32.of(Number(folded));
+  #test(op: number, operand: IntOrConst<I64>): I32 {
+    const other = I64.from(operand);
+    const [a, b] = [this.known, other.known];
+    const folded = a === undefined || b === undefined ? undefined : test64(op, a, b);
+    if (folded !== undefined) return I32.of(Number(folded));
+    // Comparisons without sign look at 32 bits when no more can be set.
+    const narrow = this.bits <= 32 && other.bits <= 32 ? NARROW_TESTS.get(op) : undefined;
+    if (narrow !== undefined) return bit(new I32([narrow], [this.wrap(), other.wrap()]));
+    return bit(new I32([op], [this, other]));
   }
   eqz(): I32 {
-    if (this.known !== undefined) return I32.of(Number(this.known === 0n));
-    return new I32([0x50], [this]);
+    if (this.known !== undefined) return I32.of(this.known === 0n ? 1 : 0);
+    return this.bits <= 32 ? this.wrap().eqz() : bit(new I32([0x50], [this]));
   }
   eq(o: IntOrConst<I64>): I32 {
     return this.#test(0x51, o);
@@ -336,60 +375,76 @@ export class I64 extends Value {
     return this.#test(0x5a, o);
   }
   clz(): I64 {
-    return new I64([0x79], [this]);
+    return new I64([0x79], [this]).within(7);
   }
   ctz(): I64 {
-    return new I64([0x7a], [this]);
+    return new I64([0x7a], [this]).within(7);
   }
   popcnt(): I64 {
-    return new I64([0x7b], [this]);
+    return new I64([0x7b], [this]).within(7);
   }
   add(o: IntOrConst<I64>): I64 {
     const other = I64.from(o);
-    const [a, b] = [this.known, other.known];
-    if (a !== undefined && b !== undefined) return I64.of(BigInt.asIntN(64, a + b));
-    if (b === 0n) return this;
+    if (other.known === 0n) return this;
+    if (this.known === 0n) return other;
     return this.#two(0x7c, other);
   }
   sub(o: IntOrConst<I64>): I64 {
-    return o === 0 ? this : this.#two(0x7d, o);
+    const other = I64.from(o);
+    return other.known === 0n ? this : this.#two(0x7d, other);
   }
   mul(o: IntOrConst<I64>): I64 {
     return this.#two(0x7e, o);
   }
   divS(o: IntOrConst<I64>): I64 {
-    return this.#two(0x7f, o);
+    return new I64([0x7f], [this, I64.from(o)]);
   }
   divU(o: IntOrConst<I64>): I64 {
-    return this.#two(0x80, o);
+    return new I64([0x80], [this, I64.from(o)]).within(this.bits);
   }
   remS(o: IntOrConst<I64>): I64 {
-    return this.#two(0x81, o);
+    return new I64([0x81], [this, I64.from(o)]);
   }
   remU(o: IntOrConst<I64>): I64 {
-    return this.#two(0x82, o);
+    return new I64([0x82], [this, I64.from(o)]).within(this.bits);
   }
   and(o: IntOrConst<I64>): I64 {
     const other = I64.from(o);
-    const [a, b] = [this.known, other.known];
-    if (a !== undefined && b !== undefined) return I64.of(BigInt.asIntN(64, a & b));
-    return this.#two(0x83, other);
+    const mask = other.known;
+    // A mask of ones below changes nothing where no more bits can be set.
+    if (mask !== undefined && mask >= 0n && (mask & (mask + 1n)) === 0n && other.bits >= this.bits) return this;
+    if (mask === 0n) return other;
+    if (mask === -1n) return this;
+    return this.#two(0x83, other).within(Math.min(this.bits, other.bits));
   }
   or(o: IntOrConst<I64>): I64 {
-    return this.#two(0x84, o);
+    const other = I64.from(o);
+    if (other.known === 0n) return this;
+    if (this.known === 0n) return other;
+    return this.#two(0x84, other).within(Math.max(this.bits, other.bits));
   }
   xor(o: IntOrConst<I64>): I64 {
-    return this.#two(0x85, o);
+    const other = I64.from(o);
+    if (other.known === 0n) return this;
+    if (this.known === 0n) return other;
+    return this.#two(0x85, other).within(Math.max(this.bits, other.bits));
   }
   shl(o: IntOrConst<I64>): I64 {
     const other = I64.from(o);
-    return other.known === 0n ? this : this.#two(0x86, other);
+    if (other.known === 0n) return this;
+    const result = this.#two(0x86, other);
+    return other.known === undefined ? result : result.within(Math.min(64, this.bits + Number(other.known & 63n)));
   }
   shrS(o: IntOrConst<I64>): I64 {
-    return o === 0 ? this : this.#two(0x87, o);
+    const other = I64.from(o);
+    if (other.known === 0n) return this;
+    return this.bits < 64 ? this.shrU(other) : this.#two(0x87, other);
   }
   shrU(o: IntOrConst<I64>): I64 {
-    return o === 0 ? this : this.#two(0x88, o);
+    const other = I64.from(o);
+    if (other.known === 0n) return this;
+    const by = other.known === undefined ? 0 : Number(other.known & 63n);
+    return this.#two(0x88, other).within(Math.max(1, this.bits - by));
   }
   rotl(o: IntOrConst<I64>): I64 {
     return this.#two(0x89, o);
@@ -403,18 +458,30 @@ export class I64 extends Value {
   neg(): I64 {
     return I64.of(0).sub(this);
   }
+  /** The low half. Sums, products and logic are computed in 32 bits then, which costs less than to cut off what came above. */
   wrap(): I32 {
     if (this.known !== undefined) return I32.of(Number(BigInt.asIntN(32, this.known)));
-    return new I32([0xa7], [this]);
+    const [op, ...more] = this.code;
+    const [a, b] = this.args;
+    if (op !== undefined && more.length === 0 && a !== undefined) {
+      if ((op === 0xad || op === 0xac) && a instanceof I32) return a;
+      const narrow = NARROW.get(op);
+      if (narrow !== undefined && a instanceof I64 && b instanceof I64) return narrow(a.wrap(), b.wrap());
+      if (op === 0x86 && a instanceof I64 && b instanceof I64 && b.known !== undefined && b.known < 32n && b.known > 0n)
+        return a.wrap().shl(Number(b.known));
+    }
+    const result = new I32([0xa7], [this]);
+    result.isBit = this.bits === 1;
+    return result;
   }
   extend8S(): I64 {
-    return new I64([0xc2], [this]);
+    return this.bits < 8 ? this : new I64([0xc2], [this]);
   }
   extend16S(): I64 {
-    return new I64([0xc3], [this]);
+    return this.bits < 16 ? this : new I64([0xc3], [this]);
   }
   extend32S(): I64 {
-    return new I64([0xc4], [this]);
+    return this.bits < 32 ? this : this.wrap().extendS();
   }
   toF32S(): F32 {
     return new F32([0xb4], [this]);
@@ -429,6 +496,31 @@ export class I64 extends Value {
     return new F64([0xbf], [this]);
   }
 }
+
+const bit = (value: I32): I32 => {
+  value.isBit = true;
+  return value;
+};
+const isBit = (value: I32): boolean => value.isBit || value.known === 0 || value.known === 1;
+
+/** The same on the low halves. */
+const NARROW = new Map<number, (a: I32, b: I32) => I32>([
+  [0x7c, (a, b) => a.add(b)],
+  [0x7d, (a, b) => a.sub(b)],
+  [0x7e, (a, b) => a.mul(b)],
+  [0x83, (a, b) => a.and(b)],
+  [0x84, (a, b) => a.or(b)],
+  [0x85, (a, b) => a.xor(b)],
+]);
+/** i64.eq, ne, lt_u, gt_u, le_u, ge_u → i32 */
+const NARROW_TESTS = new Map([
+  [0x51, 0x46],
+  [0x52, 0x47],
+  [0x54, 0x49],
+  [0x56, 0x4b],
+  [0x58, 0x4d],
+  [0x5a, 0x4f],
+]);
 
 /** Integer instructions on constants; undefined for those that are not worth it. */
 function fold32(op: number, a: number, b: number): number | undefined {
@@ -694,4 +786,10 @@ export function make<T extends ValType>(type: T, code: readonly number[], args: 
 
 export function copyType<T extends Value>(like: T, code: readonly number[], args: readonly Value[]): T {
   return new constructors[like.type](code, args) as Value as T;
+}
+
+/** What is known of a value is known of a local that holds it. */
+export function keepFacts(of: Value, local: Value): void {
+  if (of instanceof I64 && local instanceof I64) local.bits = of.bits;
+  if (of instanceof I32 && local instanceof I32) local.isBit = of.isBit;
 }

@@ -1,0 +1,365 @@
+import { type Code, type Fn, type Variable } from '../wasm/code.ts';
+import { I32, I64, ValType } from '../wasm/value.ts';
+import { Aux, auxOfCarries, directCondition, Flags, signExtend } from '../flags.ts';
+import { FlagKind, syncOperation } from '../flag-kinds.ts';
+
+/**
+ * What the status flags are at a point of the code, as far as that is known when the code is generated. They are computed where somebody reads them, and in
+ * the cold paths that leave the region.
+ */
+export type Recipe =
+  /** The vCPU's state has them. */
+  | { readonly kind: 'memory' }
+  /** Which operation they come from is known only when the code runs: it stands in the three locals. */
+  | { readonly kind: 'dynamic' }
+  | { readonly kind: 'image'; readonly image: I32 }
+  | Computed;
+
+interface Computed {
+  readonly kind: 'add' | 'sub' | 'logic' | 'explicit';
+  readonly bits: number;
+  readonly result: I64;
+  readonly a?: I64;
+  readonly b?: I64;
+  /** A carry or borrow came in: CF is no plain comparison. */
+  readonly carried?: boolean;
+  /** In place of what the operation gives. */
+  readonly carry?: I32;
+  readonly overflow?: I32;
+  readonly adjust?: I32;
+}
+
+export const IN_MEMORY: Recipe = { kind: 'memory' };
+export const DYNAMIC: Recipe = { kind: 'dynamic' };
+
+/** The three locals of dynamic flags, and the helper that works them out. */
+export interface FlagLocals {
+  readonly operation: Variable<I32>;
+  readonly result: Variable<I64>;
+  readonly source: Variable<I64>;
+}
+
+/** Lazy flags of a translated region. */
+export class RegionFlags extends Flags {
+  recipe: Recipe = IN_MEMORY;
+  /** Definitions that set flags in loops work on the state itself. */
+  direct = false;
+  readonly #locals: FlagLocals;
+  readonly #sync: Fn;
+  /** Depth of straight-line code: what happens deeper happens only sometimes. */
+  #level: number;
+
+  constructor(code: Code, vcpu: I32, locals: FlagLocals, sync: Fn) {
+    super(code, vcpu);
+    this.#locals = locals;
+    this.#sync = sync;
+    this.#level = code.depth;
+  }
+
+  /** Straight-line code goes on at a depth. */
+  enter(recipe: Recipe, level: number): void {
+    this.recipe = recipe;
+    this.#level = level;
+  }
+
+  // ---- what instructions do ----
+
+  override add(bits: number, a: I64, b: I64, result: I64, carried = false): void {
+    if (this.direct) super.add(bits, a, b, result, carried);
+    else this.#become({ kind: 'add', bits, ...this.#fix({ a, b, result }), carried });
+  }
+
+  override sub(bits: number, a: I64, b: I64, result: I64, borrowed = false): void {
+    if (this.direct) super.sub(bits, a, b, result, borrowed);
+    else this.#become({ kind: 'sub', bits, ...this.#fix({ a, b, result }), carried: borrowed });
+  }
+
+  override logic(bits: number, result: I64): void {
+    if (this.direct) super.logic(bits, result);
+    else this.#become({ kind: 'logic', bits, result: this.code.let(result) });
+  }
+
+  override explicit(bits: number, result: I64, carry: I32, overflow: I32, adjust?: I32): void {
+    if (this.direct) return super.explicit(bits, result, carry, overflow, adjust);
+    this.#become({
+      kind: 'explicit',
+      bits,
+      result: this.code.let(result),
+      carry: this.code.let(carry),
+      overflow: this.code.let(overflow),
+      ...(adjust ? { adjust: this.code.let(adjust) } : {}),
+    });
+  }
+
+  override setCarry(carry: I32): void {
+    const recipe = this.#computed();
+    if (!recipe) {
+      super.setCarry(carry);
+      return;
+    }
+    // OF is that of before, whatever CF was.
+    this.#become({ ...recipe, carry: this.code.let(carry) });
+  }
+
+  override setCarryOverflow(carry: I32, overflow: I32): void {
+    const recipe = this.#computed();
+    if (recipe) this.#become({ ...recipe, carry: this.code.let(carry), overflow: this.code.let(overflow) });
+    else super.setCarryOverflow(carry, overflow);
+  }
+
+  override setStatus(image: I32): void {
+    if (this.direct) super.setStatus(image);
+    else this.#become({ kind: 'image', image: this.code.let(image) });
+  }
+
+  override setZero(zero: I32): void {
+    const image = this.status().and(~0x40).or(zero.shl(6));
+    this.setStatus(image);
+  }
+
+  override when(condition: I32, set: () => void): void {
+    if (condition.known !== undefined || this.direct) return super.when(condition, set);
+    this.toDynamic();
+    const level = this.#level;
+    this.code.if(condition, () => {
+      this.enter(DYNAMIC, this.code.depth);
+      set();
+      this.toDynamic();
+    });
+    this.#level = level;
+    this.recipe = DYNAMIC;
+  }
+
+  /** The recipe as a base for a partial change; undefined when the state has the flags, to be changed there. */
+  #computed(): Computed | undefined {
+    if (this.direct) return undefined;
+    const { recipe } = this;
+    if (recipe.kind === 'memory' || recipe.kind === 'dynamic' || recipe.kind === 'image') {
+      this.toMemory();
+      return undefined;
+    }
+    return recipe;
+  }
+
+  #fix<T extends Record<string, I64>>(values: T): T {
+    return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, this.code.let(value)])) as T;
+  }
+
+  #become(recipe: Recipe): void {
+    if (this.code.depth !== this.#level) throw new Error('flags are set under a condition: say so with `when`');
+    this.recipe = recipe;
+  }
+
+  // ---- reading ----
+
+  override carry(): I32 {
+    const recipe = this.#readable();
+    switch (recipe.kind) {
+      case 'image':
+        return recipe.image.and(1);
+      case 'memory':
+        return super.carry();
+      default:
+        return carryOf(recipe);
+    }
+  }
+
+  override overflow(): I32 {
+    const recipe = this.#readable();
+    switch (recipe.kind) {
+      case 'image':
+        return recipe.image.shrU(11).and(1);
+      case 'memory':
+        return super.overflow();
+      default:
+        return overflowOf(recipe);
+    }
+  }
+
+  override adjust(): I32 {
+    const recipe = this.#readable();
+    switch (recipe.kind) {
+      case 'image':
+        return recipe.image.shrU(4).and(1);
+      case 'memory':
+        return super.adjust();
+      default:
+        return adjustOf(recipe);
+    }
+  }
+
+  override zero(): I32 {
+    const recipe = this.#readable();
+    switch (recipe.kind) {
+      case 'image':
+        return recipe.image.shrU(6).and(1);
+      case 'memory':
+        return super.zero();
+      default:
+        return recipe.result.eqz();
+    }
+  }
+
+  override sign(): I32 {
+    const recipe = this.#readable();
+    switch (recipe.kind) {
+      case 'image':
+        return recipe.image.shrU(7).and(1);
+      case 'memory':
+        return super.sign();
+      default:
+        return topBit(recipe.bits, recipe.result);
+    }
+  }
+
+  override parity(): I32 {
+    const recipe = this.#readable();
+    switch (recipe.kind) {
+      case 'image':
+        return recipe.image.shrU(2).and(1);
+      case 'memory':
+        return super.parity();
+      default:
+        return recipe.result.wrap().and(0xff).popcnt().and(1).xor(1);
+    }
+  }
+
+  override condition(cc: number): I32 {
+    const recipe = this.#readable();
+    const pair = cc >> 1;
+    if (recipe.kind === 'sub' || recipe.kind === 'logic' || recipe.kind === 'add') {
+      const { bits, result, a, b } = recipe;
+      // CF and OF may be another's; an addition is no comparison.
+      const usesCarry = pair === 1 || pair === 3;
+      const usesOverflow = pair === 0 || pair >= 6;
+      const plain =
+        !(usesCarry && (recipe.carry !== undefined || recipe.carried === true)) &&
+        !(usesOverflow && (recipe.overflow !== undefined || recipe.carried === true)) &&
+        (recipe.kind !== 'add' || pair === 2 || pair === 4);
+      const direct = plain
+        ? directCondition(
+            recipe.kind === 'sub' && a && b && recipe.carried !== true ? { bits, a, b, result } : { bits, result },
+            pair,
+          )
+        : undefined;
+      if (direct) return (cc & 1) === 0 ? direct : direct.eqz();
+    }
+    const positive = super.condition(cc & ~1);
+    return (cc & 1) === 0 ? positive : positive.eqz();
+  }
+
+  /** What is known only at run time is worked out first. */
+  #readable(): Exclude<Recipe, { kind: 'dynamic' }> {
+    if (this.direct) return { kind: 'memory' };
+    const { recipe } = this;
+    if (recipe.kind !== 'dynamic') return recipe;
+    this.#emitSync(recipe);
+    // In code that runs only sometimes the locals stay what counts.
+    if (this.code.depth === this.#level) this.recipe = IN_MEMORY;
+    return { kind: 'memory' };
+  }
+
+  // ---- leaving ----
+
+  /** Writes the flags into the state; `recipe` says so from now on. */
+  toMemory(): void {
+    this.#emitSync(this.recipe);
+    this.recipe = IN_MEMORY;
+  }
+
+  /** Writes the flags into the state in a path that leaves. */
+  spill(): void {
+    this.#emitSync(this.recipe);
+  }
+
+  /** Puts the flags into the locals, for code that several paths lead to. */
+  toDynamic(): void {
+    if (this.recipe.kind !== 'dynamic') {
+      const { operation, result, source } = this.#triple(this.recipe);
+      this.#locals.operation.set(I32.of(operation));
+      this.#locals.result.set(result);
+      this.#locals.source.set(source);
+    }
+    this.recipe = DYNAMIC;
+  }
+
+  #emitSync(recipe: Recipe): void {
+    if (recipe.kind === 'memory') return;
+    const { operation, result, source } = this.#locals;
+    if (recipe.kind === 'dynamic') {
+      this.code.do(this.#sync, this.vcpu, operation.get, result.get, source.get);
+      return;
+    }
+    const known = this.#triple(recipe);
+    this.code.do(this.#sync, this.vcpu, I32.of(known.operation), known.result, known.source);
+  }
+
+  #triple(recipe: Exclude<Recipe, { kind: 'dynamic' }>): { operation: number; result: I64; source: I64 } {
+    if (recipe.kind === 'memory')
+      return { operation: syncOperation(FlagKind.memory, 64), result: I64.of(0), source: I64.of(0) };
+    if (recipe.kind === 'image')
+      return { operation: syncOperation(FlagKind.image, 64), result: I64.of(0), source: recipe.image.extendU() };
+    const { kind, bits, result, b, carry, overflow, adjust, carried } = recipe;
+    const whole = overflow === undefined && adjust === undefined && carried !== true;
+    const of = (k: number, source: I64): { operation: number; result: I64; source: I64 } => ({
+      operation: syncOperation(k, bits),
+      result,
+      source,
+    });
+    if (whole && carry === undefined) {
+      if (kind === 'logic') return of(FlagKind.logic, I64.of(0));
+      if (b && kind === 'add') return of(FlagKind.add, b);
+      if (b && kind === 'sub') return of(FlagKind.sub, b);
+    }
+    if (whole && carry !== undefined && b?.known === 1n && (kind === 'add' || kind === 'sub'))
+      return of(kind === 'add' ? FlagKind.increment : FlagKind.decrement, carry.extendU());
+    return of(FlagKind.aux, auxOf(this.code, recipe).extendU());
+  }
+}
+
+const topBit = (bits: number, value: I64): I32 =>
+  value
+    .shrU(bits - 1)
+    .wrap()
+    .and(1);
+
+function carryOf(r: Computed): I32 {
+  if (r.carry) return r.carry;
+  if (r.kind === 'logic' || !r.a || !r.b) return I32.of(0);
+  if (r.carried) return topBit(r.bits, carriesOf(r.kind === 'sub', r.a, r.b, r.result));
+  return r.kind === 'sub' ? r.a.ltU(r.b) : r.result.ltU(r.a);
+}
+
+function overflowOf(r: Computed): I32 {
+  if (r.overflow) return r.overflow;
+  if (r.kind === 'logic' || !r.a || !r.b) return I32.of(0);
+  const first = r.kind === 'sub' ? r.a.xor(r.b) : r.b.xor(r.result);
+  return topBit(r.bits, first.and(r.a.xor(r.result)));
+}
+
+function adjustOf(r: Computed): I32 {
+  if (r.adjust) return r.adjust;
+  if (r.kind === 'logic' || !r.a || !r.b) return I32.of(0);
+  return r.a.xor(r.b).xor(r.result).wrap().shrU(4).and(1);
+}
+
+const carriesOf = (sub: boolean, a: I64, b: I64, result: I64): I64 =>
+  sub ? a.not().and(b).or(a.not().or(b).and(result)) : a.and(b).or(a.or(b).and(result.not()));
+
+/** The state's `flagAux` word. */
+function auxOf(code: Code, r: Computed): I32 {
+  if (r.a && r.b && !r.carry && !r.overflow && !r.adjust)
+    return auxOfCarries(r.bits, code.let(carriesOf(r.kind === 'sub', r.a, r.b, r.result)));
+  const carry = code.let(carryOf(r));
+  const aux = carry.shl(Aux.CF).or(carry.xor(overflowOf(r)).shl(Aux.PO));
+  return aux.or(adjustOf(r).shl(Aux.AF));
+}
+
+/** Sign-extended as the state keeps it. */
+export const stateResult = (bits: number, result: I64): I64 => signExtend(bits, result);
+
+export const flagLocals = (code: Code): FlagLocals => ({
+  operation: code.variable(ValType.i32),
+  result: code.variable(ValType.i64),
+  source: code.variable(ValType.i64),
+});

@@ -1,0 +1,181 @@
+import type { Code, Variable } from '../wasm/code.ts';
+import { I32, I64, ValType } from '../wasm/value.ts';
+import type { Services } from '../semantics.ts';
+import { truncate } from '../flags.ts';
+import { Mode, S } from '../state-layout.ts';
+import { DYNAMIC, flagLocals, IN_MEMORY, type Recipe, RegionFlags } from './region-flags.ts';
+
+const GPRS = 16;
+const GPR_END = S.gpr + GPRS * 8;
+
+/** The number of the general register whose slot lies at an offset of the state; undefined for other slots. */
+export const gprAt = (place: number): number | undefined =>
+  place >= S.gpr && place < GPR_END ? (place - S.gpr) >> 3 : undefined;
+
+/** What is known at a point of the code that is being written. */
+interface Path {
+  readonly recipe: Recipe;
+  /** Bit n: register n's local is newer than its slot. */
+  readonly dirty: number;
+  /** Bits of each register from which on all are 0. */
+  readonly bits: readonly number[];
+  /** CR0.TS was found clear. */
+  readonly fpuReady: boolean;
+  /** Depth of its straight-line code. */
+  readonly level: number;
+}
+
+const UNKNOWN_BITS: readonly number[] = new Array<number>(GPRS).fill(64);
+
+/**
+ * The locals of a region's function: guest registers, flags, what is left of the budget. A register's slot in the state is brought up to date where the region is
+ * left; the paths that leave it because of a fault do so on their own, so the others need not.
+ */
+export class RegionFrame {
+  readonly code: Code;
+  readonly vcpu: I32;
+  readonly flags: RegionFlags;
+  readonly services: Services;
+  /** Linear address of the entry's page. */
+  readonly base: I64;
+  /** Host address of the active TLB set. */
+  readonly tlb: I32;
+  /** Instructions left before the nodes that are being executed. */
+  readonly left: Variable<I32>;
+  readonly #gprs: (Variable<I64> | undefined)[] = [];
+  readonly #base: Variable<I64>;
+  readonly #tlb: Variable<I32>;
+  #dirty = 0;
+  #bits: readonly number[] = UNKNOWN_BITS;
+  #fpuReady = false;
+  #level = 0;
+
+  constructor(code: Code, services: Services) {
+    this.code = code;
+    this.vcpu = code.param(ValType.i32, 0);
+    this.services = services;
+    const sync = services.helpers.get('syncFlags');
+    if (!sync) throw new Error('no helper syncFlags');
+    this.flags = new RegionFlags(code, this.vcpu, flagLocals(code), sync);
+    this.#base = code.variable(ValType.i64);
+    this.#tlb = code.variable(ValType.i32);
+    this.left = code.variable(ValType.i32);
+    this.base = this.#base.get;
+    this.tlb = this.#tlb.get;
+  }
+
+  /** Fills the locals; to be written when all that are used are known, in front of everything. */
+  prologue(): void {
+    const { vcpu } = this;
+    this.#base.set(vcpu.load64(S.pageVa));
+    this.#tlb.set(vcpu.load32(S.tlb));
+    this.left.set(vcpu.load32(S.budget));
+    for (const [n, local] of this.#gprs.entries()) local?.set(vcpu.load64(S.gpr + n * 8));
+  }
+
+  /** A linear address, given relative to the entry's page. */
+  address(at: number, mode: number): I64 {
+    return truncate(mode === Mode.long64 ? 64 : 32, this.base.add(at));
+  }
+
+  #gpr(n: number): Variable<I64> {
+    return (this.#gprs[n] ??= this.code.variable(ValType.i64));
+  }
+
+  readGpr(n: number): I64 {
+    // What is known of the value holds here only, so the expression is a new one each time.
+    const { code } = this.#gpr(n).get;
+    const value = new I64(code, []);
+    // In code that runs only sometimes, or again, the register may hold something else.
+    return this.#straight ? value.within(this.#bits[n] ?? 64) : value;
+  }
+
+  writeGpr(n: number, value: I64): void {
+    this.#gpr(n).set(value);
+    this.#dirty |= 1 << n;
+    const bits = this.#straight ? value.bits : Math.max(this.#bits[n] ?? 64, value.bits);
+    if (this.#bits[n] !== bits) this.#bits = this.#bits.with(n, bits);
+  }
+
+  get #straight(): boolean {
+    return this.code.depth === this.#level;
+  }
+
+  /** These registers may become newer than their slots before the next statement. */
+  makeDirty(mask: number): void {
+    for (let n = 0; n < GPRS; n++) if ((mask & (1 << n)) !== 0) this.#gpr(n);
+    this.#dirty |= mask;
+  }
+
+  get dirty(): number {
+    return this.#dirty;
+  }
+
+  // ---- paths ----
+
+  get path(): Path {
+    return {
+      recipe: this.flags.recipe,
+      dirty: this.#dirty,
+      bits: this.#bits,
+      fpuReady: this.#fpuReady,
+      level: this.#level,
+    };
+  }
+
+  /** Goes on from what was known elsewhere, at the present depth. */
+  resume(path: Omit<Path, 'level'>): void {
+    this.restore({ ...path, level: this.code.depth });
+  }
+
+  /** Back to the straight-line code that was left to write a branch of it. */
+  restore(path: Path): void {
+    this.#dirty = path.dirty;
+    this.#bits = path.bits;
+    this.#fpuReady = path.fpuReady;
+    this.#level = path.level;
+    this.flags.enter(path.recipe, path.level);
+  }
+
+  /** The region's begin: the state has everything. */
+  begin(): void {
+    this.resume({ recipe: IN_MEMORY, dirty: 0, bits: UNKNOWN_BITS, fpuReady: false });
+  }
+
+  /** Several paths lead here, with these registers newer than their slots. */
+  merge(dirty: number): void {
+    this.resume({ recipe: DYNAMIC, dirty, bits: UNKNOWN_BITS, fpuReady: false });
+  }
+
+  /** Once on each straight line. */
+  requireFpu(check: () => void): void {
+    if (this.#fpuReady) return;
+    check();
+    if (this.#straight) this.#fpuReady = true;
+  }
+
+  // ---- leaving ----
+
+  /** Writes registers back to their slots; they count as clean from now on. */
+  flush(): void {
+    this.#storeDirty();
+    this.#dirty = 0;
+  }
+
+  /** What every way out begins with: registers, flags and budget into the state, after so many instructions of the node. */
+  spill(done: number): void {
+    this.#storeDirty();
+    this.flags.spill();
+    this.code.store32(this.vcpu, this.left.get.sub(done), S.budget);
+  }
+
+  /** A helper looks at the register's slot. */
+  expose(n: number): void {
+    if ((this.#dirty & (1 << n)) !== 0) this.code.store64(this.vcpu, this.#gpr(n).get, S.gpr + n * 8);
+  }
+
+  #storeDirty(): void {
+    for (let n = 0; n < GPRS; n++)
+      if ((this.#dirty & (1 << n)) !== 0) this.code.store64(this.vcpu, this.#gpr(n).get, S.gpr + n * 8);
+  }
+}
