@@ -1,7 +1,7 @@
 import type { Helper, Instruction, InstructionGroup } from '../instruction-set.ts';
 import type { Fn } from '../wasm/code.ts';
 import { I32, I64, ValType } from '../wasm/value.ts';
-import { Flag, signExtend, truncate } from '../flags.ts';
+import { signExtend, truncate } from '../flags.ts';
 import { Gpr, type Semantics } from '../semantics.ts';
 import { Op, S } from '../state-layout.ts';
 

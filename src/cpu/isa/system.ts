@@ -2,7 +2,6 @@ import type { Instruction, InstructionGroup } from '../instruction-set.ts';
 import type { Fn } from '../wasm/code.ts';
 import { I32, type I64, type ValType } from '../wasm/value.ts';
 import { Exit, Privileged, Vector } from '../exits.ts';
-import { Flag } from '../flags.ts';
 import { Gpr, type Semantics } from '../semantics.ts';
 import { SegmentOperation } from '../segmentation.ts';
 import { Op, S } from '../state-layout.ts';

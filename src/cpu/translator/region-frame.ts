@@ -1,5 +1,5 @@
 import type { Code, Variable } from '../wasm/code.ts';
-import { I32, I64, ValType } from '../wasm/value.ts';
+import { type I32, I64, ValType } from '../wasm/value.ts';
 import type { Services } from '../semantics.ts';
 import { truncate } from '../flags.ts';
 import { Mode, S } from '../state-layout.ts';

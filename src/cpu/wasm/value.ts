@@ -412,8 +412,8 @@ export class I64 extends Value {
     const other = I64.from(o);
     const mask = other.known;
     // A mask of ones below changes nothing where no more bits can be set.
-    if (mask !== undefined && mask >= 0n && (mask & (mask + 1n)) === 0n && other.bits >= this.bits) return this;
     if (mask === 0n) return other;
+    if (mask !== undefined && mask > 0n && (mask & (mask + 1n)) === 0n && other.bits >= this.bits) return this;
     if (mask === -1n) return this;
     return this.#two(0x83, other).within(Math.min(this.bits, other.bits));
   }
