@@ -132,8 +132,8 @@ export class Code {
       this.#open(0x02, () => {
         body((condition) => {
           if (condition.known === 0) return;
-          condition.emit(this.out);
-          this.#hints.push({ at: this.out.length, likely: false });
+          condition.emit(this.#out);
+          this.#hints.push({ at: this.#out.length, likely: false });
           this.#branch(0x0d, target);
         });
         done();
