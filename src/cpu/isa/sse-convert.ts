@@ -5,6 +5,17 @@ import { I32, type I64, type V128, ValType } from '../wasm/value.ts';
 import { packed, scalar, settle } from './sse-exceptions.ts';
 import { convertHelpers } from './sse-convert-helpers.ts';
 import { bothFormats, type FastFormat, formats, SHAPES } from './sse-format.ts';
+import { readScalar } from './sse-inline.ts';
+import {
+  inlineFromInteger,
+  inlineNarrow,
+  inlinePackedFromInteger,
+  inlinePackedNarrow,
+  inlinePackedToInteger,
+  inlinePackedWiden,
+  inlineToInteger,
+  inlineWiden,
+} from './sse-inline-convert.ts';
 import { begin, callHelper, enterMmx, readLow, readVector, writeLow, writeVector } from './sse-operands.ts';
 import { Rounding, roundingOf } from './sse-soft.ts';
 
@@ -13,8 +24,8 @@ const { f32, f64 } = formats;
 
 /** CVT… rounds as MXCSR says, CVTT… to zero. */
 const roundings = [
-  { letter: '', mode: (u: Semantics): I32 => roundingOf(u.vcpu) },
-  { letter: 'T', mode: (): I32 => I32.of(Rounding.zero) },
+  { letter: '', name: 'nearest', mode: (u: Semantics): I32 => roundingOf(u.vcpu) },
+  { letter: 'T', name: 'trunc', mode: (): I32 => I32.of(Rounding.zero) },
 ] as const;
 
 /** Two lanes converted one by one, as low halves of a vector. */
@@ -38,15 +49,27 @@ const scalars: Instruction[] = bothFormats.flatMap((f): Instruction[] => {
       forms: byWidth(`${prefix} 0F 2A /r V${size},@`, 'E'),
       build(u, dst, src) {
         begin(u);
-        writeLow(u, dst, f.bits, scalar(u, `${f.name}.fromInteger`, u.readSigned(src)));
+        if (u.inline) u.writeFloat(dst, inlineFromInteger(u, f, src.bits, u.let(u.readSigned(src))));
+        else writeLow(u, dst, f.bits, scalar(u, `${f.name}.fromInteger`, u.readSigned(src)));
       },
     },
-    ...roundings.map(({ letter, mode }): Instruction => ({
+    ...roundings.map(({ letter, name: rounding, mode }): Instruction => ({
       name: `CVT${letter}${name}2SI`,
       forms: byWidth(`${prefix} 0F ${letter === 'T' ? '2C' : '2D'} /r @,W${size}`, 'G'),
       build(u, dst, src) {
         begin(u);
-        u.write(dst, scalar(u, `${f.name}.toInteger`, readLow(u, src, f.bits), I32.of(dst.bits), mode(u)));
+        const whole = (x: I64): I64 => callHelper(u, `${f.name}.toInteger`, i64, u.vcpu, x, I32.of(dst.bits), mode(u));
+        if (u.inline) {
+          const x = readScalar(u, f, src);
+          u.write(
+            dst,
+            inlineToInteger(u, x, rounding, () => whole(x.bits), dst.bits),
+          );
+          return;
+        }
+        const r = whole(readLow(u, src, f.bits));
+        settle(u);
+        u.write(dst, r);
       },
     })),
   ];
@@ -91,36 +114,49 @@ const toMmx = (f: FastFormat): Instruction[] => {
 /** Two numbers to 32-bit integers in the low half of a vector. */
 function twoToIntegers(u: Semantics, f: FastFormat, dst: Operand, src: Operand, mode: I32): V128 {
   const v = u.let(readVector(u, src));
-  const rounding = u.let(mode);
-  const [low, high] = eachLane(u, `${f.name}.toInteger`, [f.lane(v, 0), f.lane(v, 1)], I32.of(32), rounding);
+  const { low, high } = integersOf(u, f, v, mode);
   // The transition to MMX state happens even if #XM follows.
   if (dst.kind === 'q') enterMmx(u);
   settle(u);
-  if (!low || !high) throw new Error('two lanes');
   return u.let(pair(low, high));
 }
 
-const toIntegers = (name: string, form: string, mode: (u: Semantics) => I32): Instruction => ({
-  name,
-  forms: [form],
-  build(u, dst, src) {
-    begin(u);
-    const r = callHelper(u, 'f32x4.toInteger', v128, u.vcpu, readVector(u, src), mode(u));
-    settle(u);
-    u.writeV(dst, r);
-  },
-});
-const doublesToIntegers = (name: string, form: string, mode: (u: Semantics) => I32): Instruction => ({
-  name,
-  forms: [form],
-  build(u, dst, src) {
-    begin(u);
-    u.writeV(dst, twoToIntegers(u, f64, dst, src, mode(u)));
-  },
-});
+function integersOf(u: Semantics, f: FastFormat, v: V128, mode: I32): { low: I64; high: I64 } {
+  const rounding = u.let(mode);
+  const [low, high] = eachLane(u, `${f.name}.toInteger`, [f.lane(v, 0), f.lane(v, 1)], I32.of(32), rounding);
+  if (!low || !high) throw new Error('two lanes');
+  return { low, high };
+}
 
-const current = (u: Semantics): I32 => roundingOf(u.vcpu);
-const truncated = (): I32 => I32.of(Rounding.zero);
+/** CVTPS2DQ and CVTPD2DQ, and with T. */
+const toIntegers = (f: FastFormat, name: string, form: string, { name: rounding, mode }: Direction): Instruction => ({
+  name,
+  forms: [form],
+  build(u, dst, src) {
+    begin(u);
+    const v = u.let(readVector(u, src));
+    const convert = (): V128 => {
+      if (f.bits === 32) return callHelper(u, 'f32x4.toInteger', v128, u.vcpu, v, mode(u));
+      const { low, high } = integersOf(u, f, v, mode(u));
+      return u.let(pair(low, high));
+    };
+    u.writeV(dst, u.inline ? inlinePackedToInteger(u, f, rounding, v, convert) : settled(u, convert()));
+  },
+});
+type Direction = (typeof roundings)[number];
+const [current, truncated] = roundings;
+
+const settled = (u: Semantics, result: V128): V128 => {
+  settle(u);
+  return result;
+};
+
+/** Two numbers of one format to the other. */
+const halves = (u: Semantics, name: string, lanes: readonly I64[], join: (low: I64, high: I64) => V128): V128 => {
+  const [low, high] = eachLane(u, name, lanes);
+  if (!low || !high) throw new Error('two lanes');
+  return u.let(join(low, high));
+};
 
 const vectors: Instruction[] = [
   {
@@ -128,7 +164,8 @@ const vectors: Instruction[] = [
     forms: ['NP 0F 5B /r Vps,Wdq'],
     build(u, dst, src) {
       begin(u);
-      u.writeV(dst, packed(u, 'f32x4.fromInteger', readVector(u, src)));
+      if (u.inline) u.writeV(dst, inlinePackedFromInteger(u, u.let(readVector(u, src))));
+      else u.writeV(dst, packed(u, 'f32x4.fromInteger', readVector(u, src)));
     },
   },
   {
@@ -139,20 +176,20 @@ const vectors: Instruction[] = [
       u.writeV(dst, simd('f64x2.convert_low_i32x4_s', readVector(u, src)));
     },
   },
-  toIntegers('CVTPS2DQ', '66 0F 5B /r Vdq,Wps', current),
-  toIntegers('CVTTPS2DQ', 'F3 0F 5B /r Vdq,Wps', truncated),
-  doublesToIntegers('CVTPD2DQ', 'F2 0F E6 /r Vdq,Wpd', current),
-  doublesToIntegers('CVTTPD2DQ', '66 0F E6 /r Vdq,Wpd', truncated),
+  toIntegers(f32, 'CVTPS2DQ', '66 0F 5B /r Vdq,Wps', current),
+  toIntegers(f32, 'CVTTPS2DQ', 'F3 0F 5B /r Vdq,Wps', truncated),
+  toIntegers(f64, 'CVTPD2DQ', 'F2 0F E6 /r Vdq,Wpd', current),
+  toIntegers(f64, 'CVTTPD2DQ', '66 0F E6 /r Vdq,Wpd', truncated),
   {
     name: 'CVTPS2PD',
     forms: ['NP 0F 5A /r Vpd,Wq'],
     build(u, dst, src) {
       begin(u);
       const v = u.let(readVector(u, src));
-      const [low, high] = eachLane(u, 'f64.fromSingle', [f32.lane(v, 0), f32.lane(v, 1)]);
-      settle(u);
-      if (!low || !high) throw new Error('two lanes');
-      u.writeV(dst, withLane64(lowLane64(low), 1, high));
+      const lanes = [f32.lane(v, 0), f32.lane(v, 1)];
+      const convert = (): V128 =>
+        halves(u, 'f64.fromSingle', lanes, (low, high) => withLane64(lowLane64(low), 1, high));
+      u.writeV(dst, u.inline ? inlinePackedWiden(u, v, convert) : settled(u, convert()));
     },
   },
   {
@@ -161,10 +198,8 @@ const vectors: Instruction[] = [
     build(u, dst, src) {
       begin(u);
       const v = u.let(readVector(u, src));
-      const [low, high] = eachLane(u, 'f32.fromDouble', [lane64(v, 0), lane64(v, 1)]);
-      settle(u);
-      if (!low || !high) throw new Error('two lanes');
-      u.writeV(dst, pair(low, high));
+      const convert = (): V128 => halves(u, 'f32.fromDouble', [lane64(v, 0), lane64(v, 1)], pair);
+      u.writeV(dst, u.inline ? inlinePackedNarrow(u, v, convert) : settled(u, convert()));
     },
   },
   {
@@ -172,7 +207,8 @@ const vectors: Instruction[] = [
     forms: ['F3 0F 5A /r Vsd,Wss'],
     build(u, dst, src) {
       begin(u);
-      writeLow(u, dst, 64, scalar(u, 'f64.fromSingle', readLow(u, src, 32)));
+      if (u.inline) u.writeFloat(dst, inlineWiden(u, readScalar(u, f32, src)));
+      else writeLow(u, dst, 64, scalar(u, 'f64.fromSingle', readLow(u, src, 32)));
     },
   },
   {
@@ -180,7 +216,8 @@ const vectors: Instruction[] = [
     forms: ['F2 0F 5A /r Vss,Wsd'],
     build(u, dst, src) {
       begin(u);
-      writeLow(u, dst, 32, scalar(u, 'f32.fromDouble', readLow(u, src, 64)));
+      if (u.inline) u.writeFloat(dst, inlineNarrow(u, readScalar(u, f64, src)));
+      else writeLow(u, dst, 32, scalar(u, 'f32.fromDouble', readLow(u, src, 64)));
     },
   },
 ];

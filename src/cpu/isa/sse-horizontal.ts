@@ -1,10 +1,11 @@
 import type { Helper, Instruction, InstructionGroup } from '../instruction-set.ts';
 import { S } from '../state-layout.ts';
 import { shuffleUnits } from '../wasm/simd.ts';
-import { I32, I64, ValType } from '../wasm/value.ts';
+import { I32, I64, type V128, ValType } from '../wasm/value.ts';
 import { packed, scalar, settle } from './sse-exceptions.ts';
 import { bothFormats, type FastFormat, formats, SHAPES } from './sse-format.ts';
-import { inlinePacked } from './sse-inline.ts';
+import { inlinePacked, readScalar } from './sse-inline.ts';
+import { inlinePackedRound, inlineRound, type RoundingName } from './sse-inline-convert.ts';
 import { begin, callHelper, imm8, readLow, readVector, typed, writeLow } from './sse-operands.ts';
 
 const { i32, i64, v128 } = ValType;
@@ -87,6 +88,12 @@ const dot = (f: FastFormat, opcode: string): Instruction => {
   };
 };
 
+/** Bits 1:0 of the immediate, or with bit 2 what MXCSR says. */
+const roundingNamed = (control: I32): RoundingName => {
+  const known = control.known ?? 4;
+  return (known & 4) !== 0 ? 'nearest' : ((['nearest', 'floor', 'ceil', 'trunc'] as const)[known & 3] ?? 'nearest');
+};
+
 const round = (f: FastFormat, packedOpcode: string, scalarOpcode: string): Instruction[] => {
   const { packedSize, scalarSize } = SHAPES[f.name];
   return [
@@ -97,11 +104,19 @@ const round = (f: FastFormat, packedOpcode: string, scalarOpcode: string): Instr
         begin(u);
         const v = u.let(readVector(u, src));
         const control = u.let(imm8(u));
-        const lanes = Array.from({ length: f.lanes }, (_, n) =>
-          callHelper(u, `${f.name}.integral`, i64, u.vcpu, f.lane(v, n), control),
-        );
+        const round = (): V128 => {
+          const lanes = Array.from({ length: f.lanes }, (_, n) =>
+            callHelper(u, `${f.name}.integral`, i64, u.vcpu, f.lane(v, n), control),
+          );
+          return f.collect(lanes);
+        };
+        if (u.inline) {
+          u.writeV(dst, inlinePackedRound(u, f, roundingNamed(control), v, round));
+          return;
+        }
+        const r = round();
         settle(u);
-        u.writeV(dst, f.collect(lanes));
+        u.writeV(dst, r);
       },
     },
     {
@@ -109,7 +124,9 @@ const round = (f: FastFormat, packedOpcode: string, scalarOpcode: string): Instr
       forms: [`66 0F 3A ${scalarOpcode} /r V${scalarSize},W${scalarSize},Ib`],
       build(u, dst, src) {
         begin(u);
-        writeLow(u, dst, f.bits, scalar(u, `${f.name}.integral`, readLow(u, src, f.bits), imm8(u)));
+        const control = imm8(u);
+        if (u.inline) u.writeFloat(dst, inlineRound(u, f, roundingNamed(control), readScalar(u, f, src), control));
+        else writeLow(u, dst, f.bits, scalar(u, `${f.name}.integral`, readLow(u, src, f.bits), control));
       },
     },
   ];

@@ -89,7 +89,8 @@ export function inlineExtreme(u: Semantics, f: FastFormat, name: Extreme, a: Sca
   );
 }
 
-const any = (...masks: readonly V128[]): I32 =>
+/** Some lane of some mask is set. */
+export const any = (...masks: readonly V128[]): I32 =>
   reduce(
     'v128.any_true',
     masks.reduce((x, y) => simd('v128.or', x, y)),

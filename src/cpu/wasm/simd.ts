@@ -43,9 +43,9 @@ const VECTOR = {
   'i64x2.add': 0xce, 'i64x2.sub': 0xd1, 'i64x2.mul': 0xd5, 'i64x2.eq': 0xd6, 'i64x2.lt_s': 0xd8, 'i64x2.gt_s': 0xd9, 'i64x2.ge_s': 0xdb,
   'f32x4.abs': 0xe0, 'f32x4.sqrt': 0xe3, 'f32x4.add': 0xe4, 'f32x4.sub': 0xe5, 'f32x4.mul': 0xe6, 'f32x4.div': 0xe7,
   'f32x4.pmin': 0xea, 'f32x4.pmax': 0xeb,
-  'f64x2.sqrt': 0xef, 'f64x2.add': 0xf0, 'f64x2.sub': 0xf1, 'f64x2.mul': 0xf2, 'f64x2.div': 0xf3,
+  'f64x2.abs': 0xec, 'f64x2.sqrt': 0xef, 'f64x2.add': 0xf0, 'f64x2.sub': 0xf1, 'f64x2.mul': 0xf2, 'f64x2.div': 0xf3,
   'f64x2.pmin': 0xf6, 'f64x2.pmax': 0xf7,
-  'i32x4.trunc_sat_f32x4_s': 0xf8, 'f32x4.convert_i32x4_s': 0xfa, 'f64x2.convert_low_i32x4_s': 0xfe,
+  'i32x4.trunc_sat_f32x4_s': 0xf8, 'i32x4.trunc_sat_f64x2_s_zero': 0xfc, 'f32x4.convert_i32x4_s': 0xfa, 'f64x2.convert_low_i32x4_s': 0xfe,
 } as const;
 export type VectorOp = keyof typeof VECTOR;
 
