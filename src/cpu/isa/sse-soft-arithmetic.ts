@@ -62,47 +62,44 @@ function defineBinary(
   });
 }
 
-const sum =
-  (subtract: boolean) =>
-  ({ c, vcpu, f, a, b, infinity, invalid, pack }: Binary): void => {
-    noteDenormals(c, vcpu, [a, b]);
-    if (subtract) b.bits.set(b.bits.get.xor(f.sign));
-    const different = c.let(a.signed.ne(b.signed));
-    c.if(a.isInfinite(infinity), () => {
-      c.if(b.isInfinite(infinity).and(different), invalid);
+const sum = ({ c, vcpu, f, a, b, infinity, invalid, pack }: Binary): void => {
+  noteDenormals(c, vcpu, [a, b]);
+  const different = c.let(a.signed.ne(b.signed));
+  c.if(a.isInfinite(infinity), () => {
+    c.if(b.isInfinite(infinity).and(different), invalid);
+    c.return(a.bits.get);
+  });
+  c.if(b.isInfinite(infinity), () => c.return(b.bits.get));
+  const zeroSign = (): void => c.return(roundingOf(vcpu).eq(Rounding.down).select(f.sign, I64.of(0)));
+  c.if(b.isZero(), () => {
+    c.if(a.isZero(), () => {
+      c.if(different, zeroSign);
       c.return(a.bits.get);
     });
-    c.if(b.isInfinite(infinity), () => c.return(b.bits.get));
-    const zeroSign = (): void => c.return(roundingOf(vcpu).eq(Rounding.down).select(f.sign, I64.of(0)));
-    c.if(b.isZero(), () => {
-      c.if(a.isZero(), () => {
-        c.if(different, zeroSign);
-        c.return(a.bits.get);
-      });
-      const x = a.unpack();
-      pack(a.signed, x.exponent, x.significand);
-    });
-    c.if(a.isZero(), () => {
-      const y = b.unpack();
-      pack(b.signed, y.exponent, y.significand);
-    });
-    // The larger one first; the magnitudes order as their bits do.
-    const swap = c.let(a.magnitude.ltU(b.magnitude));
-    c.if(swap, () => {
-      const t = c.let(a.bits.get);
-      a.bits.set(b.bits.get);
-      b.bits.set(t);
-    });
     const x = a.unpack();
+    pack(a.signed, x.exponent, x.significand);
+  });
+  c.if(a.isZero(), () => {
     const y = b.unpack();
-    // One bit of room above; at least ten free bits below the fraction.
-    const large = c.let(x.significand.shrU(1));
-    const small = shiftSticky(c, y.significand.shrU(1), x.exponent.sub(y.exponent).extendU());
-    const total = c.let(different.select(large.sub(small), large.add(small)));
-    c.if(total.eqz(), zeroSign);
-    const zeros = c.let(total.clz());
-    pack(a.signed, x.exponent.add(1).sub(zeros.wrap()), total.shl(zeros));
-  };
+    pack(b.signed, y.exponent, y.significand);
+  });
+  // The larger one first; the magnitudes order as their bits do.
+  const swap = c.let(a.magnitude.ltU(b.magnitude));
+  c.if(swap, () => {
+    const t = c.let(a.bits.get);
+    a.bits.set(b.bits.get);
+    b.bits.set(t);
+  });
+  const x = a.unpack();
+  const y = b.unpack();
+  // One bit of room above; at least ten free bits below the fraction.
+  const large = c.let(x.significand.shrU(1));
+  const small = shiftSticky(c, y.significand.shrU(1), x.exponent.sub(y.exponent).extendU());
+  const total = c.let(different.select(large.sub(small), large.add(small)));
+  c.if(total.eqz(), zeroSign);
+  const zeros = c.let(total.clz());
+  pack(a.signed, x.exponent.add(1).sub(zeros.wrap()), total.shl(zeros));
+};
 
 const product = ({ c, vcpu, a, b, infinity, invalid, pack }: Binary): void => {
   const sign = c.let(a.signBit.xor(b.signBit));
@@ -171,6 +168,19 @@ const quotient = ({ c, vcpu, a, b, infinity, invalid, pack }: Binary): void => {
   );
 };
 
+/** (vcpu, m, a, b) → bits of a + -b. NaNs keep their signs. */
+const difference: Helper = {
+  name: 'sseSoftSub',
+  define: (m, { helper }) =>
+    m.function('sseSoftSub', [i32, i32, i64, i64], i64, (c) => {
+      const f = new Format(c, c.param(i32, 1));
+      const b = new SoftNumber(c, f, c.param(i64, 3));
+      c.if(b.isNan(f.infinity).eqz(), () => b.bits.set(b.bits.get.xor(f.sign)));
+      c.returnCall(helper('sseSoftAdd'), c.param(i32, 0), f.m, c.param(i64, 2), b.bits.get);
+      c.unreachable();
+    }),
+};
+
 /** (vcpu, m, a) → bits of the square root. */
 function defineRoot(m: ModuleBuilder, roundPack: Fn<typeof i64>): Fn<typeof i64> {
   return m.function('sseSoftSqrt', [i32, i32, i64], i64, (c) => {
@@ -225,8 +235,8 @@ const binaryHelper = (name: string, write: (b: Binary) => void): Helper =>
 
 export const softArithmetic: readonly Helper[] = [
   { name: 'sseRoundPack', define: defineRoundPack },
-  binaryHelper('sseSoftAdd', sum(false)),
-  binaryHelper('sseSoftSub', sum(true)),
+  binaryHelper('sseSoftAdd', sum),
+  difference,
   binaryHelper('sseSoftMul', product),
   binaryHelper('sseSoftDiv', quotient),
   withRoundPack('sseSoftSqrt', defineRoot),
