@@ -8,6 +8,7 @@ import type { DomainSummary } from '../../src/toolstack/daemon/protocol.ts';
 import { runDirectory } from '../../src/toolstack/daemon/run-directory.ts';
 import { guestFiles, PLAIN_CONSOLE, type GuestFiles } from '../../src/toolstack/guest-files/guest-files.ts';
 import { Guest } from './guest.ts';
+import { atRest } from './thread-times.ts';
 import { noteSteps } from './note-steps.ts';
 
 const root = join(import.meta.dirname, '../..');
@@ -75,6 +76,7 @@ export class Xenolith {
     await command('bin/xenolithd', [], env);
     const client = await connect(env);
     const { pid } = await client.call('hello', {});
+    await atRest(pid);
     return new Xenolith({ folder, env, files, memory, client, pid });
   }
 

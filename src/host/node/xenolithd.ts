@@ -7,12 +7,16 @@
  *   xenolithd --status    tells whether it runs; exit code 1 when it does not
  */
 import { writeSync } from 'node:fs';
+import { flushCompileCache, getCompileCacheDir } from 'node:module';
 import { DaemonClient } from '../../toolstack/daemon/client.ts';
 import { acquireLock } from '../../toolstack/daemon/lock.ts';
 import { prepareRunDirectory, runDirectory, type RunDirectory } from '../../toolstack/daemon/run-directory.ts';
 import { XenError } from '../../toolstack/xen-error.ts';
+import { boundCompiledCode } from './compiled-code.ts';
 
 const usage = 'Usage: xenolithd [-F|--foreground] [--stop] [--status]';
+/** A daemon may run for months, or be killed: what it has compiled is kept before, when starting is over. */
+const KEEP_CODE_MS = 10_000;
 /** The pipe on which who started the daemon waits for its word. */
 const handOverFd = 3;
 
@@ -91,6 +95,7 @@ async function serve(run: RunDirectory, say: (word: string) => void): Promise<nu
       log(`bug: ${reason instanceof Error ? reason.stack : String(reason)}`),
     );
     say('ready');
+    setTimeout(() => keepCompiledCode(log), KEEP_CODE_MS).unref();
     await ended;
     log('ended');
     lock.release();
@@ -98,6 +103,17 @@ async function serve(run: RunDirectory, say: (word: string) => void): Promise<nu
   } catch (error) {
     say(error instanceof Error ? error.message : String(error));
     throw error;
+  }
+}
+
+function keepCompiledCode(log: (line: string) => void): void {
+  const folder = getCompileCacheDir();
+  if (folder === undefined) return;
+  try {
+    flushCompileCache();
+    boundCompiledCode(folder);
+  } catch (error) {
+    log(`compiled code in ${folder}: ${String(error)}`);
   }
 }
 
