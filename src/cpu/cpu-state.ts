@@ -1,9 +1,16 @@
 import { Flag } from './flags.ts';
 import type { Vaddr } from './processor.ts';
-import { type Mode, S } from './state-layout.ts';
+import { type Mode, S, View } from './state-layout.ts';
 
 const TWO32 = 2 ** 32;
 const GPRS = 16;
+
+/** What is not the guest's: no reset changes it. */
+const KEPT = [
+  [S.space, S.exitRequest],
+  [S.hookSyscall, S.jumpKey + 8],
+  [S.views, S.views + 2 * View.size],
+] as const;
 
 /** The architectural state of a stopped vCPU, read and written in place. */
 export class CpuState {
@@ -24,8 +31,7 @@ export class CpuState {
   /** Power-on values of what is not zero (SDM Vol. 3A, "Processor State After Reset", as far as a user-level processor has it). */
   reset(): void {
     for (let at = 0; at < S.end; at += 4) {
-      const kept =
-        (at >= S.tlb && at < S.exitRequest) || at === S.space || (at >= S.hookSyscall && at < S.cacheMode + 8);
+      const kept = KEPT.some(([from, to]) => at >= from && at < to);
       if (!kept) this.#set32(at, 0);
     }
     this.rflags = 0x202;

@@ -3,7 +3,7 @@ import type { ModuleBuilder } from './wasm/module.ts';
 import { I32, type I64, ValType } from './wasm/value.ts';
 import { Exit, Vector } from './exits.ts';
 import { leave } from './hooks.ts';
-import { jumpEntry } from './jump-cache.ts';
+import { jumpEntry, jumpKey } from './jump-cache.ts';
 import { Access, NOT_CANONICAL, type Paging } from './paging.ts';
 import { BlockTable, JumpCache, Op, Region, S } from './state-layout.ts';
 
@@ -117,10 +117,30 @@ export function defineDispatch(m: ModuleBuilder, paging: Paging): Dispatch {
     const op = c.let(c.call(findBlock, vcpu, host));
     c.if(op.eqz(), () => c.return(I32.of(Exit.Decode)));
     const entry = c.let(jumpEntry(vcpu, va));
-    c.store64(entry, va, JumpCache.va);
+    c.store64(entry, jumpKey(vcpu, va), JumpCache.va);
     c.store32(entry, op, JumpCache.op);
+    c.store32(entry, host.and(~0xfff), JumpCache.host);
     c.store64(vcpu, va.and(~0xfffn), S.pageVa);
     dispatchTo(c, handlerType, vcpu, op);
+    c.unreachable();
+  });
+
+  /** (vcpu, va, entry) → exit: the entry is not of this generation, but may be right all the same. */
+  const jumpAgain = m.function('jumpAgain', [i32, i64, i32], i32, (c) => {
+    const vcpu = c.param(i32, 0);
+    const va = c.param(i64, 1);
+    const entry = c.param(i32, 2);
+    // The same address in its 48 bits: of two canonical ones, the same.
+    const sameAddress = entry.load64(JumpCache.va).xor(va).shl(16).eqz();
+    c.if(sameAddress.and(va.shl(16).shrS(16).eq(va)), () => {
+      const host = c.let(c.call(paging.translate, vcpu, va, I32.of(Access.execute)));
+      c.if(host.and(~0xfff).eq(entry.load32(JumpCache.host)), () => {
+        c.store64(entry, jumpKey(vcpu, va), JumpCache.va);
+        c.store64(vcpu, va.and(~0xfffn), S.pageVa);
+        dispatchTo(c, handlerType, vcpu, entry.load32(JumpCache.op));
+      });
+    });
+    c.returnCall(jumpSlow, vcpu, va);
     c.unreachable();
   });
 
@@ -129,7 +149,7 @@ export function defineDispatch(m: ModuleBuilder, paging: Paging): Dispatch {
     const va = c.param(i64, 1);
     checkpoint(c, vcpu, c.param(i32, 2), va);
     const entry = c.let(jumpEntry(vcpu, va));
-    c.if(entry.load64(JumpCache.va).ne(va), () => c.returnCall(jumpSlow, vcpu, va));
+    c.if(entry.load64(JumpCache.va).ne(jumpKey(vcpu, va)), () => c.returnCall(jumpAgain, vcpu, va, entry));
     c.store64(vcpu, va.and(~0xfffn), S.pageVa);
     dispatchTo(c, handlerType, vcpu, entry.load32(JumpCache.op));
     c.unreachable();
@@ -151,7 +171,10 @@ export function defineDispatch(m: ModuleBuilder, paging: Paging): Dispatch {
 
   const run = m.function('run', [i32], i32, (c) => {
     const vcpu = c.param(i32, 0);
-    c.returnCall(jump, vcpu, vcpu.load64(S.rip), I32.of(0));
+    const va = c.let(vcpu.load64(S.rip));
+    // Only here an address may be none, and look like one of another generation.
+    c.if(va.shl(16).shrS(16).ne(va), () => c.returnCall(jumpSlow, vcpu, va));
+    c.returnCall(jump, vcpu, va, I32.of(0));
     c.unreachable();
   });
 

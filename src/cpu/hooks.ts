@@ -8,7 +8,7 @@ import type { Code, Fn } from './wasm/code.ts';
 import type { ModuleBuilder } from './wasm/module.ts';
 import { F64, I32, type I64, ValType } from './wasm/value.ts';
 import { Exit } from './exits.ts';
-import { Region, S } from './state-layout.ts';
+import { S, View } from './state-layout.ts';
 
 const { i32, i64 } = ValType;
 
@@ -56,9 +56,11 @@ export const hookType = { params: [i32, i32], result: i32 } as const;
 
 /** Makes a view the active one, as `Processor.setSpace` does. */
 export function setSpace(c: Code, vcpu: I32, index: 0 | 1): void {
+  const view = S.views + index * View.size;
   c.store32(vcpu, I32.of(index), S.space);
-  c.store32(vcpu, vcpu.add(Region.tlbAt + index * Region.tlbSet), S.tlb);
-  c.store32(vcpu, vcpu.add(Region.jumpCacheAt + index * Region.jumpCacheSet), S.jumpCache);
+  c.store32(vcpu, vcpu.load32(view + View.tlb), S.tlb);
+  c.store32(vcpu, vcpu.load32(view + View.jumpCache), S.jumpCache);
+  c.store64(vcpu, vcpu.load64(view + View.jumpKey), S.jumpKey);
 }
 
 /** Instructions that a hook is charged for, so that a loop of them runs out of its budget in time. */

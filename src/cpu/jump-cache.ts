@@ -10,6 +10,9 @@ export const jumpEntry = (vcpu: I32, va: I64): I32 => {
   return vcpu.load32(S.jumpCache).add(jumpGroup(va).add(within.shl(4)));
 };
 
+/** What an entry of the active generation has in the place of the address. */
+export const jumpKey = (vcpu: I32, va: I64): I64 => va.xor(vcpu.load64(S.jumpKey));
+
 /** Byte offset of the entries of a page. */
 export const jumpGroup = (va: I64): I32 =>
   va

@@ -3,7 +3,7 @@ import type { ModuleBuilder } from './wasm/module.ts';
 import { I32, I64, ValType } from './wasm/value.ts';
 import { Vector } from './exits.ts';
 import { jumpGroup } from './jump-cache.ts';
-import { JumpCache, Region, S, Tlb } from './state-layout.ts';
+import { JumpCache, Region, S, Tlb, View } from './state-layout.ts';
 
 const { i32, i64, f64, v128 } = ValType;
 
@@ -48,9 +48,13 @@ export interface Paging {
   readonly translateNumber: Fn<typeof i32>;
   readonly flushSpace: Fn<undefined>;
   readonly flushPage: Fn<undefined>;
-  /** (vcpu, host page): no TLB entry lets this page be written on the fast path any more: it holds code. */
+  /** (vcpu, host page): no TLB entry of either view lets this page be written on the fast path any more. */
   readonly protectFrame: Fn<undefined>;
+  /** (vcpu, view): the same for all pages of one view. */
+  readonly protectSpace: Fn<undefined>;
 }
+
+const viewOf = (vcpu: I32, space: I32): I32 => vcpu.add(S.views).add(space.mul(View.size));
 
 /**
  * `codeWritten(host address, bytes)` is called before a store changes bytes that decoded operations came from.
@@ -327,12 +331,15 @@ export function definePaging(m: ModuleBuilder, codeWritten: Fn<undefined>): Pagi
   const flushSpace = m.function('flushSpace', [i32, i32], undefined, (c) => {
     const vcpu = c.param(i32, 0);
     const space = c.param(i32, 1);
-    c.memoryFill(vcpu.add(Region.tlbAt).add(space.mul(Region.tlbSet)), I32.of(0xff), I32.of(Region.tlbSet));
-    c.memoryFill(
-      vcpu.add(Region.jumpCacheAt).add(space.mul(Region.jumpCacheSet)),
-      I32.of(JumpCache.free),
-      I32.of(Region.jumpCacheSet),
-    );
+    const view = c.let(viewOf(vcpu, space));
+    c.memoryFill(view.load32(View.tlb), I32.of(0xff), I32.of(Region.tlbSet));
+    const key = c.variable(i64, view.load64(View.jumpKey).add(JumpCache.generation));
+    c.if(key.get.geS(JumpCache.generations), () => {
+      c.memoryFill(view.load32(View.jumpCache), I32.of(JumpCache.free), I32.of(Region.jumpCacheSet));
+      key.set(I64.of(0));
+    });
+    c.store64(view, key.get, View.jumpKey);
+    c.if(vcpu.load32(S.space).eq(space), () => c.store64(vcpu, key.get, S.jumpKey));
   });
 
   const translateNumber = m.function('translateNumber', [i32, f64, i32], i32, (c) => {
@@ -342,36 +349,47 @@ export function definePaging(m: ModuleBuilder, codeWritten: Fn<undefined>): Pagi
 
   const flushPage = m.function('flushPage', [i32, i32, f64], undefined, (c) => {
     const vcpu = c.param(i32, 0);
-    const space = c.param(i32, 1);
+    const view = c.let(viewOf(vcpu, c.param(i32, 1)));
     const va = c.let(c.param(f64, 2).toI64S());
     const entry = c.let(
-      vcpu
-        .add(Region.tlbAt)
-        .add(space.mul(Region.tlbSet))
-        .add(
-          va
-            .shrU(7)
-            .wrap()
-            .and((Tlb.entries - 1) << 5),
-        ),
+      view.load32(View.tlb).add(
+        va
+          .shrU(7)
+          .wrap()
+          .and((Tlb.entries - 1) << 5),
+      ),
     );
     for (const tag of [Tlb.read, Tlb.write, Tlb.execute]) c.store64(entry, I64.of(-1), tag);
     c.memoryFill(
-      vcpu.add(Region.jumpCacheAt).add(space.mul(Region.jumpCacheSet)).add(jumpGroup(va)),
+      view.load32(View.jumpCache).add(jumpGroup(va)),
       I32.of(JumpCache.free),
       I32.of(JumpCache.group * JumpCache.entrySize),
     );
   });
 
-  const protectFrame = m.function('protectFrame', [i32, i32], undefined, (c) => {
-    const page = c.param(i32, 1);
-    const entry = c.variable(i32, c.param(i32, 0).add(Region.tlbAt));
-    const end = c.let(entry.get.add(2 * Region.tlbSet));
+  /** Every entry of a TLB set. */
+  const eachEntry = (c: Code, set: I32, body: (entry: I32) => void): void => {
+    const entry = c.variable(i32, set);
+    const end = c.let(entry.get.add(Region.tlbSet));
     c.loop((_again, againIf) => {
-      c.if(entry.get.load32(Tlb.host).eq(page), () => c.store64(entry.get, I64.of(-1), Tlb.write));
+      body(entry.get);
       entry.set(entry.get.add(Tlb.entrySize));
       againIf(entry.get.ltU(end));
     });
+  };
+
+  const protectFrame = m.function('protectFrame', [i32, i32], undefined, (c) => {
+    const vcpu = c.param(i32, 0);
+    const page = c.param(i32, 1);
+    for (const space of [0, 1])
+      eachEntry(c, viewOf(vcpu, I32.of(space)).load32(View.tlb), (entry) =>
+        c.if(entry.load32(Tlb.host).eq(page), () => c.store64(entry, I64.of(-1), Tlb.write)),
+      );
+  });
+
+  const protectSpace = m.function('protectSpace', [i32, i32], undefined, (c) => {
+    const set = viewOf(c.param(i32, 0), c.param(i32, 1)).load32(View.tlb);
+    eachEntry(c, set, (entry) => c.store64(entry, I64.of(-1), Tlb.write));
   });
 
   return {
@@ -386,5 +404,6 @@ export function definePaging(m: ModuleBuilder, codeWritten: Fn<undefined>): Pagi
     flushSpace,
     flushPage,
     protectFrame,
+    protectSpace,
   };
 }

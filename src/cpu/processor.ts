@@ -1,3 +1,4 @@
+import { AddressSpaces } from './address-spaces.ts';
 import { CodeCache } from './code-cache.ts';
 import { Decoder, MAX_LENGTH } from './decoder.ts';
 import { Exit, Vector } from './exits.ts';
@@ -7,7 +8,7 @@ import { Access } from './paging.ts';
 import { Translator } from './translator/translator.ts';
 import { CpuState } from './cpu-state.ts';
 import { completeSegmentOperation } from './segmentation.ts';
-import { JumpCache, Op, Region, S } from './state-layout.ts';
+import { Op, Region, S } from './state-layout.ts';
 
 /** Signed linear address; canonical addresses are exact in a double. */
 export type Vaddr = number;
@@ -20,6 +21,7 @@ interface Exports {
   flushSpace(vcpu: number, space: number): void;
   flushPage(vcpu: number, space: number, va: number): void;
   protectFrame(vcpu: number, page: number): void;
+  protectSpace(vcpu: number, space: number): void;
   readFlags(vcpu: number): number;
   writeFlags(vcpu: number, image: number): void;
 }
@@ -68,6 +70,7 @@ export class Processor {
   /** Operation → how often the budget ran out there. */
   readonly #samples = new Map<number, number>();
   readonly #cache: CodeCache;
+  readonly #spaces: AddressSpaces;
   readonly memory: DataView;
   readonly #bytes: Uint8Array;
   readonly regionAt: number;
@@ -116,6 +119,7 @@ export class Processor {
     this.memory.setUint32(this.regionAt + S.codeMaskAt, o.regionAt + Region.codeMaskAt, true);
     this.memory.setInt32(this.regionAt + S.writableFrame, -1, true);
     this.#cache.clear();
+    this.#spaces = new AddressSpaces(this.memory, o.regionAt, this.#exports);
     this.setSpace(0);
     this.flushTlb();
     this.state.reset();
@@ -195,26 +199,35 @@ export class Processor {
   }
 
   setSpace(index: 0 | 1): void {
-    const vcpu = this.regionAt;
-    this.memory.setUint32(vcpu + S.space, index, true);
-    this.memory.setUint32(vcpu + S.tlb, vcpu + Region.tlbAt + index * Region.tlbSet, true);
-    this.memory.setUint32(vcpu + S.jumpCache, vcpu + Region.jumpCacheAt + index * Region.jumpCacheSet, true);
+    this.#spaces.activate(index);
   }
 
   get space(): 0 | 1 {
     return this.memory.getUint32(this.regionAt + S.space, true) === 0 ? 0 : 1;
   }
 
-  /** Sets the top page table of a view; frame -1 for none. */
-  setRoot(index: 0 | 1, mfn: number): void {
+  /**
+   * Sets the top page table of a view; frame -1 for none. `version` tells page tables apart that were changed: as long as it is the same, translations are kept
+   * while the view has other tables. Without it they are dropped.
+   */
+  setRoot(index: 0 | 1, mfn: number, version?: number): void {
     const host = mfn < 0 || mfn >= this.#frameCount ? 0 : this.#framesAt + mfn * 4096;
     this.memory.setUint32(this.regionAt + S.root + index * 4, host, true);
-    this.#exports.flushSpace(this.regionAt, index);
+    this.#spaces.load(index, host, version);
   }
 
   flushTlb(): void {
-    this.#exports.flushSpace(this.regionAt, 0);
-    this.#exports.flushSpace(this.regionAt, 1);
+    this.#spaces.flush();
+  }
+
+  /** No translation lets the frame be written any more. The page tables must not allow it either. */
+  protectFrame(mfn: number): void {
+    this.#protect(this.#framesAt + mfn * 4096);
+  }
+
+  #protect(page: number): void {
+    this.#exports.protectFrame(this.regionAt, page);
+    this.#spaces.frameProtected();
   }
 
   flushPage(va: Vaddr): void {
@@ -256,15 +269,8 @@ export class Processor {
     this.#written(this.#framesAt + mfn * 4096 + offset, length);
   }
 
-  /** The jump cache knows addresses only: what it holds of the other mode must go. A view seldom changes its mode. */
   #separateModes(): void {
-    const { mode } = this.state;
-    const { space } = this;
-    const modeAt = this.regionAt + S.cacheMode + space * 4;
-    if (this.memory.getUint32(modeAt, true) === mode) return;
-    this.memory.setUint32(modeAt, mode, true);
-    const at = this.regionAt + Region.jumpCacheAt + space * Region.jumpCacheSet;
-    this.#bytes.fill(JumpCache.free, at, at + Region.jumpCacheSet);
+    this.#spaces.setMode(this.space, this.state.mode);
   }
 
   /** Counts an instruction that JavaScript completed, as far jumps alone make a loop; true when it was the last of the budget. */
@@ -399,7 +405,7 @@ export class Processor {
             [host, pageEnd - 1],
             [second, second + off - 4097],
           ];
-    for (const page of this.#cache.add(host, mode, start, to, pieces)) this.#exports.protectFrame(this.regionAt, page);
+    for (const page of this.#cache.add(host, mode, start, to, pieces)) this.#protect(page);
     if (this.#eager) this.#translate(start, rip);
     return true;
   }

@@ -45,7 +45,7 @@ export const S = {
   retired: 0x1e0, // f64: instructions executed since power-on
   hookSyscall: 0x1e8, // table index of what runs in the place of an exit (hooks.ts), 0 = none
   hookException: 0x1ec,
-  cacheMode: 0x1f0, // 2 × 4: the Mode of what each view's jump cache holds
+  jumpKey: 0x1f0, // the active jump cache's generation, see JumpCache
   xmm: 0x200, // 16 × 32: room for YMM
   x87: 0x400, // 8 × 16: physical registers R0…R7 (80 bits each); MMn aliases the significand of Rn
   x87Control: 0x480,
@@ -62,15 +62,28 @@ export const S = {
   scratch: 0x4c0, // 64 bytes for an instruction's own use
   scratchOps: 0x500, // room for a single-stepped instruction's operations
   bounce: 0x700, // a page-crossing access is done here: up to 576 bytes
+  views: 0x940, // 2 × View.size: kernel view, user view
   end: 0x1000,
 } as const;
 
 export const Mode = { long64: 0, compat32: 1 } as const;
 export type Mode = (typeof Mode)[keyof typeof Mode];
 
+/** What each view's translations are cached in; the active view's are copied to `tlb`, `jumpCache` and `jumpKey`. */
+export const View = {
+  size: 32,
+  tlb: 0,
+  jumpCache: 4,
+  mode: 8, // the Mode of what its jump cache holds
+  jumpKey: 16,
+} as const;
+
+/** Address spaces whose translations are kept, see address-spaces.ts: each has a TLB set and a jump cache. */
+export const ADDRESS_SPACES = 8;
+
 /**
  * TLB entry: three tags (linear page, or -1), host address of the page, and what is to be added to the low half of a linear address in it to get the host
- * address. Two sets: kernel view, user view.
+ * address.
  */
 export const Tlb = {
   entries: 2048,
@@ -83,10 +96,22 @@ export const Tlb = {
 } as const;
 
 /**
- * Jump cache: linear address → operation. Entries without one are filled with the byte `free`: no address, as every guest can jump to -1, and none that
- * RIP can be given either.
+ * Jump cache: linear address → operation, and the host page it was found in. The address is XORed with the cache's generation in bits 62:48, which are
+ * copies of bit 47: with a new generation no entry matches, but as long as the address leads to the same host page it need not be looked for again. Entries
+ * without one are filled with the byte `free`: no address, as every guest can jump to -1, and none that RIP can be given either.
  */
-export const JumpCache = { entries: 4096, group: 64, entrySize: 16, va: 0, op: 8, free: 0x80 } as const;
+export const JumpCache = {
+  entries: 16384,
+  group: 64,
+  entrySize: 16,
+  va: 0,
+  op: 8,
+  host: 12,
+  free: 0x80,
+  generation: 1n << 48n,
+  /** No XOR with one below makes `free` bytes a canonical address. */
+  generations: 0x4000n << 48n,
+} as const;
 
 /** Block table: (host address of the first byte, mode) → operation; open addressing, linear probing. */
 export const BlockTable = { entries: 1 << 18, entrySize: 16, key: 0, op: 8 } as const;
@@ -113,9 +138,9 @@ const align = (n: number): number => (n + 4095) & ~4095;
 
 const tlbAt = S.end;
 const tlbSet = Tlb.entries * Tlb.entrySize;
-const jumpCacheAt = tlbAt + 2 * tlbSet;
+const jumpCacheAt = tlbAt + ADDRESS_SPACES * tlbSet;
 const jumpCacheSet = JumpCache.entries * JumpCache.entrySize;
-const blockTableAt = jumpCacheAt + 2 * jumpCacheSet;
+const blockTableAt = jumpCacheAt + ADDRESS_SPACES * jumpCacheSet;
 const opsAt = blockTableAt + BlockTable.entries * BlockTable.entrySize;
 const codeMaskAt = opsAt + OPS * Op.size;
 

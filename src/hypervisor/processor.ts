@@ -13,9 +13,12 @@ export interface Processor {
   stepWithWritableFrame(mfn: Mfn): number;
   /** 0: kernel view, U/S ignored. 1: user view, U/S enforced. Each has its own root and TLB set. */
   setSpace(index: 0 | 1): void;
-  setRoot(index: 0 | 1, mfn: Mfn): void;
+  /** With the `version` of the page tables at an earlier call, the translations of then are used again. */
+  setRoot(index: 0 | 1, mfn: Mfn, version?: number): void;
   flushTlb(): void;
   flushPage(va: Vaddr): void;
+  /** The frame cannot be written through any translation of before. */
+  protectFrame(mfn: Mfn): void;
   /** Host address of a guest byte in the kernel view, 0 when the access would fault (details in `state`). */
   translate(va: Vaddr, access: Access): HostAddress;
   copyFromGuest(va: Vaddr, length: number): Uint8Array | undefined;

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { Access, type Engine, Processor, S, cpuRegionSize, processorModule } from '../index.ts';
 import type { Random } from '../oracle/random.ts';
-import { JumpCache, Region, Tlb } from '../state-layout.ts';
+import { JumpCache, Region, Tlb, View } from '../state-layout.ts';
 
 const GUARD = 65536;
 const FILL = 0xa5;
@@ -158,22 +158,8 @@ export class GuardedMachine {
     for (const [n, guard] of this.#guards.entries())
       assert.ok(Buffer.compare(guard, this.#guard) === 0, `guard zone ${n} was written`);
     assert.deepEqual(this.#readConstants(), this.#constants);
-    const end = this.#framesAt + FRAMES * 4096;
-    for (
-      let entry = REGION_AT + Region.tlbAt;
-      entry < REGION_AT + Region.tlbAt + 2 * Region.tlbSet;
-      entry += Tlb.entrySize
-    ) {
-      const host = this.#view.getUint32(entry + Tlb.host, true);
-      const used = [Access.read, Access.write, Access.execute].some(
-        (access) => this.#view.getInt32(entry + access * 8, true) !== -1,
-      );
-      if (!used) continue;
-      assert.ok(
-        host >= this.#framesAt && host < end && (host - this.#framesAt) % 4096 === 0,
-        `TLB entry for host address ${host}`,
-      );
-    }
+    for (const view of [0, 1])
+      this.#checkTlb(this.#view.getUint32(REGION_AT + S.views + view * View.size + View.tlb, true));
     for (
       let entry = REGION_AT + Region.jumpCacheAt;
       entry < REGION_AT + Region.blockTableAt;
@@ -184,6 +170,21 @@ export class GuardedMachine {
       assert.ok(
         free || (op >= REGION_AT + Region.opsAt && op < REGION_AT + Region.opsEnd),
         `jump cache entry for operation ${op}`,
+      );
+    }
+  }
+
+  #checkTlb(set: number): void {
+    const end = this.#framesAt + FRAMES * 4096;
+    for (let entry = set; entry < set + Region.tlbSet; entry += Tlb.entrySize) {
+      const host = this.#view.getUint32(entry + Tlb.host, true);
+      const used = [Access.read, Access.write, Access.execute].some(
+        (access) => this.#view.getInt32(entry + access * 8, true) !== -1,
+      );
+      if (!used) continue;
+      assert.ok(
+        host >= this.#framesAt && host < end && (host - this.#framesAt) % 4096 === 0,
+        `TLB entry for host address ${host}`,
       );
     }
   }

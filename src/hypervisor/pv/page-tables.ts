@@ -98,7 +98,7 @@ export class PageTables {
       return 0;
     }
     types.setWord(mfn, (type << PGT_TYPE_SHIFT) | PGT_counted | 1);
-    if (previous === PGT.writable_page) this.#flushWriters(word & PGT_count_mask);
+    if (previous === PGT.writable_page) this.#flushWriters(word & PGT_count_mask, mfn);
     const error = this.#validate(mfn, type);
     types.setWord(mfn, error === 0 ? (type << PGT_TYPE_SHIFT) | PGT_validated | PGT_counted | 1 : PGT.none);
     return error;
@@ -108,8 +108,8 @@ export class PageTables {
    * Nobody may write to the frame through a translation of before while it is validated, or afterwards. The others empty
    * their TLBs on their way out of hypercalls, which may need the lock.
    */
-  #flushWriters(time: number): void {
-    this.#tlb.filteredFlush(time);
+  #flushWriters(time: number, mfn: Mfn): void {
+    this.#tlb.filteredFlush(time, mfn);
     if (this.#tlb.unsettled) this.domain.breathe(() => this.#tlb.settle());
   }
 
@@ -129,6 +129,8 @@ export class PageTables {
       return;
     }
     if (type <= PGT.l4_page_table) {
+      // What it led to can change from now on without our noticing.
+      this.#tlb.tablesChanged();
       types.setWord(mfn, (word & ~PGT_validated) | 0);
       this.#release(mfn, type, ENTRIES);
     }
@@ -232,7 +234,11 @@ export class PageTables {
 
   /** Shows or hides the M2P in an L4 table (VMASST_TYPE_m2p_strict). */
   setM2pVisible(mfn: Mfn, visible: boolean): void {
-    this.#i32[this.entriesOf(mfn) + FIRST_XEN_SLOT * 2] = visible ? m2pL4Entry(this.domain) : 0;
+    const e = this.entriesOf(mfn) + FIRST_XEN_SLOT * 2;
+    const entry = visible ? m2pL4Entry(this.domain) : 0;
+    if ((((this.#i32[e] ?? 0) ^ entry) & ~(PTE.A | PTE.D)) === 0) return;
+    this.#tlb.tablesChanged();
+    this.#i32[e] = entry;
   }
 
   #validateDescriptors(mfn: Mfn): number {
@@ -358,6 +364,7 @@ export class PageTables {
    */
   #writeEntry(e: number, lo: number, hi: number, preserveAd: boolean): void {
     const i32 = this.#i32;
+    if (((i32[e] ?? 0) & PTE.P) !== 0) this.#tlb.tablesChanged();
     if ((lo & PTE.P) !== 0) i32[e + 1] = hi;
     if (preserveAd) {
       let old = Atomics.load(i32, e);

@@ -10,6 +10,8 @@ export const PvDomainState = struct(
     /** For each vCPU and each of its two TLB sets: when it was last emptied. */
     tlbTimes: array(s32, 2 * MAX_VCPUS),
     m2pStrict: u32,
+    /** Counts changes of page tables that make translations wrong; see tlb.ts. */
+    tablesVersion: s32,
   },
   'internal',
 );

@@ -37,22 +37,74 @@ describe('TLB flushes of other vCPUs', () => {
     assert.equal(asked(guest, 1), true);
   });
 
-  it('are left out when the TLB was emptied after the last writable mapping went', () => {
+  it('are not needed here: it is enough that the frame is written through no translation of before', () => {
     const guest = new PvGuest().ready();
     const { processor } = guest.vcpu;
     assert.equal(guest.remap(25, 25 * 4096 + PTE.P), 0);
     assert.equal(guest.mmuext(MMUEXT.TLB_FLUSH_LOCAL), 0);
     assert.notEqual(processor.translate(va(40), 'read'), 0);
-    let flushes = 0;
-    const { flushTlb } = processor;
-    processor.flushTlb = () => {
-      flushes++;
-      flushTlb.call(processor);
+    const protectedFrames: number[] = [];
+    const { protectFrame } = processor;
+    processor.protectFrame = (mfn) => {
+      protectedFrames.push(mfn);
+      protectFrame.call(processor, mfn);
     };
+    processor.flushTlb = () => assert.fail('all translations are dropped');
     assert.equal(guest.mmuext(MMUEXT.PIN_L1_TABLE, 25), 0);
-    assert.equal(flushes, 0);
+    assert.deepEqual(protectedFrames, [], 'the TLB was emptied after the last writable mapping went');
+    assert.notEqual(processor.translate(va(26), 'write'), 0);
     assert.equal(guest.remap(26, 26 * 4096 + PTE.P), 0);
     assert.equal(guest.mmuext(MMUEXT.PIN_L1_TABLE, 26), 0);
-    assert.equal(flushes, 1);
+    assert.deepEqual(protectedFrames, [26]);
+    assert.equal(processor.translate(va(26), 'write'), 0);
+    assert.notEqual(processor.translate(va(26), 'read'), 0);
+  });
+});
+
+describe('a load of the base pointer', () => {
+  /** Whether `va(40)` is translated as before, although its entry was changed behind the processor's back. */
+  function keeps(change: (guest: PvGuest) => void): boolean {
+    const guest = new PvGuest({ user: true }).ready();
+    const { processor, domain } = guest.vcpu;
+    const load = (l4: number): void => assert.equal(guest.mmuext(MMUEXT.NEW_BASEPTR, l4), 0);
+    // Pinned, so that it stays a table while it is not in use.
+    assert.equal(guest.mmuext(MMUEXT.PIN_L4_TABLE, frames.userL4), 0);
+    load(frames.userL4);
+    load(frames.l4);
+    const before = processor.translate(va(40), 'read');
+    change(guest);
+    domain.i32[(domain.frameAt(frames.l1) + 40 * 8) >>> 2] = 41 * 4096 + PTE.P;
+    load(frames.userL4);
+    load(frames.l4);
+    return processor.translate(va(40), 'read') === before;
+  }
+
+  it('brings back the translations of its address space while no table changes', () => {
+    assert.ok(keeps(() => undefined));
+  });
+
+  it('drops them after a change of any table', () => {
+    assert.ok(!keeps((guest) => assert.equal(guest.remap(50, 0), 0)));
+    const update = { ptr: frames.l1 * 4096 + 51 * 8, lo: 51 * 4096 + PTE.P };
+    assert.ok(!keeps((guest) => assert.equal(guest.mmuUpdate(update), 0)));
+  });
+
+  it('drops them after a frame that was a table is none any more', () => {
+    const unpin = (guest: PvGuest): void => {
+      assert.equal(guest.remap(25, 25 * 4096 + PTE.P), 0);
+      assert.equal(guest.mmuext(MMUEXT.PIN_L1_TABLE, 25), 0);
+      guest.mmuext(MMUEXT.NEW_BASEPTR, frames.l4);
+      assert.notEqual(guest.vcpu.processor.translate(va(40), 'read'), 0);
+      assert.equal(guest.mmuext(MMUEXT.UNPIN_TABLE, 25), 0);
+    };
+    assert.ok(!keeps(unpin));
+  });
+
+  it('drops them after a flush elsewhere', () => {
+    const flush = (guest: PvGuest): void => {
+      guest.mmuext(MMUEXT.NEW_BASEPTR, frames.userL4);
+      assert.equal(guest.mmuext(MMUEXT.TLB_FLUSH_LOCAL), 0);
+    };
+    assert.ok(!keeps(flush));
   });
 });

@@ -4,6 +4,9 @@
  * else here, so each frame remembers when its last writable mapping went, each TLB when it was last emptied, and both
  * are compared, as in xen/arch/x86/flushtlb.c.
  *
+ * A page table's change counts in `tablesVersion`, so that an address space can be left and entered again without
+ * losing its translations: what a load of CR3 has to drop is what was changed meanwhile.
+ *
  * The clock counts flushes, modulo 2^26. So that no age is ever ambiguous, every TLB is emptied twice per round.
  */
 import { VcpuState } from '../state.ts';
@@ -20,8 +23,10 @@ const PAUSE_MS = 0.02;
 export interface TlbControl {
   /** The time to note at a frame whose last writable mapping goes. */
   now(): number;
-  /** A frame that was last writable at `time` becomes a table, or a segment-descriptor page. */
-  filteredFlush(time: number): void;
+  /** A frame that was last writable at `time` becomes a table, or a segment-descriptor page: nobody may still write to it. */
+  filteredFlush(time: number, mfn: Mfn): void;
+  /** Translations through a table may be wrong now, those of address spaces that are not in use included. */
+  tablesChanged(): void;
   /** A table entry above L1 changed: nothing translated through it may be used. */
   flushAll(): void;
   /** The frame is about to be written by Xen: it must not hold decoded code any more. */
@@ -39,11 +44,21 @@ class TlbTimes {
   readonly domain: Domain;
   readonly #clock: number;
   readonly #times: number;
+  readonly #version: number;
 
   constructor(domain: Domain) {
     this.domain = domain;
     this.#clock = (domain.layout.pvDomainAt + PvDomainState.at.tlbClock) >>> 2;
     this.#times = (domain.layout.pvDomainAt + PvDomainState.at.tlbTimes) >>> 2;
+    this.#version = (domain.layout.pvDomainAt + PvDomainState.at.tablesVersion) >>> 2;
+  }
+
+  get version(): number {
+    return Atomics.load(this.domain.i32, this.#version);
+  }
+
+  nextVersion(): void {
+    Atomics.add(this.domain.i32, this.#version, 1);
   }
 
   now(): number {
@@ -91,6 +106,10 @@ export class RemoteTlbs implements TlbControl {
     }
   }
 
+  tablesChanged(): void {
+    this.#times.nextVersion();
+  }
+
   flushAll(): void {
     for (let vcpu = 0; vcpu < this.#times.domain.layout.maxVcpus; vcpu++) this.#times.request(vcpu);
   }
@@ -136,7 +155,7 @@ export class Tlb implements TlbControl {
   }
 
   setRoot(space: 0 | 1, mfn: Mfn): void {
-    this.#processor.setRoot(space, mfn);
+    this.#processor.setRoot(space, mfn, this.#times.version);
     this.#times.flushed(this.#vcpu, space);
   }
 
@@ -150,8 +169,14 @@ export class Tlb implements TlbControl {
     this.#processor.flushPage(va);
   }
 
-  filteredFlush(time: number): void {
-    if (this.#times.mayHold(this.#vcpu, 0, time) || this.#times.mayHold(this.#vcpu, 1, time)) this.flushLocal();
+  tablesChanged(): void {
+    this.#times.nextVersion();
+  }
+
+  filteredFlush(time: number, mfn: Mfn): void {
+    // Address spaces that are not in use are behind the tables' version since the frame's last writable mapping went.
+    if (this.#times.mayHold(this.#vcpu, 0, time) || this.#times.mayHold(this.#vcpu, 1, time))
+      this.#processor.protectFrame(mfn);
     for (const vcpu of this.#others) {
       if (this.#times.mayHold(vcpu, 0, time) || this.#times.mayHold(vcpu, 1, time)) this.#ask(vcpu);
     }

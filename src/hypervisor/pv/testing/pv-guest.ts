@@ -6,7 +6,7 @@ import { PTE } from '../../../abi/arch-x86/page-table.ts';
 import { hiOf, loOf } from '../../../abi/numbers.ts';
 import type { ValueOf } from '../../../abi/struct.ts';
 import { IretContext } from '../../../abi/arch-x86/xen-x86_64.ts';
-import { Processor, S, cpuFeatures, cpuRegionSize, processorModule } from '../../../cpu/index.ts';
+import { type Engine, Processor, S, cpuFeatures, cpuRegionSize, processorModule } from '../../../cpu/index.ts';
 import { Region } from '../../../cpu/state-layout.ts';
 import type { DomainControl } from '../../control.ts';
 import { cpuRegionAt } from '../../domain-memory.ts';
@@ -48,6 +48,7 @@ export interface GuestOptions {
   /** Frequent transitions in generated code, as they are unless this says false. */
   readonly transitions?: boolean;
   readonly nsPerTurn?: number;
+  readonly engine?: Engine;
 }
 
 export class PvGuest {
@@ -79,6 +80,7 @@ export class PvGuest {
           frameCount: domain.layout.totalFrames,
           now: () => clock.now(),
           random: () => 0x5eed,
+          ...(options.engine === undefined ? {} : { engine: options.engine }),
         }),
     });
     this.control = this.host.hypervisor.createDomain({

@@ -4,6 +4,7 @@ import { FLAT_KERNEL_CS, IretContext, RFLAGS, VMASST_TYPE } from '../../../abi/a
 import { PAGE_SIZE } from '../../../abi/numbers.ts';
 import { Exit } from '../../../cpu/exits.ts';
 import { Access, Mode, S } from '../../../cpu/index.ts';
+import { View } from '../../../cpu/state-layout.ts';
 import { I32, type I64 } from '../../../cpu/wasm/value.ts';
 import { Gpr } from '../../processor.ts';
 import { LONG_CODE_SEGMENT } from '../descriptors.ts';
@@ -12,6 +13,7 @@ import { Seg } from '../pv-vcpu.ts';
 import type { Entry } from './entry.ts';
 import { notCanonical, type VcpuCode } from './vcpu-code.ts';
 
+const USER_VIEW = S.views + View.size;
 /** Bit of a selector: the descriptor is in the LDT (SDM Vol. 3A, "Segment Selectors"). */
 const TABLE_INDICATOR = 4;
 const { at: field, size: SIZE } = IretContext;
@@ -59,7 +61,7 @@ export function iret(v: VcpuCode, entry: Entry, instructions: I32): void {
   refuseIf(rflags.and(RFLAGS.TF).or(v.pvWord('nmiPending')).or(notCanonical(rip)));
   c.if(toUser, () => {
     refuseIf(v.pvWord('userCr3').eqz());
-    refuseIf(v.pvWord('userTlbStale').or(vcpu.load32(S.cacheMode + 4).ne(Mode.long64)));
+    refuseIf(v.pvWord('userTlbStale').or(vcpu.load32(USER_VIEW + View.mode).ne(Mode.long64)));
     v.toggleMode('user');
   });
   c.if(v.assisted(VMASST_TYPE.architectural_iopl), () => v.setWord('ioplRing', rflags.and(RFLAGS.IOPL).shrU(12)));

@@ -6,7 +6,7 @@ import { TrapInfo, VcpuInfo } from '../../../abi/arch-x86.ts';
 import { MMUEXT } from '../../../abi/arch-x86/mmu.ts';
 import { PTE } from '../../../abi/arch-x86/page-table.ts';
 import { FLAT_KERNEL_CS, VMASST_TYPE } from '../../../abi/arch-x86/xen-x86_64.ts';
-import { Exit } from '../../../cpu/index.ts';
+import { type Engine, Exit } from '../../../cpu/index.ts';
 import { vcpuBlock } from '../../domain-memory.ts';
 import { VcpuState } from '../../state.ts';
 import { PvVcpuState } from '../pv-state.ts';
@@ -85,8 +85,8 @@ const storeByte = (address: number, value: number): Bytes => [
   value,
 ];
 
-function guestOf(c: Case, transitions: boolean): PvGuest {
-  const guest = new PvGuest({ user: true, transitions, nsPerTurn: 0 });
+function guestOf(c: Case, transitions: boolean, engine: Engine): PvGuest {
+  const guest = new PvGuest({ user: true, transitions, engine, nsPerTurn: 0 });
   const { dataView, base } = guest.control.frames;
   const page = base + frames.data * 4096;
   if (!c.noTraps)
@@ -138,8 +138,8 @@ function outcome(guest: PvGuest): unknown {
   };
 }
 
-function run(c: Case, transitions: boolean): { guest: PvGuest; exits: Set<number> } {
-  const guest = guestOf(c, transitions);
+function run(c: Case, transitions: boolean, engine: Engine = 'interpreter'): { guest: PvGuest; exits: Set<number> } {
+  const guest = guestOf(c, transitions, engine);
   const { processor } = guest.vcpu;
   const exits = new Set<number>();
   const original = processor.run.bind(processor);
@@ -157,9 +157,12 @@ function run(c: Case, transitions: boolean): { guest: PvGuest; exits: Set<number
 function same(cases: Readonly<Record<string, Case>>): void {
   for (const [name, c] of Object.entries(cases))
     it(name, () => {
-      const { guest, exits } = run(c, true);
-      for (const exit of c.without ?? []) assert.ok(!exits.has(exit), `exit ${exit} came to the loop`);
-      assert.deepEqual(outcome(guest), outcome(run(c, false).guest));
+      const expected = outcome(run(c, false).guest);
+      for (const engine of ['interpreter', 'eager'] as const) {
+        const { guest, exits } = run(c, true, engine);
+        for (const exit of c.without ?? []) assert.ok(!exits.has(exit), `${engine}: exit ${exit} came to the loop`);
+        assert.deepEqual(outcome(guest), expected, engine);
+      }
     });
 }
 

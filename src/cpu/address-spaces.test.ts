@@ -1,0 +1,116 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { Gpr } from './index.ts';
+import { ADDRESS_SPACES, Mode } from './state-layout.ts';
+import { CODE, CODE_FRAME, DATA, DATA_FRAME, Machine } from './testing/machine.ts';
+
+const UD2 = '0f 0b';
+
+const FLAGS = 7;
+/** Frames of the second space's tables, and where the first page of code lies in it. */
+const other = { l4: 5, l3: 6, l2: 7, l1: 8, code: 24 } as const;
+
+/** A machine with a second address space, whose first page is another frame; both load EAX with a number of their own. */
+function machine(engine: 'interpreter' | 'eager'): Machine {
+  const m = new Machine(engine);
+  m.entry(other.l4, 0, other.l3, FLAGS);
+  m.entry(other.l3, 0, other.l2, FLAGS);
+  m.entry(other.l2, 2, other.l1, FLAGS);
+  for (let page = 0; page < 16; page++) m.entry(other.l1, page, page === 0 ? other.code : 16 + page, FLAGS);
+  m.code(`b8 11 11 11 11 ${UD2}`);
+  m.code(`b8 22 22 22 22 ${UD2}`, 0, other.code);
+  return m;
+}
+
+const FIRST = 1;
+function eax(m: Machine, rip = CODE): number {
+  m.processor.state.rip = rip;
+  m.processor.run(100);
+  return m.processor.state.lo(Gpr.rax);
+}
+
+for (const engine of ['interpreter', 'eager'] as const)
+  describe(`address spaces (${engine})`, () => {
+    it('have translations of their own', () => {
+      const m = machine(engine);
+      for (let round = 0; round < 3; round++) {
+        m.processor.setRoot(0, FIRST, 1);
+        assert.equal(eax(m), 0x11111111);
+        m.processor.setRoot(0, other.l4, 1);
+        assert.equal(eax(m), 0x22222222);
+      }
+    });
+
+    it('keep them as long as the version is the same, and no longer', () => {
+      const m = machine(engine);
+      m.processor.setRoot(0, FIRST, 1);
+      assert.equal(eax(m), 0x11111111);
+      m.map(0, other.code);
+      m.processor.setRoot(0, other.l4, 1);
+      m.processor.setRoot(0, FIRST, 1);
+      assert.equal(eax(m), 0x11111111, 'a version that does not tell of the change');
+      m.processor.setRoot(0, other.l4, 1);
+      m.processor.setRoot(0, FIRST, 2);
+      assert.equal(eax(m), 0x22222222);
+      m.map(0, CODE_FRAME);
+      m.processor.setRoot(0, FIRST);
+      assert.equal(eax(m), 0x11111111, 'no version');
+    });
+
+    it('lose them all with a flush', () => {
+      const m = machine(engine);
+      m.processor.setRoot(0, FIRST, 1);
+      assert.equal(eax(m), 0x11111111);
+      m.map(0, other.code);
+      m.processor.setRoot(0, other.l4, 1);
+      m.processor.flushTlb();
+      m.processor.setRoot(0, FIRST, 1);
+      assert.equal(eax(m), 0x22222222);
+    });
+
+    it('are more than are kept', () => {
+      const m = machine(engine);
+      for (let round = 0; round < 2; round++)
+        for (let n = 0; n < ADDRESS_SPACES + 2; n++) {
+          const l4 = 32 + n;
+          m.entry(l4, 0, n % 2 === 0 ? 2 : other.l3, FLAGS);
+          m.processor.setRoot(0, l4, 1);
+          assert.equal(eax(m), n % 2 === 0 ? 0x11111111 : 0x22222222);
+        }
+    });
+
+    it('notice that code was found meanwhile in a page that they write to', () => {
+      const m = machine(engine);
+      m.code(`c6 06 33 ${UD2}`, 0x100); // mov byte [rsi],0x33
+      m.code(`b0 44 ${UD2}`, 0, DATA_FRAME);
+      const write = (to: number): void => {
+        m.processor.state.set(Gpr.rsi, to);
+        eax(m, CODE + 0x100);
+      };
+      m.processor.setRoot(0, FIRST, 1);
+      write(DATA + 0x800);
+      m.processor.setRoot(0, other.l4, 1);
+      assert.equal(eax(m, DATA) & 0xff, 0x44);
+      m.processor.setRoot(0, FIRST, 1);
+      write(DATA + 1);
+      assert.equal(eax(m, DATA) & 0xff, 0x33);
+    });
+
+    it('of two modes do not mix their code', () => {
+      const m = machine(engine);
+      // inc eax; dec eax in compatibility mode is a REX prefix for what follows in 64-bit mode.
+      m.code(`40 ff c0 ${UD2}`, 0x200);
+      const run = (long64: boolean): number => {
+        m.processor.state.long64 = long64;
+        m.processor.state.set(Gpr.rax, 0);
+        return eax(m, CODE + 0x200);
+      };
+      for (let round = 0; round < 2; round++) {
+        m.processor.setRoot(0, FIRST, 1);
+        assert.equal(run(true), 1);
+        m.processor.setRoot(0, 1, 1);
+        assert.equal(run(false), 2);
+        assert.equal(m.processor.state.mode, Mode.compat32);
+      }
+    });
+  });

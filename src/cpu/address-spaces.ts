@@ -1,0 +1,145 @@
+import { ADDRESS_SPACES, JumpCache, Mode, Region, S, View } from './state-layout.ts';
+
+/** What the address spaces need of the generated module. */
+interface Flushes {
+  flushSpace(vcpu: number, view: number): void;
+  protectSpace(vcpu: number, view: number): void;
+}
+
+interface Space {
+  /** Which view it is of, and the host address of its top page table. */
+  view: number;
+  root: number;
+  /** Of all page tables, when its translations were last dropped; undefined: it is not known whether they are right. */
+  version: number | undefined;
+  /** How many frames had been protected when it was last in use. */
+  protects: number;
+  used: number;
+  mode: Mode;
+  jumpKey: bigint;
+}
+
+/**
+ * The address spaces that a vCPU was in lately. A load of CR3 drops all translations (SDM Vol. 3A, "Operations that Invalidate TLBs and Paging-Structure
+ * Caches"); whoever knows that no page table has changed meanwhile, and says so by the same version, gets those back that the space had when it was left.
+ */
+export class AddressSpaces {
+  readonly #memory: DataView;
+  readonly #bytes: Uint8Array;
+  readonly #vcpu: number;
+  readonly #flushes: Flushes;
+  readonly #spaces: readonly Space[];
+  /** By view: which space it is in. */
+  readonly #active: [number, number] = [0, 1];
+  #protects = 0;
+  #clock = 0;
+
+  constructor(memory: DataView, vcpu: number, flushes: Flushes) {
+    this.#memory = memory;
+    this.#bytes = new Uint8Array(memory.buffer);
+    this.#vcpu = vcpu;
+    this.#flushes = flushes;
+    this.#spaces = Array.from({ length: ADDRESS_SPACES }, (_, n) => ({
+      view: n & 1,
+      root: -1,
+      version: undefined,
+      protects: 0,
+      used: 0,
+      mode: Mode.long64,
+      jumpKey: 0n,
+    }));
+    for (const view of [0, 1] as const) this.#enter(view, view);
+  }
+
+  /** The view is in the space of the top table at host address `root` now. */
+  load(view: 0 | 1, root: number, version: number | undefined): void {
+    const known = this.#spaces.findIndex((space) => space.view === view && space.root === root);
+    const n = known < 0 ? this.#oldest() : known;
+    const space = this.#spaces[n];
+    if (!space) throw new Error(`address spaces: no space ${n}`);
+    if (n !== this.#active[view]) {
+      this.#leave(view);
+      this.#enter(view, n);
+    }
+    space.used = ++this.#clock;
+    if (known >= 0 && version !== undefined && space.version === version) {
+      if (space.protects !== this.#protects) this.#flushes.protectSpace(this.#vcpu, view);
+    } else {
+      this.#flushes.flushSpace(this.#vcpu, view);
+      space.view = view;
+      space.root = root;
+      space.version = version;
+    }
+    space.protects = this.#protects;
+  }
+
+  /** Nothing that was translated before is right any more. */
+  flush(): void {
+    for (const [n, space] of this.#spaces.entries()) if (!this.#active.includes(n)) space.root = -1;
+    this.#flushes.flushSpace(this.#vcpu, 0);
+    this.#flushes.flushSpace(this.#vcpu, 1);
+  }
+
+  /** No TLB entry may let some frame be written any more; those of the views are seen to. */
+  frameProtected(): void {
+    this.#protects++;
+    for (const n of this.#active) {
+      const space = this.#spaces[n];
+      if (space) space.protects = this.#protects;
+    }
+  }
+
+  /** The jump cache of a view knows addresses only: what it holds of the other mode must go. A view seldom changes its mode. */
+  setMode(view: 0 | 1, mode: Mode): void {
+    const at = this.#viewAt(view);
+    if (this.#memory.getUint32(at + View.mode, true) === mode) return;
+    this.#memory.setUint32(at + View.mode, mode, true);
+    const cache = this.#memory.getUint32(at + View.jumpCache, true);
+    this.#bytes.fill(JumpCache.free, cache, cache + Region.jumpCacheSet);
+  }
+
+  /** Makes a view the active one. */
+  activate(view: 0 | 1): void {
+    const memory = this.#memory;
+    const at = this.#viewAt(view);
+    memory.setUint32(this.#vcpu + S.space, view, true);
+    memory.setUint32(this.#vcpu + S.tlb, memory.getUint32(at + View.tlb, true), true);
+    memory.setUint32(this.#vcpu + S.jumpCache, memory.getUint32(at + View.jumpCache, true), true);
+    memory.setUint32(this.#vcpu + S.jumpKey, memory.getUint32(at + View.jumpKey, true), true);
+    memory.setUint32(this.#vcpu + S.jumpKey + 4, memory.getUint32(at + View.jumpKey + 4, true), true);
+  }
+
+  #viewAt(view: number): number {
+    return this.#vcpu + S.views + view * View.size;
+  }
+
+  #oldest(): number {
+    let oldest = -1;
+    for (const [n, space] of this.#spaces.entries()) {
+      if (this.#active.includes(n)) continue;
+      if (oldest < 0 || space.used < (this.#spaces[oldest]?.used ?? 0)) oldest = n;
+    }
+    return oldest;
+  }
+
+  #leave(view: 0 | 1): void {
+    const space = this.#spaces[this.#active[view]];
+    if (!space) return;
+    const at = this.#viewAt(view);
+    space.mode = this.#memory.getUint32(at + View.mode, true) === 0 ? Mode.long64 : Mode.compat32;
+    space.jumpKey = this.#memory.getBigInt64(at + View.jumpKey, true);
+  }
+
+  #enter(view: 0 | 1, n: number): void {
+    const space = this.#spaces[n];
+    if (!space) return;
+    const memory = this.#memory;
+    const at = this.#viewAt(view);
+    this.#active[view] = n;
+    memory.setUint32(at + View.tlb, this.#vcpu + Region.tlbAt + n * Region.tlbSet, true);
+    memory.setUint32(at + View.jumpCache, this.#vcpu + Region.jumpCacheAt + n * Region.jumpCacheSet, true);
+    memory.setUint32(at + View.mode, space.mode, true);
+    memory.setBigInt64(at + View.jumpKey, space.jumpKey, true);
+    if (memory.getUint32(this.#vcpu + S.space, true) === view) this.activate(view);
+  }
+}
