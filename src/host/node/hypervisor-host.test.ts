@@ -36,6 +36,15 @@ describe('a host with threads', { timeout: 60_000 }, () => {
     assert.equal(host.domain(domain.domid), undefined);
   });
 
+  it('a domain that was never unpaused executes nothing, and is destroyed at once', async () => {
+    const domain = createSmallGuest(host, spin);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    assert.equal(domain.vcpuInfo(0)?.instructions, 0);
+    const before = performance.now();
+    await domain.destroy();
+    assert.ok(performance.now() - before < 2000);
+  });
+
   it('a guest that spins is paused, and destroyed, at once', async () => {
     const domain = createSmallGuest(host, spin);
     domain.unpause();
