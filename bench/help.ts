@@ -11,7 +11,8 @@ Measures how fast Xenolith is: first its own figures (rows), then what it and it
 side. A NAME chooses: a row, a workload, or the beginning of several, as "cpu" or "workload".
 
   --peers LIST            what to compare with, by commas: ${peers.map(({ name }) => name).join(', ')}
-                          (${defaultPeers.join(',')} unless given). Xenolith is always one of them
+                          (${defaultPeers.join(',')} unless given). Xenolith is always one of them.
+                          xen has to be asked for: each of its boots takes a minute
   --rounds N              runs of each workload on each peer (3); the median counts, and the spread is shown
   --seconds S             how long a run should take (1.5); amounts of work are made to fit
   --busy                  reckon workloads by the time that a peer's vCPU was on a processor: for a machine that has other work
@@ -28,7 +29,7 @@ the median of the rounds, the worst and the best round. Above 1 Xenolith is ahea
   npm run bench                                  all of it, about a quarter of an hour
   npm run bench -- cpu boot                      a few rows
   npm run bench -- workload.sha256               one workload
-  npm run bench -- --peers xen workload          against real Xen, which takes minutes to come up
+  npm run bench -- --peers xen,qemu workload     against real Xen too
   npm run bench -- --peers native --rounds 9 workload.copy
 
 Peers

@@ -6,8 +6,8 @@ import { readingOf } from './reading.ts';
 
 /** The program's two lines, arriving `host` seconds apart. */
 function run(host: number, end: string): Run {
-  const begin = '\r\n@begin\r\n';
-  const printed = new Printed(`${begin}${end}\r\n`, [
+  const begin = '\r\r\n@begin\r\r\n';
+  const printed = new Printed(`${begin}${end}\r\r\n`, [
     { end: begin.length, at: 5000 },
     { end: 1000, at: 5000 + host * 1000 },
   ]);

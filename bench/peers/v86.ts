@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { PLAIN_CONSOLE } from '../../src/toolstack/guest-files/guest-files.ts';
 import { guestImage, MEMORY_MIB } from '../comparison/guest-image.ts';
-import { packageFiles } from './debian-package.ts';
+import { packageFolder } from './debian-package.ts';
 import type { Peer } from './peer.ts';
 import { startSerialMachine } from './serial-machine.ts';
 
@@ -15,7 +15,7 @@ export const v86: Peer = {
   about: 'v86 under the same Node, with the i386 twin of kernel, busybox and programs',
   async start(note) {
     const { kernel, ramdisk } = await guestImage('i386', note);
-    const bios = await packageFiles('seabios', [BIOS, VGA_BIOS], note);
+    const bios = await packageFolder({ package: 'seabios', wanted: new RegExp(`^(${BIOS}|${VGA_BIOS})$`) }, note);
     return startSerialMachine({
       program: process.execPath,
       hint: '',
