@@ -7,6 +7,7 @@ import { type InstructionSet, pairKey } from './instruction-set.ts';
 import { Access } from './paging.ts';
 import { Translator } from './translator/translator.ts';
 import { CpuState } from './cpu-state.ts';
+import { ProfileWriter } from './profile.ts';
 import { completeSegmentOperation } from './segmentation.ts';
 import { Op, Region, S } from './state-layout.ts';
 
@@ -71,6 +72,7 @@ export class Processor {
   readonly #samples = new Map<number, number>();
   readonly #cache: CodeCache;
   readonly #spaces: AddressSpaces;
+  readonly #profile: ProfileWriter;
   readonly memory: DataView;
   readonly #bytes: Uint8Array;
   readonly regionAt: number;
@@ -119,6 +121,7 @@ export class Processor {
     this.memory.setUint32(this.regionAt + S.codeMaskAt, o.regionAt + Region.codeMaskAt, true);
     this.memory.setInt32(this.regionAt + S.writableFrame, -1, true);
     this.#cache.clear();
+    this.#profile = new ProfileWriter(buffer, o.regionAt + Region.profileAt);
     this.#spaces = new AddressSpaces(this.memory, o.regionAt, this.#exports);
     this.setSpace(0);
     this.flushTlb();
@@ -128,12 +131,32 @@ export class Processor {
   /** Executes at most about `budget` instructions. */
   run(budget: number): Exit {
     if (this.state.trapFlag) return this.#singleStep();
-    this.memory.setInt32(this.regionAt + S.budget, budget, true);
     this.#separateModes();
-    const exit = this.#run(() => this.#exports.run(this.regionAt));
-    if (exit === Exit.Budget) this.#sample();
-    this.state.instructionsRetired += budget - this.memory.getInt32(this.regionAt + S.budget, true);
-    return exit;
+    for (let left = budget; ;) {
+      const slice = Math.min(left, this.#profile.untilSample);
+      this.memory.setInt32(this.regionAt + S.budget, slice, true);
+      const exit = this.#run(() => this.#exports.run(this.regionAt));
+      const done = slice - this.memory.getInt32(this.regionAt + S.budget, true);
+      this.state.instructionsRetired += done;
+      left -= done;
+      this.#profile.retired(done);
+      if (exit !== Exit.Budget) return exit;
+      if (this.#profile.isDue) this.#profiled();
+      // A long string instruction comes out with some of its budget left, for the hypervisor to look at what is pending.
+      if (left > 0 && done >= slice) continue;
+      this.#sample();
+      return exit;
+    }
+  }
+
+  /** Notes where the guest is, and how the translator stands. */
+  #profiled(): void {
+    const { rip } = this.state;
+    const host = this.#fetch(rip);
+    const op = host === 0 ? 0 : this.#cache.find(host, this.state.mode);
+    const translator = this.#translator;
+    this.#profile.sample(rip, { translated: translator?.covers(op) === true, user: this.space === 1 });
+    if (translator) this.#profile.translator(translator);
   }
 
   /** Executes exactly one instruction (a repeated string instruction counts as one). `Exit.Budget` means that it completed. */
@@ -316,6 +339,7 @@ export class Processor {
   #run(start: () => number): Exit {
     let exit = start();
     for (;;) {
+      this.#profile.exit(exit);
       if (exit === Exit.Decode) {
         if (!this.#decodeBlock()) return Exit.Exception;
       } else if (exit === Exit.Step) {

@@ -133,6 +133,24 @@ export const Op = {
   imm: 24, // i64, truncated to the operand's width; in direct branches: target relative to the page
 } as const;
 
+/** What a profile is made from, see profile.ts: words that count modulo 2^32, and a ring of samples. */
+export const Profile = {
+  exits: 0x00, // 16 × 4: by Exit
+  taken: 0x40, // samples written so far; the next goes to this place in the ring
+  regions: 0x44, // translated regions that can run now
+  waiting: 0x48, // regions that are being compiled
+  compiled: 0x4c, // regions that were compiled so far
+  dropped: 0x50, // of those, the ones whose code was written to, or that had to make room
+  ring: 0x80,
+  entries: 4096,
+  entrySize: 16,
+  rip: 0, // f64
+  kind: 8, // u32: SampleKind bits
+  size: 0x80 + 4096 * 16,
+} as const;
+
+export const SampleKind = { translated: 1, user: 2 } as const;
+
 const OPS = 1 << 20;
 const align = (n: number): number => (n + 4095) & ~4095;
 
@@ -142,7 +160,8 @@ const jumpCacheAt = tlbAt + ADDRESS_SPACES * tlbSet;
 const jumpCacheSet = JumpCache.entries * JumpCache.entrySize;
 const blockTableAt = jumpCacheAt + ADDRESS_SPACES * jumpCacheSet;
 const opsAt = blockTableAt + BlockTable.entries * BlockTable.entrySize;
-const codeMaskAt = opsAt + OPS * Op.size;
+const profileAt = opsAt + OPS * Op.size;
+const codeMaskAt = profileAt + align(Profile.size);
 
 export const Region = {
   tlbAt,
@@ -151,7 +170,8 @@ export const Region = {
   jumpCacheSet,
   blockTableAt,
   opsAt,
-  opsEnd: codeMaskAt,
+  opsEnd: profileAt,
+  profileAt,
   codeMaskAt,
 } as const;
 

@@ -1,6 +1,6 @@
 import { cpuRegionSize, type Engine, Processor, processorModule } from '../index.ts';
 
-const REGION_AT = 65536;
+export const REGION_AT = 65536;
 const FRAMES = 64;
 
 /** Where programs and data go. */

@@ -31,6 +31,9 @@ export class Translator {
   readonly #regions = new Map<number, Installed>();
   /** First operation of a block → entries of the regions it is part of. */
   readonly #regionsOf = new Map<number, Set<number>>();
+  /** So far: regions that were compiled, and those of them that are gone. */
+  compiled = 0;
+  dropped = 0;
 
   constructor(o: {
     set: InstructionSet;
@@ -52,6 +55,16 @@ export class Translator {
     return this.#regions.size;
   }
 
+  /** Regions that wait for the compiler. */
+  get waiting(): number {
+    return 0;
+  }
+
+  /** A region that can run contains the block that begins with this operation. */
+  covers(block: number): boolean {
+    return this.#regionsOf.has(block);
+  }
+
   /**
    * Translates the region that begins with a block, unless it is already.
    * @param code the code around it; @param off offset of the block in its page
@@ -71,6 +84,7 @@ export class Translator {
     if (this.#regions.size >= MAX_REGIONS) this.#remove(this.#regions.values().next().value);
     const index = this.#free.pop() ?? this.#table.grow(1);
     this.#table.set(index, instance.exports['region0']);
+    this.compiled++;
     this.#memory.setUint32(entry + Op.handler, index, true);
     const blocks = [...discovery.blocks];
     this.#regions.set(entry, { entry, index, original, blocks });
@@ -105,6 +119,7 @@ export class Translator {
       if (entries?.size === 0) this.#regionsOf.delete(block);
     }
     this.#regions.delete(region.entry);
+    this.dropped++;
     this.#free.push(region.index);
   }
 
