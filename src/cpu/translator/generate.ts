@@ -90,7 +90,7 @@ class RegionWriter {
     return { index, handler };
   }
 
-  /** General registers that an operation may write. */
+  /** Registers that an operation may write. */
   #written(op: number): number {
     const { index, handler } = this.#handler(op);
     return this.#effects.written(index, handler, this.#ops, op * Op.size);

@@ -1,5 +1,5 @@
 import type { Code, Variable } from '../wasm/code.ts';
-import { type I32, I64, ValType } from '../wasm/value.ts';
+import { type I32, I64, type V128, ValType } from '../wasm/value.ts';
 import type { Services } from '../semantics.ts';
 import { truncate } from '../flags.ts';
 import { Mode, S } from '../state-layout.ts';
@@ -7,6 +7,19 @@ import { DYNAMIC, flagLocals, IN_MEMORY, type Recipe, RegionFlags } from './regi
 
 const GPRS = 16;
 const GPR_END = S.gpr + GPRS * 8;
+const XMMS = 16;
+const XMM_SLOT = 32;
+
+/** Sets of registers: bits 0…15 are general registers, bits 16…31 vector registers. */
+export const gprBit = (n: number): number => 1 << n;
+export const xmmBit = (n: number): number => 1 << (GPRS + n);
+
+/** The number of the vector register whose slot lies at an offset of the state. */
+export function xmmAt(place: number): number {
+  const n = (place - S.xmm) / XMM_SLOT;
+  if (!Number.isInteger(n) || n < 0 || n >= XMMS) throw new Error('no slot of a vector register');
+  return n;
+}
 
 /** The number of the general register whose slot lies at an offset of the state; undefined for other slots. */
 export const gprAt = (place: number): number | undefined =>
@@ -15,7 +28,7 @@ export const gprAt = (place: number): number | undefined =>
 /** What is known at a point of the code that is being written. */
 interface Path {
   readonly recipe: Recipe;
-  /** Bit n: register n's local is newer than its slot. */
+  /** The set of registers whose locals are newer than their slots. */
   readonly dirty: number;
   /** Bits of each register from which on all are 0. */
   readonly bits: readonly number[];
@@ -43,6 +56,8 @@ export class RegionFrame {
   /** Instructions left before the nodes that are being executed. */
   readonly left: Variable<I32>;
   readonly #gprs: (Variable<I64> | undefined)[] = [];
+  readonly #xmms: (Variable<V128> | undefined)[] = [];
+  #sseSettled: { readonly local: Variable<I32>; readonly now: I32 } | undefined;
   readonly #base: Variable<I64>;
   readonly #tlb: Variable<I32>;
   #dirty = 0;
@@ -71,6 +86,8 @@ export class RegionFrame {
     this.#tlb.set(vcpu.load32(S.tlb));
     this.left.set(vcpu.load32(S.budget));
     for (const [n, local] of this.#gprs.entries()) local?.set(vcpu.load64(S.gpr + n * 8));
+    for (const [n, local] of this.#xmms.entries()) local?.set(vcpu.loadV128(S.xmm + n * XMM_SLOT));
+    this.mxcsrChanged();
   }
 
   /** A linear address, given relative to the entry's page. */
@@ -92,9 +109,32 @@ export class RegionFrame {
 
   writeGpr(n: number, value: I64): void {
     this.#gpr(n).set(value);
-    this.#dirty |= 1 << n;
+    this.#dirty |= gprBit(n);
     const bits = this.#straight ? value.bits : Math.max(this.#bits[n] ?? 64, value.bits);
     if (this.#bits[n] !== bits) this.#bits = this.#bits.with(n, bits);
+  }
+
+  #xmm(n: number): Variable<V128> {
+    return (this.#xmms[n] ??= this.code.variable(ValType.v128));
+  }
+
+  readXmm(n: number): V128 {
+    return this.#xmm(n).get;
+  }
+
+  writeXmm(n: number, value: V128): void {
+    this.#xmm(n).set(value);
+    this.#dirty |= xmmBit(n);
+  }
+
+  /** A local for what follows from MXCSR; @param now what does */
+  sseSettled(now: I32): I32 {
+    this.#sseSettled ??= { local: this.code.variable(ValType.i32), now };
+    return this.#sseSettled.local.get;
+  }
+
+  mxcsrChanged(): void {
+    this.#sseSettled?.local.set(this.#sseSettled.now);
   }
 
   get #straight(): boolean {
@@ -103,7 +143,8 @@ export class RegionFrame {
 
   /** These registers may become newer than their slots before the next statement. */
   makeDirty(mask: number): void {
-    for (let n = 0; n < GPRS; n++) if ((mask & (1 << n)) !== 0) this.#gpr(n);
+    for (let n = 0; n < GPRS; n++) if ((mask & gprBit(n)) !== 0) this.#gpr(n);
+    for (let n = 0; n < XMMS; n++) if ((mask & xmmBit(n)) !== 0) this.#xmm(n);
     this.#dirty |= mask;
   }
 
@@ -171,11 +212,13 @@ export class RegionFrame {
 
   /** A helper looks at the register's slot. */
   expose(n: number): void {
-    if ((this.#dirty & (1 << n)) !== 0) this.code.store64(this.vcpu, this.#gpr(n).get, S.gpr + n * 8);
+    if ((this.#dirty & gprBit(n)) !== 0) this.code.store64(this.vcpu, this.#gpr(n).get, S.gpr + n * 8);
   }
 
   #storeDirty(): void {
     for (let n = 0; n < GPRS; n++)
-      if ((this.#dirty & (1 << n)) !== 0) this.code.store64(this.vcpu, this.#gpr(n).get, S.gpr + n * 8);
+      if ((this.#dirty & gprBit(n)) !== 0) this.code.store64(this.vcpu, this.#gpr(n).get, S.gpr + n * 8);
+    for (let n = 0; n < XMMS; n++)
+      if ((this.#dirty & xmmBit(n)) !== 0) this.code.storeV128(this.vcpu, this.#xmm(n).get, S.xmm + n * XMM_SLOT);
   }
 }

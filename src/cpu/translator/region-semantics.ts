@@ -4,10 +4,11 @@ import { truncate } from '../flags.ts';
 import { Stored } from '../paging.ts';
 import { lastByte, type Operand, Semantics, storeBits, type Variant } from '../semantics.ts';
 import { Op, S, Tlb } from '../state-layout.ts';
-import { I32, I64, type V128, ValType } from '../wasm/value.ts';
+import { laneOf, lowFloat, withLane, withLowFloat } from '../wasm/simd.ts';
+import { type F32, type F64, I32, I64, type V128, ValType } from '../wasm/value.ts';
 import { pageOf } from './job.ts';
 import type { KnownOperation } from './known-operation.ts';
-import { gprAt, type RegionFrame } from './region-frame.ts';
+import { gprAt, type RegionFrame, xmmAt } from './region-frame.ts';
 
 /** Where an instruction stands in its region. */
 export interface Position {
@@ -65,6 +66,58 @@ export class RegionSemantics extends Semantics {
     const shift = (offset & 7) * 8;
     const mask = ((1n << BigInt(bits)) - 1n) << BigInt(shift);
     this.#frame.writeGpr(n, this.#frame.readGpr(n).and(~mask).or(low.shl(shift)));
+  }
+
+  #xmmOf(o: Operand): number {
+    return xmmAt(known(this.slotOffset(o)));
+  }
+
+  override slot(o: Operand): I32 {
+    if (o.kind === 'r' || o.kind === 'x') throw new Error('registers have no slots here');
+    return super.slot(o);
+  }
+
+  override readV(o: Operand, aligned = false): V128 {
+    return o.kind === 'x' ? this.#frame.readXmm(this.#xmmOf(o)) : super.readV(o, aligned);
+  }
+
+  override writeV(o: Operand, value: V128, aligned = false): void {
+    if (o.kind === 'x') this.#frame.writeXmm(this.#xmmOf(o), value);
+    else super.writeV(o, value, aligned);
+  }
+
+  override xmm(n: number): V128 {
+    return this.#frame.readXmm(n);
+  }
+
+  override setXmm(n: number, value: V128): void {
+    this.#frame.writeXmm(n, value);
+  }
+
+  override readLane(o: Operand, bits: number, n = 0): I64 {
+    return o.kind === 'x' ? laneOf(this.readV(o), bits, n) : super.readLane(o, bits, n);
+  }
+
+  override writeLane(o: Operand, bits: number, n: number, value: I64): void {
+    if (o.kind === 'x') this.writeV(o, withLane(this.readV(o), bits, n, value));
+    else super.writeLane(o, bits, n, value);
+  }
+
+  override readFloat(o: Operand, bits: 32 | 64): F32 | F64 {
+    return o.kind === 'x' ? lowFloat(this.readV(o), bits) : super.readFloat(o, bits);
+  }
+
+  override writeFloat(o: Operand, value: F32 | F64): void {
+    if (o.kind === 'x') this.writeV(o, withLowFloat(this.readV(o), value));
+    else super.writeFloat(o, value);
+  }
+
+  override sseSettled(): I32 {
+    return this.#frame.sseSettled(super.sseSettled());
+  }
+
+  override mxcsrChanged(): void {
+    this.#frame.mxcsrChanged();
   }
 
   override exposeAddress(): void {

@@ -80,6 +80,17 @@ export const lowFloat = (v: V128, bits: 32 | 64): F32 | F64 =>
 export const withLowFloat = (v: V128, x: F32 | F64): V128 => V128.op(x instanceof F32 ? 0x20 : 0x22, [v, x], [0]);
 export const splatFloat = (x: F32 | F64): V128 => V128.op(x instanceof F32 ? 0x13 : 0x14, [x]);
 
+/** Lane n of 8…64 bits, zero-extended. */
+export function laneOf(v: V128, bits: number, n: number): I64 {
+  if (bits === 64) return lane64(v, n);
+  return (bits === 32 ? lane32(v, n) : bits === 16 ? lane16(v, n) : lane8(v, n)).extendU();
+}
+
+export function withLane(v: V128, bits: number, n: number, x: I64): V128 {
+  if (bits === 64) return withLane64(v, n, x);
+  return V128.op(bits === 32 ? 0x1c : bits === 16 ? 0x1a : 0x17, [v, x.wrap()], [n]);
+}
+
 /** Bytes of a (0…15) and b (16…31) in any order. */
 export const shuffle = (a: V128, b: V128, lanes: readonly number[]): V128 => {
   if (lanes.length !== 16) throw new Error('a shuffle names 16 bytes');
