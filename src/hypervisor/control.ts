@@ -154,6 +154,36 @@ export interface VcpuInfo {
   readonly cpu: number;
 }
 
+/** Where a vCPU spends its time. Counts of 32 bits go on at 0 after 2^32 - 1, so only their differences mean something. */
+export interface VcpuProfile {
+  /** Guest instructions executed so far. */
+  readonly instructions: number;
+  /** Nanoseconds in RUNSTATE_running so far. */
+  readonly runningNs: number;
+  /** Of these, in the hypervisor on account of exits; an estimate. */
+  readonly handlingNs: number;
+  /** By name (src/cpu/exits.ts), 32 bits. */
+  readonly exits: Readonly<Record<string, number>>;
+  /** The translator's regions: those that can run, those that wait for the compiler; compiled and given up so far, 32 bits. */
+  readonly regions: number;
+  readonly waiting: number;
+  readonly compiled: number;
+  readonly dropped: number;
+  /** Samples of where the guest is, one for each `sampleInterval` instructions: how many so far (32 bits), and the new ones. */
+  readonly sampled: number;
+  readonly sampleInterval: number;
+  readonly samples: readonly ProfileSample[];
+}
+
+export interface ProfileSample {
+  /** A guest can have any address here. */
+  readonly rip: number;
+  /** Translated code, rather than interpreted. */
+  readonly translated: boolean;
+  /** User mode, rather than the kernel. */
+  readonly user: boolean;
+}
+
 /** domctl setvcpucontext. Absent members have the values of a fresh PV vCPU (selectors 0xe033/0xe02b, flags 0x202 …). */
 export interface VcpuContext {
   /** Addresses are signed numbers: 0xffffffff81000000 is -0x7f000000. */
@@ -187,7 +217,7 @@ export interface GrantMapping {
   unmap(): void;
 }
 
-/** Names for addresses in crash dumps, e.g. from the guest kernel's own symbol table. */
+/** Names for addresses in crash dumps and profiles, e.g. from the guest kernel's own symbol table. */
 export type Symbolizer = (
   va: number,
 ) => { readonly name: string; readonly offset: number; readonly size: number } | undefined;
@@ -217,6 +247,13 @@ export interface DomainControl {
   /** Throws HypercallError. */
   setVcpuContext(vcpu: number, context: VcpuContext): void;
   setSymbols(symbolize: Symbolizer): void;
+  /** What `setSymbols` gave, if anything. */
+  readonly symbolize: Symbolizer | undefined;
+  /**
+   * A reading of what the vCPU counts. With `since`, the `sampled` of an earlier reading, the samples after it as far as
+   * they are still there: some thousand are kept. Undefined for a vCPU that has no processor here.
+   */
+  profile(vcpu: number, since?: number): VcpuProfile | undefined;
   pause(): void;
   unpause(): void;
   /** The toolstack's verdict on a running domain, as XEN_DOMCTL shutdown by `xl`; normal is asking through xenstore. */

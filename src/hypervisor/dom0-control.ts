@@ -22,6 +22,7 @@ export class Dom0Control implements DomainControl {
   readonly domid = 0;
   readonly frames = noFrames;
   readonly sharedInfoMfn = 0;
+  readonly symbolize = undefined;
   readonly #pages: number;
   readonly #vcpus: number;
   readonly #clock: Clock;
@@ -94,6 +95,10 @@ export class Dom0Control implements DomainControl {
 
   setSymbols(): void {
     refuse('symbols');
+  }
+
+  profile(): undefined {
+    return undefined;
   }
 
   pause(): void {

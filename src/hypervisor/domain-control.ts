@@ -1,4 +1,6 @@
 /** domctl: one domain as domain 0 sees it. Main thread only. */
+import { Exit } from '../cpu/exits.ts';
+import { readProfile, SAMPLE_INTERVAL } from '../cpu/profile.ts';
 import { Errno } from '../abi/errno.ts';
 import { PAGE_SIZE } from '../abi/numbers.ts';
 import type {
@@ -11,6 +13,7 @@ import type {
   Symbolizer,
   VcpuContext,
   VcpuInfo,
+  VcpuProfile,
 } from './control.ts';
 import { HypercallError, shutdownReasons } from './control.ts';
 import { cpuRegionAt, vcpuBlock } from './domain-memory.ts';
@@ -160,6 +163,28 @@ export class DomainControlOf implements DomainControl {
 
   setSymbols(symbolize: Symbolizer): void {
     this.symbolize = symbolize;
+  }
+
+  profile(vcpu: number, since?: number): VcpuProfile | undefined {
+    const { domain } = this;
+    const { profile } = domain.layout.processor;
+    if (!domain.hasVcpu(vcpu) || profile === undefined) return undefined;
+    const read = readProfile(domain.memory.buffer, cpuRegionAt(domain.layout, vcpu) + profile, since);
+    const { instructions, cpuTimeNs } = this.#vcpu(vcpu);
+    const exits = Object.entries(Exit).map(([name, exit]) => [name, read.exits[exit] ?? 0]);
+    return {
+      instructions,
+      runningNs: cpuTimeNs,
+      handlingNs: domain.f64[(domain.vcpuAt(vcpu) + VcpuState.at.handlingNs) >>> 3] ?? 0,
+      exits: Object.fromEntries(exits) as Record<string, number>,
+      regions: read.regions,
+      waiting: read.waiting,
+      compiled: read.compiled,
+      dropped: read.dropped,
+      sampled: read.taken,
+      sampleInterval: SAMPLE_INTERVAL,
+      samples: read.samples,
+    };
   }
 
   /** On return no vCPU of the domain executes guest code. */

@@ -78,6 +78,8 @@ export interface ProcessorShape {
   readonly codeMask: number;
   /** Offset of the f64 that counts instructions executed. */
   readonly retired: number;
+  /** Offset of what src/cpu/profile.ts writes; absent when the processor keeps no profile. */
+  readonly profile?: number;
 }
 
 export const Gpr = {

@@ -101,6 +101,7 @@ export const VcpuState = struct(
     ioBitmapVa: f64,
     infoMfn: u32,
     infoOffset: u32,
+    handlingNs: f64, // time in the hypervisor for exits, estimated from some of them
   },
   'internal',
 );

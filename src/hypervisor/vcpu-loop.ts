@@ -12,6 +12,9 @@ import { takeWrites } from './written-frames.ts';
 /** Instructions between two looks at the clock: well below a millisecond. */
 const BUDGET = 50_000;
 
+/** One exit in so many is timed, for all of them: reading the clock would cost as much as many a hypercall. */
+const TIMED_EXITS = 64;
+
 /**
  * How a turn ended. `ran`: there is more to do. `yielded`: there is, but others may go first. `blocked`: nothing to do before `deadline` or a kick. `paused`, `down`:
  * nothing before a kick. `ended`: the domain is shutting down or dying; it may come back only from a suspend.
@@ -21,6 +24,7 @@ export type Turn = 'ran' | 'yielded' | 'blocked' | 'paused' | 'down' | 'ended';
 export class VcpuLoop {
   readonly #vcpu: Vcpu;
   readonly #hypercalls: HypercallTable;
+  #untimed = 0;
 
   constructor(vcpu: Vcpu, hypercalls: HypercallTable) {
     this.#vcpu = vcpu;
@@ -87,35 +91,48 @@ export class VcpuLoop {
     for (let exits = 0; exits < EVENT_CHECK_EXITS; exits++) {
       if (vcpu.eventsDeliverable) platform.deliverUpcall();
       const exit = processor.run(BUDGET);
-      switch (exit) {
-        case Exit.Syscall:
-          if (vcpu.kernelMode) this.#hypercalls.fromSyscall(vcpu);
-          else platform.onUserSyscall();
-          break;
-        case Exit.Exception:
-          platform.onException();
-          break;
-        case Exit.Privileged:
-          platform.onPrivileged();
-          break;
-        case Exit.Cpuid:
-          platform.onCpuid();
-          break;
-        case Exit.SoftwareInterrupt:
-          platform.onSoftwareInterrupt();
-          break;
-        case Exit.Sysenter:
-          platform.onSysenter();
-          break;
-        case Exit.Budget:
-          return true;
-        case Exit.Interrupt:
-          return false;
-        default:
-          throw new Error(`vcpu loop: the processor returned ${exit}`);
-      }
+      if (exit === Exit.Budget) return true;
+      if (exit === Exit.Interrupt) return false;
+      if (++this.#untimed < TIMED_EXITS) this.#handle(exit);
+      else this.#handleTimed(exit);
       if (vcpu.attention) return false;
     }
     return true;
+  }
+
+  #handle(exit: number): void {
+    const vcpu = this.#vcpu;
+    const { platform } = vcpu;
+    switch (exit) {
+      case Exit.Syscall:
+        if (vcpu.kernelMode) this.#hypercalls.fromSyscall(vcpu);
+        else platform.onUserSyscall();
+        break;
+      case Exit.Exception:
+        platform.onException();
+        break;
+      case Exit.Privileged:
+        platform.onPrivileged();
+        break;
+      case Exit.Cpuid:
+        platform.onCpuid();
+        break;
+      case Exit.SoftwareInterrupt:
+        platform.onSoftwareInterrupt();
+        break;
+      case Exit.Sysenter:
+        platform.onSysenter();
+        break;
+      default:
+        throw new Error(`vcpu loop: the processor returned ${exit}`);
+    }
+  }
+
+  #handleTimed(exit: number): void {
+    const vcpu = this.#vcpu;
+    this.#untimed = 0;
+    const from = vcpu.now();
+    this.#handle(exit);
+    vcpu.setDouble('handlingNs', vcpu.getDouble('handlingNs') + (vcpu.now() - from) * TIMED_EXITS);
   }
 }

@@ -35,7 +35,15 @@ type Number32 =
   | 'infoMfn'
   | 'infoOffset';
 type Double =
-  'runstateSince' | 'singleshot' | 'period' | 'nextPeriodic' | 'pollTimeout' | 'runstateVa' | 'timeVa' | 'ioBitmapVa';
+  | 'runstateSince'
+  | 'singleshot'
+  | 'period'
+  | 'nextPeriodic'
+  | 'pollTimeout'
+  | 'runstateVa'
+  | 'timeVa'
+  | 'ioBitmapVa'
+  | 'handlingNs';
 
 export class Vcpu {
   readonly id: number;

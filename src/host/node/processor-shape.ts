@@ -8,4 +8,5 @@ export const processorShape: ProcessorShape = {
   exitRequest: S.exitRequest,
   codeMask: Region.codeMaskAt,
   retired: S.retired,
+  profile: Region.profileAt,
 };

@@ -12,7 +12,7 @@ import type { DomainControl } from '../../control.ts';
 import { cpuRegionAt } from '../../domain-memory.ts';
 import type { Domain } from '../../domain.ts';
 import { HypercallArguments } from '../../hypercall.ts';
-import { SteppableHost } from '../../steppable-host.ts';
+import { type ManualClock, SteppableHost } from '../../steppable-host.ts';
 import type { Vcpu } from '../../vcpu.ts';
 import { createPvPlatform } from '../platform.ts';
 import { PageTypes } from '../page-type.ts';
@@ -48,6 +48,7 @@ export interface GuestOptions {
   /** Frequent transitions in generated code, as they are unless this says false. */
   readonly transitions?: boolean;
   readonly nsPerTurn?: number;
+  readonly clock?: ManualClock;
   readonly engine?: Engine;
 }
 
@@ -65,11 +66,13 @@ export class PvGuest {
         ...(options.transitions === undefined ? {} : { transitions: options.transitions }),
       }),
       ...(options.nsPerTurn === undefined ? {} : { nsPerTurn: options.nsPerTurn }),
+      ...(options.clock === undefined ? {} : { clock: options.clock }),
       processor: {
         regionSize: cpuRegionSize,
         exitRequest: S.exitRequest,
         codeMask: Region.codeMaskAt,
         retired: S.retired,
+        profile: Region.profileAt,
       },
       createProcessor: (domain, vcpu, clock) =>
         new Processor({
