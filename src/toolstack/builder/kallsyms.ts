@@ -16,8 +16,13 @@ export interface KernelSymbol {
 const TOKENS = 256;
 const MARKER_STEP = 256;
 const MAX_SYMBOLS = 1 << 20;
-/** Places that look like the start of something. */
+/** Places that look like the start of something, and of those that also have the tokens of a table. */
 const MAX_TRIED = 256;
+const MAX_TABLES = 4;
+/** KSYM_NAME_LEN (linux: include/linux/kallsyms.h). */
+const MAX_NAME = 512;
+/** Bytes of names, encoded and decoded, that are looked at in all: a kernel's are some 8 million. The main thread waits meanwhile. */
+const MAX_TEXT = 1 << 25;
 /** Digits stand for themselves: their tokens are always there, one behind the other. */
 const DIGITS = Buffer.from('0\x001\x002\x003\x004\x005\x006\x007\x008\x009\x00', 'latin1');
 const FIRST_DIGIT = 0x30;
@@ -28,14 +33,17 @@ const FIRST_DIGIT = 0x30;
  */
 export function readKallsyms(image: Uint8Array, base: number): KernelSymbol[] | undefined {
   const bytes = Buffer.from(image.buffer, image.byteOffset, image.length);
+  const work = { text: MAX_TEXT };
+  let tables = 0;
   for (const digitsAt of occurrences(bytes, DIGITS)) {
     const tokens = readTokens(bytes, digitsAt);
     if (tokens === undefined) continue;
+    if (++tables > MAX_TABLES) return undefined;
     const pattern = Buffer.alloc(8);
     pattern.writeUInt32LE(loOf(base), 0);
     pattern.writeUInt32LE(hiOf(base), 4);
     for (const baseAt of occurrences(bytes.subarray(0, tokens.at), pattern)) {
-      const names = readNames(bytes, baseAt + 8, tokens.at, tokens.texts);
+      const names = readNames(bytes, baseAt + 8, tokens, work);
       if (names !== undefined) return withAddresses(bytes, baseAt, names, base);
     }
   }
@@ -63,7 +71,7 @@ function readTokens(bytes: Buffer, digitsAt: number): { at: number; texts: strin
   if (at < 0 || bytes.readUInt16LE(indexAt) !== 0) return undefined;
   const texts = Array.from({ length: TOKENS }, (_, token) => {
     const start = at + bytes.readUInt16LE(indexAt + 2 * token);
-    return bytes.toString('latin1', start, bytes.indexOf(0, start));
+    return bytes.toString('latin1', start, Math.min(bytes.indexOf(0, start), start + MAX_NAME));
   });
   return texts[FIRST_DIGIT] === '0' ? { at, texts } : undefined;
 }
@@ -72,7 +80,12 @@ function readTokens(bytes: Buffer, digitsAt: number): { at: number; texts: strin
  * The count and the names after it. Each name is a length, of one byte or two, and that many tokens; the first character
  * is the symbol's type. Markers follow, the position of every 256th name, which prove that this is the table.
  */
-function readNames(bytes: Buffer, countAt: number, end: number, tokens: readonly string[]): string[] | undefined {
+function readNames(
+  bytes: Buffer,
+  countAt: number,
+  tokens: { readonly at: number; readonly texts: readonly string[] },
+  work: { text: number },
+): string[] | undefined {
   const count = bytes.readUInt32LE(countAt);
   if (countAt % 8 !== 0 || count <= MARKER_STEP || count > MAX_SYMBOLS) return undefined;
   const start = countAt + 8;
@@ -83,9 +96,11 @@ function readNames(bytes: Buffer, countAt: number, end: number, tokens: readonly
     if (names.length === MARKER_STEP) marker = at - start;
     let length = bytes[at++] ?? 0;
     if (length & 0x80) length = (length & 0x7f) | ((bytes[at++] ?? 0) << 7);
-    if (length === 0 || at + length > end) return undefined;
+    if (length === 0 || length > MAX_NAME || at + length > tokens.at) return undefined;
     let name = '';
-    for (let i = 0; i < length; i++) name += tokens[bytes[at + i] as number] ?? '';
+    for (let i = 0; i < length && name.length <= MAX_NAME; i++) name += tokens.texts[bytes[at + i] as number] ?? '';
+    work.text -= length + name.length;
+    if (name.length > MAX_NAME || work.text < 0) return undefined;
     names.push(name.slice(1));
     at += length;
   }

@@ -7,8 +7,8 @@ import { symbolizer } from './symbols.ts';
 const BASE = -0x7f00_0000;
 
 /** A table as scripts/kallsyms.c lays it out: 600 functions of 16 bytes, one per-CPU variable first. */
-function syntheticKallsyms(): Buffer {
-  const names = ['Aper_cpu_var', ...Array.from({ length: 600 }, (_, i) => `Tfunction_${i}`)];
+function syntheticKallsyms(last = 'function_599'): Buffer {
+  const names = ['Aper_cpu_var', ...Array.from({ length: 599 }, (_, i) => `Tfunction_${i}`), `T${last}`];
   const align = (bytes: Buffer): Buffer => Buffer.concat([bytes, Buffer.alloc((8 - (bytes.length % 8)) % 8)]);
   const offsets = Buffer.alloc(names.length * 4);
   names.forEach((_, i) => offsets.writeInt32LE(i === 0 ? 0x40 : -1 - (i - 1) * 16, i * 4));
@@ -21,7 +21,7 @@ function syntheticKallsyms(): Buffer {
   // Token 1 stands for "function_"; all others for themselves.
   const encoded = names.map((name, i) => {
     if (i % 256 === 0) markers.push(length);
-    const tokens = Buffer.from(name.replace('function_', '\x01'), 'latin1');
+    const tokens = Buffer.from(name.replaceAll('function_', '\x01'), 'latin1');
     length += 1 + tokens.length;
     return Buffer.concat([Buffer.of(tokens.length), tokens]);
   });
@@ -52,6 +52,11 @@ describe("the kernel's own symbol table", () => {
     assert.equal(readKallsyms(new Uint8Array(10000), BASE), undefined);
     assert.equal(readKallsyms(image, BASE + 16), undefined);
     assert.equal(readKallsyms(new Uint8Array(), BASE), undefined);
+  });
+
+  it('is given up when its names are longer than any kernel has them', () => {
+    assert.notEqual(readKallsyms(syntheticKallsyms('function_'.repeat(50)), BASE), undefined);
+    assert.equal(readKallsyms(syntheticKallsyms('function_'.repeat(100)), BASE), undefined);
   });
 
   it('does no harm when a guest has changed it', () => {

@@ -1,4 +1,4 @@
-/** Names for addresses in a guest's kernel, for the dump that a crash leaves. Looked for when the first is asked for. */
+/** Names for addresses in a guest's kernel, for profiles and for the dump that a crash leaves. Looked for when the first is asked for. */
 import { Elf64Sym, SHT_SYMTAB } from '../../abi/elf.ts';
 import type { Symbolizer } from '../../hypervisor/control.ts';
 import { cString, elfSections } from './elf-file.ts';
@@ -7,8 +7,8 @@ import { readKallsyms, type KernelSymbol } from './kallsyms.ts';
 const MAX_SYMBOLS = 1 << 20;
 
 /**
- * From the symbol table of the ELF file, when it was not stripped of it, or else from the guest's memory as it is at the
- * crash. Keeps nothing of the file but that table: a kernel of 60 MB would weigh on every domain.
+ * From the symbol table of the ELF file, when it was not stripped of it, or else from the guest's memory as it is
+ * then. Keeps nothing of the file but that table: a kernel of 60 MB would weigh on every domain.
  */
 export function kernelSymbols(elf: Uint8Array, memory: () => Uint8Array, kernelStart: number): Symbolizer {
   const sections = elfSections(elf);
