@@ -32,6 +32,10 @@ export function flag(params: JsonObject, name: string): boolean {
   return typeof value === 'boolean' ? value : refuse(name);
 }
 
+export function count(params: JsonObject, name: string, least: number, most: number): number {
+  return number(params[name], name, least, most);
+}
+
 export function text(params: JsonObject, name: string): string {
   return string(params[name], name);
 }

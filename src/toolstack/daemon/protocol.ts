@@ -4,6 +4,7 @@
  * both ways. The names here are the only place where both sides meet.
  */
 import type { JsonObject } from '../config/json.ts';
+import type { DomainProfile } from '../domain/profile.ts';
 
 /** Raised with every incompatible change. */
 export const protocolVersion = 1;
@@ -37,6 +38,13 @@ export interface VcpuSummary {
   readonly cpuTimeNs: number;
   /** Guest instructions executed so far. */
   readonly instructions: number;
+}
+
+export interface ProfileSummary extends DomainProfile {
+  readonly domid: number;
+  readonly name: string;
+  /** For how long it was looked at. */
+  readonly seconds: number;
 }
 
 export interface HostSummary {
@@ -85,6 +93,8 @@ export interface Methods {
   /** Configurations as `xl list -l` prints them. */
   configs: { params: { domid?: number }; result: { configs: readonly JsonObject[] } };
   vcpus: { params: { domids?: readonly number[] }; result: { vcpus: readonly VcpuSummary[]; cpus: number } };
+  /** Looks at a domain for so many milliseconds, and answers then. At most `top` functions. */
+  profile: { params: { domid: number; milliseconds: number; top: number }; result: ProfileSummary };
   info: { params: Record<never, never>; result: HostSummary };
   dmesg: { params: { clear: boolean }; result: { text: string } };
   /** Only names; a number needs no asking. */

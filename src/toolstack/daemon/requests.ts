@@ -12,6 +12,7 @@ import type { Clock, MonitorLog } from '../domain/services.ts';
 import { monitor } from '../domain/monitor.ts';
 import type { Call } from './connection.ts';
 import * as read from './parameters.ts';
+import { profile } from './profile-request.ts';
 import {
   protocolVersion,
   type DomainSummary,
@@ -60,6 +61,7 @@ const handlers: { readonly [M in Method]: Handler<M> } = {
       cpus: context.hypervisor.physInfo().nrCpus,
     };
   },
+  profile,
   info: ({ hypervisor }) => hostSummary(hypervisor),
   dmesg: ({ hypervisor }, params) => ({ text: hypervisor.readConsole({ clear: read.flag(params, 'clear') }) }),
   domid: ({ manager }, params) => ({ domid: manager.domidOf(read.text(params, 'name')) ?? null }),

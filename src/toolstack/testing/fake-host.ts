@@ -7,7 +7,10 @@ import {
   type CreateDomain,
   type DomainInfo,
   type PhysInfo,
+  type ProfileSample,
+  type Symbolizer,
   type VcpuInfo,
+  type VcpuProfile,
   type XenVersion,
 } from '../../hypervisor/control.ts';
 import { BuildError } from '../builder/build-error.ts';
@@ -16,6 +19,7 @@ import type { Host } from '../daemon/daemon.ts';
 
 const storeMfn = 1;
 const consoleMfn = 2;
+const sampleInterval = 50_000;
 
 export class GuestDomain extends FakeDomain {
   readonly created: CreateDomain;
@@ -23,6 +27,10 @@ export class GuestDomain extends FakeDomain {
   pauses = 1;
   handle: Uint8Array;
   console: ConsoleFrontend | undefined;
+  /** What its vCPU does between any two looks at it. */
+  work: readonly ProfileSample[] = [];
+  symbolize: Symbolizer | undefined;
+  #looks = 0;
 
   constructor(domid: number, created: CreateDomain, hypervisor: FakeHost) {
     super(domid);
@@ -49,6 +57,25 @@ export class GuestDomain extends FakeDomain {
 
   vcpuInfo(vcpu: number): VcpuInfo {
     return { vcpu, online: true, blocked: true, running: false, cpuTimeNs: 1.25e9, cpu: 0, instructions: 0 };
+  }
+
+  profile(vcpu: number, since?: number): VcpuProfile | undefined {
+    if (this.domid === 0) return undefined;
+    const { work } = this;
+    const looks = since === undefined ? this.#looks : ++this.#looks;
+    return {
+      instructions: looks * work.length * sampleInterval,
+      runningNs: looks * 5e6,
+      handlingNs: looks * 1e6,
+      exits: { Syscall: looks * 10, Cpuid: 0 },
+      regions: 7,
+      waiting: 2,
+      compiled: looks,
+      dropped: 0,
+      sampled: looks * work.length,
+      sampleInterval,
+      samples: since === undefined ? [] : work,
+    };
   }
 
   pause(): void {

@@ -1,5 +1,5 @@
 /**
- * Every command of xl 4.17, in its order. A row either loads what runs the command or says what there is in its place. Nothing is
+ * Every command of xl 4.17, in its order, and then ours. A row either loads what runs the command or says what there is in its place. Nothing is
  * loaded before it is needed: scripts call `xl list` all the time.
  */
 import type { Command } from './command.ts';
@@ -120,6 +120,8 @@ export const commandTable: Readonly<Record<string, CommandRow>> = {
   'usbdev-detach': later(3, 'domain'),
   'usb-list': later(1, 'domain'),
   'qemu-monitor-command': later(2, 'domain'),
+  // Not of xl, see README.md.
+  profile: works(() => import('./commands/profile.ts')),
 };
 
 /** A full name, or a beginning that only one command has. */

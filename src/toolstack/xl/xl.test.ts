@@ -139,6 +139,13 @@ describe('xl without domains', () => {
       argv: ['vm-list'],
       out: 'UUID                                  ID    name\n00000000-0000-0000-0000-000000000000  0    Domain-0                      \n',
     },
+    { argv: ['profile', 'nosuch'], err: 'nosuch is an invalid domain identifier (rc=-6)\n', code: 1 },
+    { argv: ['profile', '99'], err: "Error: Domain '99' does not exist.\n", code: 1 },
+    {
+      argv: ['profile', '0'],
+      err: 'xl: domain 0 has no vCPU of its own: its services are part of the daemon\n',
+      code: 1,
+    },
     { argv: ['help', 'nosuch'], out: 'command "nosuch" not implemented\n' },
   ];
   for (const { argv, out = '', err = '', code = 0 } of cases) {
@@ -207,6 +214,59 @@ describe('xl with a domain', () => {
     assert.deepEqual(entry?.config['b_info']?.['sched_params'], { sched: 'credit2', weight: 256, cap: 0 });
     assert(out.endsWith(']\n\n'));
     await xl('destroy', 'json');
+  });
+
+  it('shows where it spends its instructions', async () => {
+    const guest = await create('busy');
+    guest.symbolize = (va) =>
+      va >= -0x7f00_0000 && va < -0x7eff_f000
+        ? { name: 'do_\x1bsomething', offset: va + 0x7f00_0000, size: 0x1000 }
+        : undefined;
+    const sample = (rip: number, translated: boolean, user = false) => ({ rip, translated, user });
+    guest.work = [
+      ...Array.from({ length: 4 }, (_, i) => sample(-0x7f00_0000 + i * 16, i > 0)),
+      ...Array.from({ length: 3 }, (_, i) => sample(0x40_0000 + i * 4096, true, true)),
+      sample(-0x3fff_fff0, false),
+    ];
+    const { out, code } = await xl('profile', '-t', '0.1', 'busy');
+    assert.equal(code, 0);
+    assert.match(out, /^busy \(domain \d+\) for 0\.\d s, 1 vCPU\n/);
+    assert.match(out, /^ {2}translated +75\.0 %$/m);
+    assert.match(out, /^ {2}in the hypervisor +20\.0 %/m);
+    assert.match(out, /^ {2}waiting for the compiler +2$/m);
+    assert.match(out, /^ {2}hypercalls and system calls +\d+$/m);
+    assert.doesNotMatch(out, /cpuid/);
+    assert.deepEqual(out.trimEnd().split('\n').slice(-4), [
+      '  share  translated  function',
+      ' 50.0 %      75.0 %  do_?something',
+      ' 37.5 %     100.0 %  user mode',
+      ' 12.5 %       0.0 %  0xffffffffc0000000',
+    ]);
+    const json = await xl('profile', '-t', '0.1', '--top', '1', '--json', 'busy');
+    const profile = JSON.parse(json.out) as { name: string; samples: number; functions: { samples: number }[] };
+    assert.equal(profile.name, 'busy');
+    assert.equal(profile.functions.length, 1);
+    assert.equal(profile.functions[0]?.samples, profile.samples / 2);
+    guest.symbolize = undefined;
+    assert.match((await xl('profile', '-t', '0.1', 'busy')).out, /\n\nThe kernel has no table of symbols/);
+    guest.work = [];
+    assert.match((await xl('profile', '-t', '0.1', 'busy')).out, /\nIt executed too little for a sample\.\n$/);
+    await xl('destroy', 'busy');
+  });
+
+  it('is not profiled for ever, or with numbers that are none', async () => {
+    for (const argv of [
+      ['-t', '0'],
+      ['-t', '601'],
+      ['-t', 'x'],
+      ['--top', '1.5'],
+      ['--top', '2000'],
+    ]) {
+      const { out, err, code } = await xl('profile', ...argv, 'nobody');
+      assert.equal(code, 2);
+      assert.match(err, /^-t takes 0\.1 to 600 seconds\.|^--top takes a whole number from 1 to 1000\./);
+      assert.match(out, /^Usage: xl \[-vtT\] profile /);
+    }
   });
 
   it("refuses a second domain of the same name with libxl's words and exit code", async () => {
