@@ -1,6 +1,6 @@
 /**
- * npm run profile [-- --top N] [--interval µs]: which functions of the interpreter and of the hypervisor a vCPU's thread spends its time in, for the boot up to
- * /init and for sha256sum. The guest runs in a child process under V8's sampling profiler, with names in the interpreter's module.
+ * npm run profile [-- --top N] [--interval µs] [--run COMMAND]: which functions of the interpreter and of the hypervisor a vCPU's thread spends its time in, for the boot up to
+ * /init and for a command in the guest, sha256sum by default. The guest runs in a child process under V8's sampling profiler, with names in the interpreter's module.
  */
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
@@ -10,7 +10,11 @@ import { parseArgs } from 'node:util';
 import { hottest, type CpuProfile, type Hot } from './profile/cpu-profile.ts';
 
 const { values } = parseArgs({
-  options: { top: { type: 'string', default: '25' }, interval: { type: 'string', default: '500' } },
+  options: {
+    top: { type: 'string', default: '25' },
+    interval: { type: 'string', default: '500' },
+    run: { type: 'string' },
+  },
 });
 
 interface Phase {
@@ -31,10 +35,14 @@ function table(title: string, lines: readonly Hot[]): void {
 const folder = mkdtempSync(join(tmpdir(), 'xenolith-profile-'));
 try {
   const flags = ['--cpu-prof', `--cpu-prof-dir=${folder}`, `--cpu-prof-interval=${values.interval}`];
-  const child = spawn(process.execPath, [...flags, join(import.meta.dirname, 'profile/workload.ts')], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-    env: { ...process.env, XENOLITH_RUN_DIR: join(folder, 'run') },
-  });
+  const child = spawn(
+    process.execPath,
+    [...flags, join(import.meta.dirname, 'profile/workload.ts'), ...(values.run === undefined ? [] : [values.run])],
+    {
+      stdio: ['ignore', 'pipe', 'inherit'],
+      env: { ...process.env, XENOLITH_RUN_DIR: join(folder, 'run') },
+    },
+  );
   let said = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => (said += text));
   const code = await new Promise((resolve) => child.on('close', resolve));

@@ -25,6 +25,14 @@ export interface ThreadProfile {
 
 const IDLE = new Set(['(idle)', '(program)', '(root)', 'wait']);
 
+/** Handlers are named `instruction/width:operands`, translated code `region ADDRESS`; the rest is what both call. */
+const wasmPart = (name: string): string =>
+  name.startsWith('region ')
+    ? 'translated code'
+    : name.includes('/')
+      ? 'interpreter'
+      : 'address translation, dispatch, helpers';
+
 /** Where the thread was between two times of the profiler's clock, by its own time, most first. */
 export function hottest(profile: CpuProfile, from: number, to: number): ThreadProfile {
   const frames = new Map(profile.nodes.map(({ id, callFrame }) => [id, callFrame]));
@@ -43,7 +51,7 @@ export function hottest(profile: CpuProfile, from: number, to: number): ThreadPr
     const what = inWasm ? frame.functionName : `${frame.functionName || '(anonymous)'} ${file ?? frame.url}`.trim();
     functions.set(what, (functions.get(what) ?? 0) + delta);
     const part = inWasm
-      ? 'interpreter'
+      ? wasmPart(frame.functionName)
       : frame.functionName.startsWith('(')
         ? frame.functionName
         : (file?.split('/').slice(0, 2).join('/') ?? 'Node');

@@ -12,6 +12,9 @@ export { Gpr, Segment } from './semantics.ts';
 export { cpuRegionSize, Mode, S } from './state-layout.ts';
 export type { CpuState } from './cpu-state.ts';
 export type { Engine, Vaddr } from './processor.ts';
+export type { CompiledRegions, RegionCompiler } from './translator/compiler.ts';
+export { RegionGenerator } from './translator/generate.ts';
+export type { RegionJob } from './translator/job.ts';
 
 let set: InstructionSet | undefined;
 let compiled: WebAssembly.Module | undefined;

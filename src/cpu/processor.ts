@@ -5,6 +5,7 @@ import { Exit, Vector } from './exits.ts';
 import { hookExports } from './hooks.ts';
 import { type InstructionSet, pairKey } from './instruction-set.ts';
 import { Access } from './paging.ts';
+import { InlineCompiler, type RegionCompiler } from './translator/compiler.ts';
 import { Translator } from './translator/translator.ts';
 import { CpuState } from './cpu-state.ts';
 import { ProfileWriter } from './profile.ts';
@@ -42,13 +43,17 @@ export interface ProcessorOptions {
   readonly now: () => number;
   /** What executes hot code; the interpreter does the rest in any case. */
   readonly engine?: Engine;
+  /** Where hot code is compiled; on the processor's own thread by default. */
+  readonly compiler?: RegionCompiler;
   /** 32 random bits: what RDRAND and RDSEED give. */
   readonly random: () => number;
 }
 
-/** How often the budget runs out at a block before it is translated. */
+/** How often a slice ends at a block before it is translated. */
 const HOT_SAMPLES = 2;
 const MAX_SAMPLES = 65536;
+/** Instructions in a slice: few while what runs is interpreted, so that hot code is found soon; many when it is not. */
+const SLICE = { least: 4_000, most: 50_000 } as const;
 
 /** Operations in a block at most; a longer run of instructions continues in another block. */
 const BLOCK_LIMIT = 64;
@@ -68,7 +73,10 @@ export class Processor {
   readonly #set: InstructionSet;
   readonly #translator: Translator | undefined;
   readonly #eager: boolean;
-  /** Operation → how often the budget ran out there. */
+  #slice: number = SLICE.least;
+  /** Instructions to the end of the slice, however often the guest is left meanwhile. */
+  #untilSample: number = SLICE.least;
+  /** Operation → how often a slice ended there. */
   readonly #samples = new Map<number, number>();
   readonly #cache: CodeCache;
   readonly #spaces: AddressSpaces;
@@ -106,6 +114,7 @@ export class Processor {
     if (engine !== 'interpreter')
       this.#translator = new Translator({
         set: o.set,
+        compiler: o.compiler ?? new InlineCompiler(o.set),
         memory: this.memory,
         cache: this.#cache,
         exports: instance.exports,
@@ -133,19 +142,22 @@ export class Processor {
     if (this.state.trapFlag) return this.#singleStep();
     this.#separateModes();
     for (let left = budget; ;) {
-      const slice = Math.min(left, this.#profile.untilSample);
+      const slice = Math.max(1, Math.min(left, this.#untilSample, this.#profile.untilSample));
       this.memory.setInt32(this.regionAt + S.budget, slice, true);
       const exit = this.#run(() => this.#exports.run(this.regionAt));
       const done = slice - this.memory.getInt32(this.regionAt + S.budget, true);
       this.state.instructionsRetired += done;
       left -= done;
+      this.#untilSample -= done;
       this.#profile.retired(done);
       if (exit !== Exit.Budget) return exit;
       if (this.#profile.isDue) this.#profiled();
+      if (this.#untilSample <= 0) {
+        this.#sample();
+        this.#untilSample = this.#slice;
+      }
       // A long string instruction comes out with some of its budget left, for the hypervisor to look at what is pending.
-      if (left > 0 && done >= slice) continue;
-      this.#sample();
-      return exit;
+      if (left <= 0 || done < slice) return exit;
     }
   }
 
@@ -307,21 +319,27 @@ export class Processor {
     this.#cache.written(host, length);
   }
 
-  /** The budget ran out here: code that this happens to again and again is hot. */
+  /** A slice ended here: code that this happens to again and again is hot. */
   #sample(): void {
     const translator = this.#translator;
     if (!translator) return;
+    translator.install();
     const host = this.#fetch(this.state.rip);
     const op = host === 0 ? 0 : this.#cache.find(host, this.state.mode);
     if (op === 0) return;
+    if (translator.has(op)) {
+      this.#slice = Math.min(this.#slice * 2, SLICE.most);
+      return;
+    }
+    this.#slice = SLICE.least;
     const seen = (this.#samples.get(op) ?? 0) + 1;
-    this.#samples.set(op, seen);
-    if (seen === HOT_SAMPLES) this.#translate(op, this.state.rip);
+    if (seen < HOT_SAMPLES || !this.#translate(op, this.state.rip)) this.#samples.set(op, seen);
+    else this.#samples.delete(op);
     if (this.#samples.size > MAX_SAMPLES) this.#samples.clear();
   }
 
   /** Translates the region that begins at a linear address, which is that of a block. */
-  #translate(op: number, va: Vaddr): void {
+  #translate(op: number, va: Vaddr): boolean {
     const { mode } = this.state;
     const off = this.memory.getUint16(op + Op.off, true);
     const page = va - off;
@@ -333,7 +351,7 @@ export class Processor {
       const host = this.#fetch(page + at);
       return host === 0 ? 0 : this.#cache.find(host, mode);
     };
-    this.#translator?.translate(op, { mode, blockAt, frameAt }, off);
+    return this.#translator?.request(op, { name: va.toString(16), mode, blockAt, frameAt }, off) ?? true;
   }
 
   #run(start: () => number): Exit {
@@ -430,7 +448,10 @@ export class Processor {
             [second, second + off - 4097],
           ];
     for (const page of this.#cache.add(host, mode, start, to, pieces)) this.#protect(page);
-    if (this.#eager) this.#translate(start, rip);
+    if (this.#eager) {
+      this.#translate(start, rip);
+      this.#translator?.install();
+    }
     return true;
   }
 

@@ -3,7 +3,7 @@ import { Op } from '../state-layout.ts';
 import { type Instruction, type Node, pageOf, type RegionJob } from './job.ts';
 
 /** Limits of a region: beyond them a function takes longer to compile than it saves. */
-const MAX_INSTRUCTIONS = 600;
+const MAX_INSTRUCTIONS = 150;
 /** Calls that are followed into their function, one inside the other. */
 const MAX_DEPTH = 2;
 /** Pages of code. */
@@ -71,7 +71,7 @@ export class Discovery {
   }
 
   /** @param original the entry's handler. @returns undefined when the block at `at` (an offset in the entry's page) can not be translated */
-  run(at: number, original: number): RegionJob | undefined {
+  run(at: number, original: number, name: string): RegionJob | undefined {
     const root: Context = { id: 0, depth: 0, parent: undefined, returnTo: 0 };
     const entry: Place = { context: root, at };
     this.#lead(entry);
@@ -84,6 +84,7 @@ export class Discovery {
     const ops = new Uint8Array(this.#ops.length * Op.size);
     for (const [i, op] of this.#ops.entries()) ops.set(new Uint8Array(memory.buffer, op, Op.size), i * Op.size);
     return {
+      name,
       mode,
       ops,
       addresses: this.#ops,

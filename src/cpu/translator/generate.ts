@@ -5,6 +5,7 @@ import type { Services } from '../semantics.ts';
 import { Op, S, Tlb } from '../state-layout.ts';
 import type { Code } from '../wasm/code.ts';
 import { ModuleBuilder } from '../wasm/module.ts';
+import { withFunctionNames } from '../wasm/name-section.ts';
 import { I32, ValType } from '../wasm/value.ts';
 import { Effects } from './effects.ts';
 import type { Node, RegionJob } from './job.ts';
@@ -29,12 +30,12 @@ export class RegionGenerator {
     const m = new ModuleBuilder({ table: 'imported', hinted: true });
     const services = this.#set.importServices(m);
     for (const [i, job] of jobs.entries()) {
-      const fn = m.function(`region${i}`, [ValType.i32, ValType.i32], ValType.i32, (code) =>
+      const fn = m.function(`region ${job.name}`, [ValType.i32, ValType.i32], ValType.i32, (code) =>
         new RegionWriter(this.#set, job, services, this.#effects, code).write(),
       );
       m.export(`region${i}`, fn);
     }
-    return m.encode();
+    return withFunctionNames(m.encode(), m.names());
   }
 }
 

@@ -3,6 +3,8 @@
  * thread.
  */
 export interface RegionJob {
+  /** For profiles: the linear address it was found at. */
+  readonly name: string;
   readonly mode: number;
   /** Operations, `Op.size` bytes each. */
   readonly ops: Uint8Array;

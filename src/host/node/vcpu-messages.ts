@@ -7,6 +7,7 @@ import type { LogThresholds } from '../../hypervisor/log-ring.ts';
 import { DomainState, EvtchnEntry, PageInfo, VcpuState } from '../../hypervisor/state.ts';
 import type { Engine } from '../../cpu/index.ts';
 import type { ClockStart } from './clock.ts';
+import type { CompilerLink } from './compiler-messages.ts';
 
 /** All that a worker starts from: the layout follows from the numbers. */
 export interface VcpuStart {
@@ -15,6 +16,8 @@ export interface VcpuStart {
   readonly memory: WebAssembly.Memory;
   readonly module: WebAssembly.Module;
   readonly engine: Engine;
+  /** Where hot code is compiled; absent with the interpreter alone. */
+  readonly compiler: CompilerLink | undefined;
   readonly maxPages: number;
   readonly maxVcpus: number;
   readonly maxEvtchnPort: number;

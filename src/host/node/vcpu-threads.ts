@@ -6,6 +6,7 @@ import type { Hypervisor, VcpuRunner } from '../../hypervisor/hypervisor.ts';
 import type { Engine } from '../../cpu/index.ts';
 import type { ClockStart } from './clock.ts';
 import { SpareWorker } from './spare-worker.ts';
+import { CompilerThread } from './compiler-thread.ts';
 import { layoutKey } from './vcpu-messages.ts';
 import type { VcpuMessage, VcpuStart } from './vcpu-messages.ts';
 
@@ -32,6 +33,9 @@ export class VcpuThreads implements VcpuRunner {
   readonly #clock: ClockStart;
   readonly #module: Promise<WebAssembly.Module>;
   #made: WebAssembly.Module | undefined;
+  readonly #compiler = new CompilerThread((error) =>
+    this.#hypervisor?.log('error', `the compiler of hot code ended, code is interpreted from now on: ${error}`),
+  );
   readonly #spare = new SpareWorker(createWorker);
   readonly #threads = new Map<number, Map<number, Thread>>();
   #hypervisor: Hypervisor | undefined;
@@ -67,8 +71,8 @@ export class VcpuThreads implements VcpuRunner {
     await Promise.all(threads.map(endOf));
   }
 
-  close(): Promise<void> {
-    return this.#spare.close();
+  async close(): Promise<void> {
+    await Promise.all([this.#spare.close(), this.#compiler.close()]);
   }
 
   #create(domain: Domain, vcpu: number): Thread {
@@ -76,11 +80,13 @@ export class VcpuThreads implements VcpuRunner {
     const hypervisor = this.#hypervisor;
     if (hypervisor === undefined) throw new Error('vcpu threads: no hypervisor attached');
     const { maxPages, maxVcpus, maxEvtchnPort, maxGrantFrames } = domain.layout;
+    const compiler = this.#engine === 'translator' ? this.#compiler.connect() : undefined;
     const start: Omit<VcpuStart, 'module'> = {
       domid,
       vcpu,
       memory: domain.memory,
       engine: this.#engine,
+      compiler,
       maxPages,
       maxVcpus,
       maxEvtchnPort,
@@ -110,7 +116,8 @@ export class VcpuThreads implements VcpuRunner {
         resolve();
       });
     });
-    const post = (module: WebAssembly.Module): void => worker.postMessage({ ...start, module } satisfies VcpuStart);
+    const post = (module: WebAssembly.Module): void =>
+      worker.postMessage({ ...start, module } satisfies VcpuStart, compiler ? [compiler.port] : []);
     // At once where that is possible: who called has more to do before promises get their turn.
     if (this.#made !== undefined) post(this.#made);
     else this.#module.then(post, (error: unknown) => died(String(error)));

@@ -12,6 +12,7 @@ import { pvPlatform } from './pv-platform.ts';
 import { VcpuState } from '../../hypervisor/state.ts';
 import { clockFrom } from './clock.ts';
 import { hardwareRandom } from './hardware-random.ts';
+import { PortCompiler } from './port-compiler.ts';
 import { processorShape } from './processor-shape.ts';
 import { layoutKey } from './vcpu-messages.ts';
 import type { VcpuMessage, VcpuStart } from './vcpu-messages.ts';
@@ -59,6 +60,7 @@ function run(start: VcpuStart): void {
     memory: start.memory,
     module: start.module,
     engine: start.engine,
+    ...(start.compiler ? { compiler: new PortCompiler(start.compiler) } : {}),
     regionAt: cpuRegionAt(layout, start.vcpu),
     framesAt: layout.framesAt,
     frameCount: layout.totalFrames,
