@@ -2,11 +2,11 @@
 
 /** The first runs are slow beyond measure where code is translated while it runs, so no single one is believed far. */
 const MOST_GROWTH = 20;
-const MOST_RUNS = 8;
-/** A run as long as this part of the wanted time tells enough. */
-const ENOUGH = 0.4;
+const MOST_RUNS = 10;
+/** A run as long as this part of the wanted time is believed; a shorter one may have been spent on translating, and warm ones are then shorter still. */
+const ENOUGH = 0.7;
 
-/** `run` does an amount and gives its seconds. Goes up from `start`; the last amount run is below what is returned. */
+/** `run` does an amount and gives its seconds. Goes up from `start`. */
 export async function calibrate(
   run: (amount: number) => Promise<number>,
   start: number,
