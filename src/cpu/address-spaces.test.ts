@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import type { TableChanges } from './address-spaces.ts';
 import { Gpr } from './index.ts';
 import { ADDRESS_SPACES, Mode } from './state-layout.ts';
 import { CODE, CODE_FRAME, DATA, DATA_FRAME, Machine } from './testing/machine.ts';
@@ -23,6 +24,15 @@ function machine(engine: 'interpreter' | 'eager'): Machine {
 }
 
 const FIRST = 1;
+
+/** The page tables at a version; of changes since another one, these frames are known, or nothing. */
+const tables = (version: number, frames?: readonly number[]): TableChanges => ({
+  version,
+  since: () => frames !== undefined,
+  frames: Int32Array.from(frames ?? []),
+  count: frames?.length ?? 0,
+});
+
 function eax(m: Machine, rip = CODE): number {
   m.processor.state.rip = rip;
   m.processor.run(100);
@@ -34,37 +44,54 @@ for (const engine of ['interpreter', 'eager'] as const)
     it('have translations of their own', () => {
       const m = machine(engine);
       for (let round = 0; round < 3; round++) {
-        m.processor.setRoot(0, FIRST, 1);
+        m.processor.setRoot(0, FIRST, tables(1));
         assert.equal(eax(m), 0x11111111);
-        m.processor.setRoot(0, other.l4, 1);
+        m.processor.setRoot(0, other.l4, tables(1));
         assert.equal(eax(m), 0x22222222);
       }
     });
 
     it('keep them as long as the version is the same, and no longer', () => {
       const m = machine(engine);
-      m.processor.setRoot(0, FIRST, 1);
+      m.processor.setRoot(0, FIRST, tables(1));
       assert.equal(eax(m), 0x11111111);
       m.map(0, other.code);
-      m.processor.setRoot(0, other.l4, 1);
-      m.processor.setRoot(0, FIRST, 1);
+      m.processor.setRoot(0, other.l4, tables(1));
+      m.processor.setRoot(0, FIRST, tables(1));
       assert.equal(eax(m), 0x11111111, 'a version that does not tell of the change');
-      m.processor.setRoot(0, other.l4, 1);
-      m.processor.setRoot(0, FIRST, 2);
+      m.processor.setRoot(0, other.l4, tables(1));
+      m.processor.setRoot(0, FIRST, tables(2));
       assert.equal(eax(m), 0x22222222);
       m.map(0, CODE_FRAME);
       m.processor.setRoot(0, FIRST);
       assert.equal(eax(m), 0x11111111, 'no version');
     });
 
-    it('lose them all with a flush', () => {
+    it('lose those of frames whose mappings have changed, and the jumps to them', () => {
       const m = machine(engine);
-      m.processor.setRoot(0, FIRST, 1);
+      m.processor.setRoot(0, FIRST, tables(1));
       assert.equal(eax(m), 0x11111111);
       m.map(0, other.code);
-      m.processor.setRoot(0, other.l4, 1);
+      const translated = m.processor.translate(DATA, 'write');
+      m.map(2, 0, 0);
+      m.processor.refreshTlb(tables(2, [20]));
+      assert.equal(eax(m), 0x11111111, 'changes of other frames only');
+      m.processor.refreshTlb(tables(3, [CODE_FRAME]));
+      assert.equal(eax(m), 0x22222222);
+      assert.equal(m.processor.translate(DATA, 'write'), translated, 'another translation stays');
+      m.processor.setRoot(0, other.l4, tables(3));
+      m.processor.setRoot(0, FIRST, tables(4, [DATA_FRAME, 1 << 20]));
+      assert.equal(m.processor.translate(DATA, 'write'), 0);
+    });
+
+    it('lose them all with a flush', () => {
+      const m = machine(engine);
+      m.processor.setRoot(0, FIRST, tables(1));
+      assert.equal(eax(m), 0x11111111);
+      m.map(0, other.code);
+      m.processor.setRoot(0, other.l4, tables(1));
       m.processor.flushTlb();
-      m.processor.setRoot(0, FIRST, 1);
+      m.processor.setRoot(0, FIRST, tables(1));
       assert.equal(eax(m), 0x22222222);
     });
 
@@ -74,7 +101,7 @@ for (const engine of ['interpreter', 'eager'] as const)
         for (let n = 0; n < ADDRESS_SPACES + 2; n++) {
           const l4 = 32 + n;
           m.entry(l4, 0, n % 2 === 0 ? 2 : other.l3, FLAGS);
-          m.processor.setRoot(0, l4, 1);
+          m.processor.setRoot(0, l4, tables(1));
           assert.equal(eax(m), n % 2 === 0 ? 0x11111111 : 0x22222222);
         }
     });
@@ -87,11 +114,11 @@ for (const engine of ['interpreter', 'eager'] as const)
         m.processor.state.set(Gpr.rsi, to);
         eax(m, CODE + 0x100);
       };
-      m.processor.setRoot(0, FIRST, 1);
+      m.processor.setRoot(0, FIRST, tables(1));
       write(DATA + 0x800);
-      m.processor.setRoot(0, other.l4, 1);
+      m.processor.setRoot(0, other.l4, tables(1));
       assert.equal(eax(m, DATA) & 0xff, 0x44);
-      m.processor.setRoot(0, FIRST, 1);
+      m.processor.setRoot(0, FIRST, tables(1));
       write(DATA + 1);
       assert.equal(eax(m, DATA) & 0xff, 0x33);
     });
@@ -106,9 +133,9 @@ for (const engine of ['interpreter', 'eager'] as const)
         return eax(m, CODE + 0x200);
       };
       for (let round = 0; round < 2; round++) {
-        m.processor.setRoot(0, FIRST, 1);
+        m.processor.setRoot(0, FIRST, tables(1));
         assert.equal(run(true), 1);
-        m.processor.setRoot(0, 1, 1);
+        m.processor.setRoot(0, 1, tables(1));
         assert.equal(run(false), 2);
         assert.equal(m.processor.state.mode, Mode.compat32);
       }

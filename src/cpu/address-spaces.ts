@@ -1,16 +1,34 @@
-import { ADDRESS_SPACES, JumpCache, Mode, Region, S, View } from './state-layout.ts';
+import { ADDRESS_SPACES, frameBitsAt, JumpCache, Mode, Region, S, View } from './state-layout.ts';
+
+/** No frame, nor the -1 that stands for a view without tables. */
+const NONE = -2;
 
 /** What the address spaces need of the generated module. */
 interface Flushes {
   flushSpace(vcpu: number, view: number): void;
+  dropFrames(vcpu: number, view: number, bits: number): void;
+  forgetJumps(vcpu: number, view: number): void;
   protectSpace(vcpu: number, view: number): void;
 }
 
+/** What became of the page tables, as whoever changes them knows it. */
+export interface TableChanges {
+  /** Grows with each change that makes a translation wrong. */
+  readonly version: number;
+  /**
+   * Tells which frames may be mapped otherwise than they were at a version, by the tables below a top table: `frames[0]` to `frames[count - 1]`. False when that is
+   * not known.
+   */
+  since(version: number, mfn: number): boolean;
+  readonly frames: Int32Array;
+  readonly count: number;
+}
+
 interface Space {
-  /** Which view it is of, and the host address of its top page table. */
+  /** Which view it is of, and the frame of its top page table. */
   view: number;
   root: number;
-  /** Of all page tables, when its translations were last dropped; undefined: it is not known whether they are right. */
+  /** Of all page tables, when its translations were last right; undefined: that is not known. */
   version: number | undefined;
   /** How many frames had been protected when it was last in use. */
   protects: number;
@@ -21,12 +39,14 @@ interface Space {
 
 /**
  * The address spaces that a vCPU was in lately. A load of CR3 drops all translations (SDM Vol. 3A, "Operations that Invalidate TLBs and Paging-Structure
- * Caches"); whoever knows that no page table has changed meanwhile, and says so by the same version, gets those back that the space had when it was left.
+ * Caches"); whoever knows what has changed in the page tables meanwhile gets the others back that the space had when it was left.
  */
 export class AddressSpaces {
   readonly #memory: DataView;
   readonly #bytes: Uint8Array;
   readonly #vcpu: number;
+  readonly #frameCount: number;
+  readonly #bitsAt: number;
   readonly #flushes: Flushes;
   readonly #spaces: readonly Space[];
   /** By view: which space it is in. */
@@ -34,14 +54,16 @@ export class AddressSpaces {
   #protects = 0;
   #clock = 0;
 
-  constructor(memory: DataView, vcpu: number, flushes: Flushes) {
+  constructor(memory: DataView, vcpu: number, frameCount: number, flushes: Flushes) {
     this.#memory = memory;
     this.#bytes = new Uint8Array(memory.buffer);
     this.#vcpu = vcpu;
+    this.#frameCount = frameCount;
+    this.#bitsAt = vcpu + frameBitsAt(frameCount);
     this.#flushes = flushes;
     this.#spaces = Array.from({ length: ADDRESS_SPACES }, (_, n) => ({
       view: n & 1,
-      root: -1,
+      root: NONE,
       version: undefined,
       protects: 0,
       used: 0,
@@ -51,8 +73,8 @@ export class AddressSpaces {
     for (const view of [0, 1] as const) this.#enter(view, view);
   }
 
-  /** The view is in the space of the top table at host address `root` now. */
-  load(view: 0 | 1, root: number, version: number | undefined): void {
+  /** The view is in the space of the top table in frame `root` now. */
+  load(view: 0 | 1, root: number, tables: TableChanges | undefined): void {
     const known = this.#spaces.findIndex((space) => space.view === view && space.root === root);
     const n = known < 0 ? this.#oldest() : known;
     const space = this.#spaces[n];
@@ -62,20 +84,54 @@ export class AddressSpaces {
       this.#enter(view, n);
     }
     space.used = ++this.#clock;
-    if (known >= 0 && version !== undefined && space.version === version) {
-      if (space.protects !== this.#protects) this.#flushes.protectSpace(this.#vcpu, view);
-    } else {
-      this.#flushes.flushSpace(this.#vcpu, view);
-      space.view = view;
-      space.root = root;
-      space.version = version;
+    if (known < 0) space.version = undefined;
+    space.view = view;
+    space.root = root;
+    this.#settle(view, space, tables);
+  }
+
+  /** Drops the views' translations that are wrong by now. */
+  refresh(tables: TableChanges): void {
+    for (const view of [0, 1] as const) {
+      const space = this.#spaces[this.#active[view]];
+      if (space) this.#settle(view, space, tables);
     }
+  }
+
+  #settle(view: 0 | 1, space: Space, tables: TableChanges | undefined): void {
+    const version = tables?.version;
+    if (space.version !== version || version === undefined) {
+      if (tables !== undefined && space.version !== undefined && tables.since(space.version, space.root))
+        this.#drop(view, tables);
+      else this.#flushes.flushSpace(this.#vcpu, view);
+    }
+    if (space.protects !== this.#protects) this.#flushes.protectSpace(this.#vcpu, view);
+    space.version = version;
     space.protects = this.#protects;
+  }
+
+  #drop(view: 0 | 1, { frames, count }: TableChanges): void {
+    const bytes = this.#bytes;
+    let code = false;
+    for (let i = 0; i < count; i++) {
+      const mfn = frames[i] ?? 0;
+      if (mfn >= this.#frameCount) continue;
+      const at = this.#bitsAt + (mfn >>> 3);
+      bytes[at] = (bytes[at] ?? 0) | (1 << (mfn & 7));
+      code ||= this.#memory.getBigUint64(this.#vcpu + Region.codeMaskAt + mfn * 8, true) !== 0n;
+    }
+    this.#flushes.dropFrames(this.#vcpu, view, this.#bitsAt);
+    for (let i = 0; i < count; i++) {
+      const mfn = frames[i] ?? 0;
+      if (mfn < this.#frameCount) bytes[this.#bitsAt + (mfn >>> 3)] = 0;
+    }
+    // No jump leads to a frame without decoded code.
+    if (code) this.#flushes.forgetJumps(this.#vcpu, view);
   }
 
   /** Nothing that was translated before is right any more. */
   flush(): void {
-    for (const [n, space] of this.#spaces.entries()) if (!this.#active.includes(n)) space.root = -1;
+    for (const [n, space] of this.#spaces.entries()) if (!this.#active.includes(n)) space.root = NONE;
     this.#flushes.flushSpace(this.#vcpu, 0);
     this.#flushes.flushSpace(this.#vcpu, 1);
   }

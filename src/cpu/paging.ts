@@ -50,7 +50,11 @@ export interface Paging {
   readonly flushPage: Fn<undefined>;
   /** (vcpu, host page): no TLB entry of either view lets this page be written on the fast path any more. */
   readonly protectFrame: Fn<undefined>;
-  /** (vcpu, view): the same for all pages of one view. */
+  /** (vcpu, view, bits): drops the translations to frames whose bits are set. */
+  readonly dropFrames: Fn<undefined>;
+  /** (vcpu, view): where addresses lead has to be looked at again before the jump cache's entries are used. */
+  readonly forgetJumps: Fn<undefined>;
+  /** (vcpu, view): `protectFrame` for all pages of one view. */
   readonly protectSpace: Fn<undefined>;
 }
 
@@ -328,11 +332,10 @@ export function definePaging(m: ModuleBuilder, codeWritten: Fn<undefined>): Pagi
     c.unreachable();
   });
 
-  const flushSpace = m.function('flushSpace', [i32, i32], undefined, (c) => {
+  const forgetJumps = m.function('forgetJumps', [i32, i32], undefined, (c) => {
     const vcpu = c.param(i32, 0);
     const space = c.param(i32, 1);
     const view = c.let(viewOf(vcpu, space));
-    c.memoryFill(view.load32(View.tlb), I32.of(0xff), I32.of(Region.tlbSet));
     const key = c.variable(i64, view.load64(View.jumpKey).add(JumpCache.generation));
     c.if(key.get.geS(JumpCache.generations), () => {
       c.memoryFill(view.load32(View.jumpCache), I32.of(JumpCache.free), I32.of(Region.jumpCacheSet));
@@ -340,6 +343,14 @@ export function definePaging(m: ModuleBuilder, codeWritten: Fn<undefined>): Pagi
     });
     c.store64(view, key.get, View.jumpKey);
     c.if(vcpu.load32(S.space).eq(space), () => c.store64(vcpu, key.get, S.jumpKey));
+  });
+
+  const flushSpace = m.function('flushSpace', [i32, i32], undefined, (c) => {
+    const vcpu = c.param(i32, 0);
+    const space = c.param(i32, 1);
+    const view = c.let(viewOf(vcpu, space));
+    c.memoryFill(view.load32(View.tlb), I32.of(0xff), I32.of(Region.tlbSet));
+    c.do(forgetJumps, vcpu, space);
   });
 
   const translateNumber = m.function('translateNumber', [i32, f64, i32], i32, (c) => {
@@ -387,6 +398,20 @@ export function definePaging(m: ModuleBuilder, codeWritten: Fn<undefined>): Pagi
       );
   });
 
+  const dropFrames = m.function('dropFrames', [i32, i32, i32], undefined, (c) => {
+    const vcpu = c.param(i32, 0);
+    const framesAt = c.let(vcpu.load32(S.framesAt));
+    eachEntry(c, viewOf(vcpu, c.param(i32, 1)).load32(View.tlb), (entry) => {
+      const host = c.let(entry.load32(Tlb.host));
+      c.if(host.ne(-1), () => {
+        const frame = c.let(host.sub(framesAt).shrU(12));
+        c.if(c.param(i32, 2).add(frame.shrU(3)).load8U().shrU(frame.and(7)).and(1), () => {
+          for (const tag of [Tlb.read, Tlb.write, Tlb.execute]) c.store64(entry, I64.of(-1), tag);
+        });
+      });
+    });
+  });
+
   const protectSpace = m.function('protectSpace', [i32, i32], undefined, (c) => {
     const set = viewOf(c.param(i32, 0), c.param(i32, 1)).load32(View.tlb);
     eachEntry(c, set, (entry) => c.store64(entry, I64.of(-1), Tlb.write));
@@ -405,5 +430,7 @@ export function definePaging(m: ModuleBuilder, codeWritten: Fn<undefined>): Pagi
     flushPage,
     protectFrame,
     protectSpace,
+    dropFrames,
+    forgetJumps,
   };
 }

@@ -1,4 +1,4 @@
-import { AddressSpaces } from './address-spaces.ts';
+import { AddressSpaces, type TableChanges } from './address-spaces.ts';
 import { CodeCache } from './code-cache.ts';
 import { Decoder, MAX_LENGTH } from './decoder.ts';
 import { Exit, Vector } from './exits.ts';
@@ -24,6 +24,8 @@ interface Exports {
   flushPage(vcpu: number, space: number, va: number): void;
   protectFrame(vcpu: number, page: number): void;
   protectSpace(vcpu: number, space: number): void;
+  dropFrames(vcpu: number, space: number, bits: number): void;
+  forgetJumps(vcpu: number, space: number): void;
   readFlags(vcpu: number): number;
   writeFlags(vcpu: number, image: number): void;
 }
@@ -131,7 +133,7 @@ export class Processor {
     this.memory.setInt32(this.regionAt + S.writableFrame, -1, true);
     this.#cache.clear();
     this.#profile = new ProfileWriter(buffer, o.regionAt + Region.profileAt);
-    this.#spaces = new AddressSpaces(this.memory, o.regionAt, this.#exports);
+    this.#spaces = new AddressSpaces(this.memory, o.regionAt, o.frameCount, this.#exports);
     this.setSpace(0);
     this.flushTlb();
     this.state.reset();
@@ -242,22 +244,22 @@ export class Processor {
   }
 
   /**
-   * Sets the top page table of a view; frame -1 for none. `version` tells page tables apart that were changed: as long as it is the same, translations are kept
-   * while the view has other tables. Without it they are dropped.
+   * Sets the top page table of a view; frame -1 for none. Translations are kept while the view has other tables, and `tables` tells which of them are wrong by the time
+   * it has these again. Without it they are dropped.
    */
-  setRoot(index: 0 | 1, mfn: number, version?: number): void {
+  setRoot(index: 0 | 1, mfn: number, tables?: TableChanges): void {
     const host = mfn < 0 || mfn >= this.#frameCount ? 0 : this.#framesAt + mfn * 4096;
     this.memory.setUint32(this.regionAt + S.root + index * 4, host, true);
-    this.#spaces.load(index, host, version);
+    this.#spaces.load(index, host === 0 ? -1 : mfn, tables);
+  }
+
+  /** Drops the translations that changes of page tables have made wrong. */
+  refreshTlb(tables: TableChanges): void {
+    this.#spaces.refresh(tables);
   }
 
   flushTlb(): void {
     this.#spaces.flush();
-  }
-
-  /** No translation lets the frame be written any more. The page tables must not allow it either. */
-  protectFrame(mfn: number): void {
-    this.#protect(this.#framesAt + mfn * 4096);
   }
 
   #protect(page: number): void {

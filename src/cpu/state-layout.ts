@@ -175,7 +175,10 @@ export const Region = {
   codeMaskAt,
 } as const;
 
+/** Where a bit for each frame lies, all clear unless translations are being dropped. */
+export const frameBitsAt = (frameCount: number): number => align(codeMaskAt + frameCount * 8);
+
 /** Bytes of a vCPU's processor region in a domain of so many frames. Most of it is touched only when used. */
 export function cpuRegionSize(frameCount: number): number {
-  return align(codeMaskAt + frameCount * 8);
+  return frameBitsAt(frameCount) + align(frameCount / 8);
 }

@@ -2,6 +2,7 @@
  * What the hypervisor needs of a processor. src/cpu satisfies it; tests hand in a processor that follows a script.
  */
 import type { HostAddress, Mfn, Vaddr } from '../abi/numbers.ts';
+import type { TableChanges } from '../cpu/address-spaces.ts';
 
 export type Access = 'read' | 'write' | 'execute';
 
@@ -13,12 +14,12 @@ export interface Processor {
   stepWithWritableFrame(mfn: Mfn): number;
   /** 0: kernel view, U/S ignored. 1: user view, U/S enforced. Each has its own root and TLB set. */
   setSpace(index: 0 | 1): void;
-  /** With the `version` of the page tables at an earlier call, the translations of then are used again. */
-  setRoot(index: 0 | 1, mfn: Mfn, version?: number): void;
+  /** Translations that it had with these tables are used again, as far as `tables` knows them to be right. */
+  setRoot(index: 0 | 1, mfn: Mfn, tables?: TableChanges): void;
+  /** Drops the translations that changes of page tables have made wrong. */
+  refreshTlb(tables: TableChanges): void;
   flushTlb(): void;
   flushPage(va: Vaddr): void;
-  /** The frame cannot be written through any translation of before. */
-  protectFrame(mfn: Mfn): void;
   /** Host address of a guest byte in the kernel view, 0 when the access would fault (details in `state`). */
   translate(va: Vaddr, access: Access): HostAddress;
   copyFromGuest(va: Vaddr, length: number): Uint8Array | undefined;

@@ -98,7 +98,7 @@ export class PageTables {
       return 0;
     }
     types.setWord(mfn, (type << PGT_TYPE_SHIFT) | PGT_counted | 1);
-    if (previous === PGT.writable_page) this.#flushWriters(word & PGT_count_mask, mfn);
+    if (previous === PGT.writable_page) this.#flushWriters(word & PGT_count_mask);
     const error = this.#validate(mfn, type);
     types.setWord(mfn, error === 0 ? (type << PGT_TYPE_SHIFT) | PGT_validated | PGT_counted | 1 : PGT.none);
     return error;
@@ -108,8 +108,8 @@ export class PageTables {
    * Nobody may write to the frame through a translation of before while it is validated, or afterwards. The others empty
    * their TLBs on their way out of hypercalls, which may need the lock.
    */
-  #flushWriters(time: number, mfn: Mfn): void {
-    this.#tlb.filteredFlush(time, mfn);
+  #flushWriters(time: number): void {
+    this.#tlb.filteredFlush(time);
     if (this.#tlb.unsettled) this.domain.breathe(() => this.#tlb.settle());
   }
 
@@ -129,9 +129,8 @@ export class PageTables {
       return;
     }
     if (type <= PGT.l4_page_table) {
-      // What it led to can change from now on without our noticing.
-      this.#tlb.tablesChanged();
       types.setWord(mfn, (word & ~PGT_validated) | 0);
+      if (type === PGT.l4_page_table) this.#tlb.changes.rootGone(mfn);
       this.#release(mfn, type, ENTRIES);
     }
     types.setWord(mfn, PGT.none);
@@ -237,8 +236,8 @@ export class PageTables {
     const e = this.entriesOf(mfn) + FIRST_XEN_SLOT * 2;
     const entry = visible ? m2pL4Entry(this.domain) : 0;
     if ((((this.#i32[e] ?? 0) ^ entry) & ~(PTE.A | PTE.D)) === 0) return;
-    this.#tlb.tablesChanged();
     this.#i32[e] = entry;
+    this.#tlb.changes.table();
   }
 
   #validateDescriptors(mfn: Mfn): number {
@@ -317,6 +316,7 @@ export class PageTables {
       const newHi = adjustL1Hi(lo, hi);
       if (((oldLo ^ newLo) & RECHECK_LO) === 0 && ((oldHi ^ newHi) & PTE_HI.ADDRESS) === 0) {
         this.#writeEntry(e, newLo, newHi, preserveAd);
+        this.#tlb.changes.mapping(oldLo >>> 12);
         return 0;
       }
       const error = this.#getL1Target(newLo, newHi);
@@ -325,7 +325,9 @@ export class PageTables {
     } else {
       this.#writeEntry(e, lo, hi, preserveAd);
     }
-    if ((oldLo & PTE.P) !== 0) this.#putL1Target(oldLo, oldHi);
+    if ((oldLo & PTE.P) === 0) return 0;
+    this.#tlb.changes.mapping(oldLo >>> 12);
+    this.#putL1Target(oldLo, oldHi);
     return 0;
   }
 
@@ -339,6 +341,7 @@ export class PageTables {
       const newLo = adjustTableLo(lo, level);
       if (((oldLo ^ newLo) & RECHECK_LO) === 0 && (((this.#i32[e + 1] ?? 0) ^ hi) & PTE_HI.ADDRESS) === 0) {
         this.#writeEntry(e, newLo, hi, preserveAd);
+        this.#tlb.changes.table();
         return 0;
       }
       // Others may have the lock while the new target is validated: the table must stay one, and the old entry may change.
@@ -352,6 +355,7 @@ export class PageTables {
       this.#writeEntry(e, lo, hi, preserveAd);
     }
     if ((oldLo & PTE.P) === 0) return 0;
+    this.#tlb.changes.table();
     // Xen flushes after any such change. Nothing is cached of an entry that was not present, so only the others need it.
     this.#tlb.flushAll();
     this.#putTableTarget(table, oldLo);
@@ -364,7 +368,6 @@ export class PageTables {
    */
   #writeEntry(e: number, lo: number, hi: number, preserveAd: boolean): void {
     const i32 = this.#i32;
-    if (((i32[e] ?? 0) & PTE.P) !== 0) this.#tlb.tablesChanged();
     if ((lo & PTE.P) !== 0) i32[e + 1] = hi;
     if (preserveAd) {
       let old = Atomics.load(i32, e);

@@ -4,8 +4,7 @@
  * else here, so each frame remembers when its last writable mapping went, each TLB when it was last emptied, and both
  * are compared, as in xen/arch/x86/flushtlb.c.
  *
- * A page table's change counts in `tablesVersion`, so that an address space can be left and entered again without
- * losing its translations: what a load of CR3 has to drop is what was changed meanwhile.
+ * What a flush or a load of CR3 has to drop is what was changed since the last one: table-changes.ts keeps account of it.
  *
  * The clock counts flushes, modulo 2^26. So that no age is ever ambiguous, every TLB is emptied twice per round.
  */
@@ -14,6 +13,7 @@ import type { Domain } from '../domain.ts';
 import type { Processor } from '../processor.ts';
 import type { Mfn, Vaddr } from '../../abi/numbers.ts';
 import { PvDomainState } from './pv-domain.ts';
+import { RecordedChanges } from './table-changes.ts';
 
 const CLOCK_MASK = 0x03ff_ffff;
 const ROUND_HALF = 0x01ff_ffff;
@@ -24,9 +24,8 @@ export interface TlbControl {
   /** The time to note at a frame whose last writable mapping goes. */
   now(): number;
   /** A frame that was last writable at `time` becomes a table, or a segment-descriptor page: nobody may still write to it. */
-  filteredFlush(time: number, mfn: Mfn): void;
-  /** Translations through a table may be wrong now, those of address spaces that are not in use included. */
-  tablesChanged(): void;
+  filteredFlush(time: number): void;
+  readonly changes: RecordedChanges;
   /** A table entry above L1 changed: nothing translated through it may be used. */
   flushAll(): void;
   /** The frame is about to be written by Xen: it must not hold decoded code any more. */
@@ -44,21 +43,11 @@ class TlbTimes {
   readonly domain: Domain;
   readonly #clock: number;
   readonly #times: number;
-  readonly #version: number;
 
   constructor(domain: Domain) {
     this.domain = domain;
     this.#clock = (domain.layout.pvDomainAt + PvDomainState.at.tlbClock) >>> 2;
     this.#times = (domain.layout.pvDomainAt + PvDomainState.at.tlbTimes) >>> 2;
-    this.#version = (domain.layout.pvDomainAt + PvDomainState.at.tablesVersion) >>> 2;
-  }
-
-  get version(): number {
-    return Atomics.load(this.domain.i32, this.#version);
-  }
-
-  nextVersion(): void {
-    Atomics.add(this.domain.i32, this.#version, 1);
   }
 
   now(): number {
@@ -90,10 +79,12 @@ class TlbTimes {
 
 /** For threads without a processor: the guest's vCPUs empty their TLBs before they go on. */
 export class RemoteTlbs implements TlbControl {
+  readonly changes: RecordedChanges;
   readonly #times: TlbTimes;
 
   constructor(domain: Domain) {
     this.#times = new TlbTimes(domain);
+    this.changes = new RecordedChanges(domain);
   }
 
   now(): number {
@@ -104,10 +95,6 @@ export class RemoteTlbs implements TlbControl {
     for (let vcpu = 0; vcpu < this.#times.domain.layout.maxVcpus; vcpu++) {
       if (this.#times.mayHold(vcpu, 0, time) || this.#times.mayHold(vcpu, 1, time)) this.#times.request(vcpu);
     }
-  }
-
-  tablesChanged(): void {
-    this.#times.nextVersion();
   }
 
   flushAll(): void {
@@ -134,6 +121,7 @@ export class RemoteTlbs implements TlbControl {
  * lock is held; `settle`, called without it, waits until they are carried out.
  */
 export class Tlb implements TlbControl {
+  readonly changes: RecordedChanges;
   readonly #vcpu: number;
   readonly #processor: Processor;
   readonly #times: TlbTimes;
@@ -146,6 +134,7 @@ export class Tlb implements TlbControl {
     this.#domain = domain;
     this.#vcpu = vcpu;
     this.#processor = processor;
+    this.changes = new RecordedChanges(domain);
     this.#times = new TlbTimes(domain);
     this.#others = Array.from({ length: domain.layout.maxVcpus }, (_, i) => i).filter((i) => i !== vcpu);
   }
@@ -155,12 +144,12 @@ export class Tlb implements TlbControl {
   }
 
   setRoot(space: 0 | 1, mfn: Mfn): void {
-    this.#processor.setRoot(space, mfn, this.#times.version);
+    this.#processor.setRoot(space, mfn, this.changes);
     this.#times.flushed(this.#vcpu, space);
   }
 
   flushLocal(): void {
-    this.#processor.flushTlb();
+    this.#processor.refreshTlb(this.changes);
     this.#times.flushed(this.#vcpu, 0);
     this.#times.flushed(this.#vcpu, 1);
   }
@@ -169,14 +158,8 @@ export class Tlb implements TlbControl {
     this.#processor.flushPage(va);
   }
 
-  tablesChanged(): void {
-    this.#times.nextVersion();
-  }
-
-  filteredFlush(time: number, mfn: Mfn): void {
-    // Address spaces that are not in use are behind the tables' version since the frame's last writable mapping went.
-    if (this.#times.mayHold(this.#vcpu, 0, time) || this.#times.mayHold(this.#vcpu, 1, time))
-      this.#processor.protectFrame(mfn);
+  filteredFlush(time: number): void {
+    if (this.#times.mayHold(this.#vcpu, 0, time) || this.#times.mayHold(this.#vcpu, 1, time)) this.flushLocal();
     for (const vcpu of this.#others) {
       if (this.#times.mayHold(vcpu, 0, time) || this.#times.mayHold(vcpu, 1, time)) this.#ask(vcpu);
     }

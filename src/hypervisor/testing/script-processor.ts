@@ -86,7 +86,7 @@ export class ScriptProcessor implements Processor {
   setSpace(): void {}
   setRoot(): void {}
   flushTlb(): void {}
-  protectFrame(): void {}
+  refreshTlb(): void {}
   flushPage(): void {}
   copyFromGuest(): undefined {
     return undefined;
