@@ -1,6 +1,6 @@
 import type { Instruction, InstructionGroup } from '../instruction-set.ts';
-import { IOTA, simd, type VectorOp, ZERO } from '../wasm/simd.ts';
-import { I32 } from '../wasm/value.ts';
+import { IOTA, shuffle, simd, type VectorOp, ZERO } from '../wasm/simd.ts';
+import { I32, type V128 } from '../wasm/value.ts';
 import { begin, imm8, low64, readLow, readVector, writeVector } from './sse-operands.ts';
 
 /** Shifts of each lane by one count: counts beyond the lane give zeros, or copies of the sign. */
@@ -42,9 +42,22 @@ const byteShift = (name: string, digit: number, direction: 'i8x16.add' | 'i8x16.
     begin(u);
     const count = u.let(imm8(u));
     const bounded = count.ltU(16).select(count, I32.of(16));
+    if (bounded.known !== undefined) {
+      const by = direction === 'i8x16.add' ? bounded.known : -bounded.known;
+      u.writeV(dst, moved(u.readV(dst), ZERO, by));
+      return;
+    }
     u.writeV(dst, simd('i8x16.swizzle', u.readV(dst), simd(direction, IOTA, simd('i8x16.splat', bounded))));
   },
 });
+
+/** Sixteen bytes of two vectors side by side, from byte `by` of the first on; before its begin is the first byte of the second. */
+const moved = (v: V128, beside: V128, by: number): V128 =>
+  shuffle(
+    v,
+    beside,
+    Array.from({ length: 16 }, (_, i) => (i + by < 0 ? 16 : i + by)),
+  );
 
 const instructions: Instruction[] = [
   laneShift('PSRLW', 16, 'i16x8.shr_u', 'D1', '71', 2),
@@ -66,6 +79,11 @@ const instructions: Instruction[] = [
       const b = u.let(readVector(u, src));
       const a = u.let(readVector(u, dst));
       const count = u.let(imm8(u));
+      if (dst.kind === 'x' && count.known !== undefined) {
+        const by = Math.min(count.known, 32);
+        u.writeV(dst, by <= 16 ? moved(b, a, by) : moved(a, ZERO, by - 16));
+        return;
+      }
       const bounded = simd('i8x16.splat', count.ltU(32).select(count, I32.of(32)));
       const low = u.let(simd('i8x16.add', IOTA, bounded));
       const size = dst.kind === 'q' ? 8 : 16;

@@ -1,6 +1,6 @@
 import type { Instruction, InstructionGroup } from '../instruction-set.ts';
 import type { Operand, Semantics } from '../semantics.ts';
-import { lane64, reduce, shuffle, simd, splat, vectorOf } from '../wasm/simd.ts';
+import { lane64, reduce, shuffle, shuffleUnits, simd, splat, vectorOf } from '../wasm/simd.ts';
 import { I32, I64, type V128 } from '../wasm/value.ts';
 import { begin, enterMmx, imm8, readLaneAt, readVector, writeLaneAt, writeMmx, writeVector } from './sse-operands.ts';
 
@@ -19,6 +19,19 @@ const fourLanes = (u: Semantics, bytes: 2 | 4): V128 => {
   const lanes = simd('i32x4.splat', selectors(u));
   const spread = shuffle(lanes, lanes, bytes === 4 ? repeat(4, [0, 1, 2, 3]) : repeat(2, [0, 1, 2, 3, 0, 1, 2, 3]));
   return simd('i8x16.add', simd('i8x16.shl', spread, I32.of(bytes === 4 ? 2 : 1)), within(bytes));
+};
+
+/** The four selectors of an immediate that the translator knows: its shuffles are WebAssembly's own. */
+function knownLanes(u: Semantics): readonly [number, number, number, number] | undefined {
+  const imm = imm8(u).known;
+  return imm === undefined ? undefined : [imm & 3, (imm >> 2) & 3, (imm >> 4) & 3, imm >> 6];
+}
+
+/** Four lanes of one vector, whose other lanes of the same size (words only) stay: `from` is the number of the first of the four. */
+const permute = (bytes: 2 | 4, v: V128, [a, b, c, d]: readonly [number, number, number, number], from = 0): V128 => {
+  const units = bytes === 4 ? [0, 1, 2, 3] : [0, 1, 2, 3, 4, 5, 6, 7];
+  units.splice(from, 4, from + a, from + b, from + c, from + d);
+  return shuffleUnits(bytes, v, v, units);
 };
 
 const LOW_HALF = vectorOf([...repeat(8, [0xff]), ...repeat(8, [0])]);
@@ -57,7 +70,9 @@ const instructions: Instruction[] = [
     forms: ['66 0F 70 /r Vdq,Wdq,Ib'],
     build(u, dst, src) {
       begin(u);
-      u.writeV(dst, simd('i8x16.swizzle', readVector(u, src), fourLanes(u, 4)));
+      const lanes = knownLanes(u);
+      const v = u.let(readVector(u, src));
+      u.writeV(dst, lanes ? permute(4, v, lanes) : simd('i8x16.swizzle', v, fourLanes(u, 4)));
     },
   },
   {
@@ -66,7 +81,9 @@ const instructions: Instruction[] = [
     build(u, dst, src) {
       begin(u);
       const v = u.let(readVector(u, src));
-      u.writeV(dst, simd('v128.bitselect', simd('i8x16.swizzle', v, fourLanes(u, 2)), v, LOW_HALF));
+      const lanes = knownLanes(u);
+      if (lanes) u.writeV(dst, permute(2, v, lanes));
+      else u.writeV(dst, simd('v128.bitselect', simd('i8x16.swizzle', v, fourLanes(u, 2)), v, LOW_HALF));
     },
   },
   {
@@ -75,6 +92,11 @@ const instructions: Instruction[] = [
     build(u, dst, src) {
       begin(u);
       const v = u.let(readVector(u, src));
+      const lanes = knownLanes(u);
+      if (lanes) {
+        u.writeV(dst, permute(2, v, lanes, 4));
+        return;
+      }
       const high = simd('i8x16.swizzle', v, simd('i8x16.add', fourLanes(u, 2), splat(8, 8)));
       u.writeV(dst, simd('v128.bitselect', v, high, LOW_HALF));
     },
@@ -93,6 +115,12 @@ const instructions: Instruction[] = [
     build(u, dst, src) {
       begin(u);
       const b = u.let(readVector(u, src));
+      const known = knownLanes(u);
+      if (known) {
+        const [k, l, m, n] = known;
+        u.writeV(dst, shuffleUnits(4, u.readV(dst), b, [k, l, 4 + m, 4 + n]));
+        return;
+      }
       const lanes = u.let(fourLanes(u, 4));
       const low = simd('i8x16.swizzle', u.readV(dst), simd('v128.or', lanes, NOT_LOW));
       u.writeV(dst, simd('v128.or', low, simd('i8x16.swizzle', b, simd('v128.or', lanes, NOT_HIGH))));
@@ -104,6 +132,11 @@ const instructions: Instruction[] = [
     build(u, dst, src) {
       begin(u);
       const b = u.let(readVector(u, src));
+      const known = imm8(u).known;
+      if (known !== undefined) {
+        u.writeV(dst, shuffleUnits(8, u.readV(dst), b, [known & 1, 2 + ((known >> 1) & 1)]));
+        return;
+      }
       const bit = (n: number): I32 => imm8(u).shrU(n).and(1);
       const high = u.let(bit(1).select(lane64(b, 1), lane64(b, 0)));
       const low = u.let(readLaneAt(u, dst, 64, bit(0)));

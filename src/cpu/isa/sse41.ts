@@ -1,6 +1,6 @@
 import type { Instruction, InstructionGroup } from '../instruction-set.ts';
 import type { Semantics } from '../semantics.ts';
-import { IOTA, lane16, lowLane32, reduce, simd, vectorOf, type VectorOp } from '../wasm/simd.ts';
+import { IOTA, lane16, lowLane32, reduce, shuffleUnits, simd, vectorOf, type VectorOp } from '../wasm/simd.ts';
 import { I32, type V128, ValType } from '../wasm/value.ts';
 import { begin, imm8, readVector, writeVector } from './sse-operands.ts';
 
@@ -11,6 +11,27 @@ function masksOf(u: Semantics, bytes: 2 | 4 | 8): V128 {
   const lane = ({ 2: 'i16x8.eq', 4: 'i32x4.eq', 8: 'i64x2.eq' } as const)[bytes];
   return simd(lane, set, bit);
 }
+
+/** The same where the translator knows the immediate: a shuffle of both vectors. */
+function blended(u: Semantics, bytes: 2 | 4 | 8, a: V128, b: V128): V128 | undefined {
+  const imm = imm8(u).known;
+  if (imm === undefined) return undefined;
+  const lanes = 16 / bytes;
+  const units = Array.from({ length: lanes }, (_, n) => n + ((imm >> n) & 1) * lanes);
+  return shuffleUnits(bytes, a, b, units);
+}
+
+/** Lanes of the source where the immediate says so. */
+const blendBy = (name: string, form: string, bytes: 2 | 4 | 8): Instruction => ({
+  name,
+  forms: [form],
+  build(u, dst, src) {
+    begin(u);
+    const b = readVector(u, src);
+    const a = u.readV(dst);
+    u.writeV(dst, blended(u, bytes, a, b) ?? simd('v128.bitselect', b, a, masksOf(u, bytes)));
+  },
+});
 
 /** Lanes of the source where masks say so. */
 const blend = (name: string, form: string, masks: (u: Semantics) => V128): Instruction => ({
@@ -75,9 +96,9 @@ const absolute = (name: string, opcode: string, op: VectorOp): Instruction => ({
 const overlapping = (k: number): V128 => vectorOf(Array.from({ length: 16 }, (_, i) => (i < 8 ? i + k : 0x80)));
 
 const instructions: Instruction[] = [
-  blend('BLENDPS', '66 0F 3A 0C /r Vps,Wps,Ib', (u) => masksOf(u, 4)),
-  blend('BLENDPD', '66 0F 3A 0D /r Vpd,Wpd,Ib', (u) => masksOf(u, 8)),
-  blend('PBLENDW', '66 0F 3A 0E /r Vdq,Wdq,Ib', (u) => masksOf(u, 2)),
+  blendBy('BLENDPS', '66 0F 3A 0C /r Vps,Wps,Ib', 4),
+  blendBy('BLENDPD', '66 0F 3A 0D /r Vpd,Wpd,Ib', 8),
+  blendBy('PBLENDW', '66 0F 3A 0E /r Vdq,Wdq,Ib', 2),
   blend('BLENDVPS', '66 0F 38 14 /r Vps,Wps', signsOfXmm0('i32x4.shr_s', 32)),
   blend('BLENDVPD', '66 0F 38 15 /r Vpd,Wpd', signsOfXmm0('i64x2.shr_s', 64)),
   blend('PBLENDVB', '66 0F 38 10 /r Vdq,Wdq', signsOfXmm0('i8x16.shr_s', 8)),
