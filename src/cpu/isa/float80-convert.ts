@@ -18,8 +18,24 @@ import { Rounder } from './float80-rounding.ts';
 const { i32, i64 } = ValType;
 
 /** Single and double precision: bits of exponent and fraction. */
-const FORMATS = { single: { exponent: 8, fraction: 23 }, double: { exponent: 11, fraction: 52 } } as const;
-type Format = (typeof FORMATS)[keyof typeof FORMATS];
+export const FORMATS = { single: { exponent: 8, fraction: 23 }, double: { exponent: 11, fraction: 52 } } as const;
+export type NarrowFormat = (typeof FORMATS)[keyof typeof FORMATS];
+
+/** A number in one of them, widened where it is normal: most are. */
+export function widenNormal(
+  c: Code,
+  { exponent, fraction }: NarrowFormat,
+  bits: I64,
+): { normal: I32; se: I32; sig: I64 } {
+  const top = (1 << exponent) - 1;
+  const high = c.let(bits.shrU(fraction).wrap());
+  const exp = c.let(high.and(top));
+  return {
+    normal: exp.sub(1).ltU(top - 1),
+    se: exp.add(BIAS - (top >> 1)).or(high.shrU(exponent).and(1).shl(15)),
+    sig: bits.shl(63 - fraction).or(INTEGER_BIT),
+  };
+}
 
 export interface Float80Convert {
   /** (vcpu, bits) → DE for a denormal; a signalling NaN stays one. */
@@ -76,7 +92,7 @@ export function defineFloat80Convert(m: ModuleBuilder): Float80Convert {
     c.unreachable();
   });
 
-  const fromFormat = (name: string, { exponent, fraction }: Format): Fn<typeof i32> =>
+  const fromFormat = (name: string, { exponent, fraction }: NarrowFormat): Fn<typeof i32> =>
     m.function(name, [i32, i64], i32, (c) => {
       const vcpu = c.param(i32, 0);
       const bits = c.param(i64, 1);
@@ -104,7 +120,7 @@ export function defineFloat80Convert(m: ModuleBuilder): Float80Convert {
       c.unreachable();
     });
 
-  const toFormat = (name: string, { exponent, fraction }: Format): Fn<typeof i64> =>
+  const toFormat = (name: string, { exponent, fraction }: NarrowFormat): Fn<typeof i64> =>
     m.function(name, [i32, i32, i64], i64, (c) => {
       const vcpu = c.param(i32, 0);
       const se = c.param(i32, 1);

@@ -2,9 +2,21 @@ import type { Code, Fn, Variable } from '../wasm/code.ts';
 import type { ModuleBuilder } from '../wasm/module.ts';
 import { I32, I64, ValType } from '../wasm/value.ts';
 import { S } from '../state-layout.ts';
-import { INTEGER_BIT, MAX_EXPONENT, Rounding, roundingOf, setResult, Status, UNMASKED_BIAS } from './float80.ts';
+import {
+  FULL_PRECISION,
+  INTEGER_BIT,
+  MAX_EXPONENT,
+  Rounding,
+  roundingOf,
+  setResult,
+  Status,
+  UNMASKED_BIAS,
+} from './float80.ts';
 
 const { i32, i64 } = ValType;
+
+/** Rounding control in the control word. */
+const ROUNDING = 0xc00;
 
 /** Rounds `value` and the bits below it in `rest` to a multiple of `ulp`: the steps that all roundings share. */
 export class Rounder {
@@ -118,6 +130,13 @@ export function defineFloat80Rounding(m: ModuleBuilder): Float80Rounding {
     c.if(exp.sub(1).geU(MAX_EXPONENT - 1), () => {
       c.if(exp.leS(0), () => c.returnCall(underflow, vcpu, sign, exp, sig, rest, precision));
       c.returnCall(overflow, vcpu, sign, exp, sig, rest, precision);
+    });
+    // To nearest, all 64 bits, and not to the next power of two: what nearly all operations come to.
+    const control = vcpu.load32(S.x87Control).and(FULL_PRECISION | ROUNDING);
+    c.if(control.eq(FULL_PRECISION).and(precision.eq(FULL_PRECISION)).and(sig.ne(-1)), () => {
+      const up = c.let(rest.ltS(0).and(rest.shl(1).ne(0).or(sig.wrap().and(1))));
+      setResult(c, vcpu, sign.or(exp), sig.add(up.extendU()));
+      c.return(rest.ne(0).shl(5).or(up.shl(9)));
     });
     const r = new Rounder(c, vcpu, sign, sig, rest);
     r.control(precision);

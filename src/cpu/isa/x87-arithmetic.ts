@@ -5,6 +5,7 @@ import { Flags } from '../flags.ts';
 import { S } from '../state-layout.ts';
 import { BIAS, INDEFINITE, INTEGER_BIT, MAX_EXPONENT, Result, roundingOf, Status } from './float80.ts';
 import type { Float80 } from './float80-all.ts';
+import { FORMATS, type NarrowFormat, widenNormal } from './float80-convert.ts';
 import { REDUCED } from './float80-special.ts';
 import { BEFORE_RESULT, moveTop, pop, Register, setCodes, settled, UNDERFLOW, type X87Stack } from './x87-stack.ts';
 
@@ -93,9 +94,15 @@ export function defineX87Arithmetic(m: ModuleBuilder, f: Float80, stack: X87Stac
     c.returnCall(binary, vcpu, c.param(i32, 1), c.param(i32, 2), c.param(i32, 3), from.se(), from.sig(), pre);
   });
 
-  const binaryWith = (name: string, convert: Fn<typeof i32>): Fn<undefined> =>
+  const binaryWith = (name: string, convert: Fn<typeof i32>, format?: NarrowFormat): Fn<undefined> =>
     m.function(name, [i32, i32, i32, i64], undefined, (c) => {
       const vcpu = c.param(i32, 0);
+      if (format) {
+        const { normal, se, sig } = widenNormal(c, format, c.param(i64, 3));
+        c.if(normal, () => {
+          c.returnCall(binary, vcpu, c.param(i32, 1), c.param(i32, 2), I32.of(0), se, sig, I32.of(0));
+        });
+      }
       const pre = c.let(c.call(convert, vcpu, c.param(i64, 3)));
       c.returnCall(binary, vcpu, c.param(i32, 1), c.param(i32, 2), I32.of(0), ...result(vcpu), pre);
     });
@@ -241,8 +248,8 @@ export function defineX87Arithmetic(m: ModuleBuilder, f: Float80, stack: X87Stac
   return {
     binary,
     binaryRegister,
-    binarySingle: binaryWith('x87BinarySingle', f.fromSingle),
-    binaryDouble: binaryWith('x87BinaryDouble', f.fromDouble),
+    binarySingle: binaryWith('x87BinarySingle', f.fromSingle, FORMATS.single),
+    binaryDouble: binaryWith('x87BinaryDouble', f.fromDouble, FORMATS.double),
     binaryInteger: binaryWith('x87BinaryInteger', f.fromInteger),
     compare,
     compareRegister,

@@ -1,8 +1,8 @@
 import type { Fn } from '../wasm/code.ts';
 import type { ModuleBuilder } from '../wasm/module.ts';
 import { I32, ValType } from '../wasm/value.ts';
-import { BIAS, INTEGER_BIT } from './float80.ts';
 import type { Float80 } from './float80-all.ts';
+import { FORMATS, type NarrowFormat, widenNormal } from './float80-convert.ts';
 import { clearC1, moveTop, Register, type X87Stack } from './x87-stack.ts';
 
 const { i32, i64 } = ValType;
@@ -16,27 +16,18 @@ export interface X87Load {
 
 export function defineX87Load(m: ModuleBuilder, f: Float80, { pushResult }: X87Stack): X87Load {
   /** A straight path for normal numbers onto a stack with room; everything else is converted and pushed step by step. */
-  const floating = (name: string, exponentBits: number, fractionBits: number, convert: Fn<typeof i32>): Fn<undefined> =>
+  const floating = (name: string, format: NarrowFormat, convert: Fn<typeof i32>): Fn<undefined> =>
     m.function(name, [i32, i32, i64], undefined, (c) => {
       const vcpu = c.param(i32, 0);
       const bits = c.param(i64, 2);
-      const top = (1 << exponentBits) - 1;
-      const se = c.let(bits.shrU(fractionBits).wrap());
-      const exp = c.let(se.and(top));
+      const { normal, se, sig } = widenNormal(c, format, bits);
       const to = new Register(c, vcpu, 7);
-      c.if(
-        exp
-          .sub(1)
-          .ltU(top - 1)
-          .and(to.empty()),
-        () => {
-          clearC1(c, vcpu);
-          moveTop(c, vcpu, -1);
-          const sign = se.shrU(exponentBits).and(1).shl(15);
-          to.fill(exp.add(BIAS - (top >> 1)).or(sign), bits.shl(63 - fractionBits).or(INTEGER_BIT));
-          c.return();
-        },
-      );
+      c.if(normal.and(to.empty()), () => {
+        clearC1(c, vcpu);
+        moveTop(c, vcpu, -1);
+        to.fill(se, sig);
+        c.return();
+      });
       c.returnCall(pushResult, vcpu, c.param(i32, 1), c.call(convert, vcpu, bits));
     });
 
@@ -47,8 +38,8 @@ export function defineX87Load(m: ModuleBuilder, f: Float80, { pushResult }: X87S
   });
 
   return {
-    loadSingle: floating('x87LoadSingle', 8, 23, f.fromSingle),
-    loadDouble: floating('x87LoadDouble', 11, 52, f.fromDouble),
+    loadSingle: floating('x87LoadSingle', FORMATS.single, f.fromSingle),
+    loadDouble: floating('x87LoadDouble', FORMATS.double, f.fromDouble),
     loadInteger,
   };
 }

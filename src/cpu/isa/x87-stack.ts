@@ -78,10 +78,12 @@ export const clearC1 = (c: Code, vcpu: I32): void => {
 /** `settle` where mostly there is nothing to settle; `exceptions` is a local. Gives the unmasked ones. */
 export function settled(c: Code, settle: Fn<typeof i32>, vcpu: I32, op: I32, exceptions: I32): I32 {
   const unmasked = c.variable(i32, I32.of(0));
+  // Most results are inexact, which is masked: that is a flag to set, and C1.
+  const masked = vcpu.load32(S.x87Control).and(exceptions).and(Status.PE);
   c.if(
-    exceptions,
+    exceptions.and(~(Status.PE | Status.C1)).or(exceptions.xor(masked).and(Status.PE)),
     () => unmasked.set(c.call(settle, vcpu, op, exceptions)),
-    () => clearC1(c, vcpu),
+    () => c.store32(vcpu, vcpu.load32(S.x87Status).and(~Status.C1).or(exceptions), S.x87Status),
   );
   return unmasked.get;
 }
