@@ -8,7 +8,7 @@ import { Access } from './paging.ts';
 import { InlineCompiler, type RegionCompiler } from './translator/compiler.ts';
 import { Translator } from './translator/translator.ts';
 import { CpuState } from './cpu-state.ts';
-import { ProfileWriter } from './profile.ts';
+import { addressText, ProfileWriter } from './profile.ts';
 import { completeSegmentOperation } from './segmentation.ts';
 import { Op, Region, S } from './state-layout.ts';
 
@@ -353,7 +353,7 @@ export class Processor {
       const host = this.#fetch(page + at);
       return host === 0 ? 0 : this.#cache.find(host, mode);
     };
-    return this.#translator?.request(op, { name: va.toString(16), mode, blockAt, frameAt }, off) ?? true;
+    return this.#translator?.request(op, { name: addressText(va), mode, blockAt, frameAt }, off) ?? true;
   }
 
   #run(start: () => number): Exit {

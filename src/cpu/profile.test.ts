@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Exit } from './exits.ts';
-import { ProfileWriter, readProfile, SAMPLE_INTERVAL } from './profile.ts';
+import { addressText, ProfileWriter, readProfile, SAMPLE_INTERVAL } from './profile.ts';
 import { Profile, Region } from './state-layout.ts';
 import { CODE, Machine, REGION_AT } from './testing/machine.ts';
 
@@ -54,6 +54,14 @@ describe('a profile in memory', () => {
     }
     assert.equal(readProfile(buffer, AT).taken, 10);
   });
+});
+
+it('an address in a profile is written as the kernel writes it', () => {
+  assert.deepEqual([-0x7ee35f35, 0x401000, 0x7fff_0000_1000].map(addressText), [
+    'ffffffff811ca0cb',
+    '401000',
+    '7fff00001000',
+  ]);
 });
 
 for (const engine of ['interpreter', 'eager'] as const)

@@ -113,6 +113,13 @@ export function readProfile(memory: ArrayBufferLike, at: number, since?: number)
   };
 }
 
+/** A linear address as profilers and kernels write it: 64 bits, though a number here has a sign. */
+export function addressText(va: number): string {
+  const low = (va >>> 0).toString(16);
+  const high = Math.floor(va / 2 ** 32) >>> 0;
+  return high === 0 ? low : high.toString(16) + low.padStart(8, '0');
+}
+
 function ringOffset(count: number): number {
   return Profile.ring + (count & (Profile.entries - 1)) * Profile.entrySize;
 }

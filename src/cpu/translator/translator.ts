@@ -60,7 +60,7 @@ export class Translator {
 
   /** Regions that run. */
   get regions(): number {
-    return this.#regions.size - this.#waiting.size;
+    return this.compiled - this.dropped;
   }
 
   /** Regions that wait for the compiler. */
