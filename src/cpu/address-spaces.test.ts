@@ -84,6 +84,31 @@ for (const engine of ['interpreter', 'eager'] as const)
       assert.equal(m.processor.translate(DATA, 'write'), 0);
     });
 
+    it('take over what equal entries of the top table lead to in the upper half, and nothing else', () => {
+      const m = machine(engine);
+      // Pages 2, 3 and 4, since the TLB has one place for addresses that differ in the slot alone.
+      const kept = -(2 ** 47) + 44 * 2 ** 39 + CODE + 2 * 4096;
+      const changed = -(2 ** 47) + 45 * 2 ** 39 + CODE + 3 * 4096;
+      const low = CODE + 4 * 4096;
+      for (const slot of [300, 301]) m.entry(FIRST, slot, 2, FLAGS);
+      m.entry(other.l4, 300, 2, FLAGS);
+      m.entry(other.l4, 301, other.l3, FLAGS);
+      for (const page of [3, 4]) m.entry(other.l1, page, 30, FLAGS);
+      const frames = (): number[] =>
+        [kept, changed, low].map((va) => (m.processor.translate(va, 'read') - m.frameAt(0)) / 4096);
+      m.processor.setRoot(0, FIRST, tables(1));
+      assert.deepEqual(frames(), [18, 19, 20]);
+      // Behind the processor's back, so that a translation of before is told from a new one.
+      m.map(2, 31);
+      m.processor.setRoot(0, other.l4, tables(1));
+      assert.deepEqual(frames(), [18, 30, 30]);
+      assert.equal(m.entryOf(other.l4, 300) & 0x20, 0x20);
+      // What had to be dropped there is not taken over.
+      m.entry(33, 300, 2, FLAGS);
+      m.processor.setRoot(0, 33, tables(2, [18]));
+      assert.equal(frames()[0], 31);
+    });
+
     it('lose them all with a flush', () => {
       const m = machine(engine);
       m.processor.setRoot(0, FIRST, tables(1));

@@ -1,5 +1,10 @@
 import { ADDRESS_SPACES, frameBitsAt, JumpCache, Mode, Region, S, View } from './state-layout.ts';
 
+const PAGE = 4096;
+/** Entries of a top table, and bits of one (SDM Vol. 3A, "4-Level Paging"). */
+const SLOTS = 512;
+const ENTRY = { P: 1, A: 0x20 } as const;
+
 /** No frame, nor the -1 that stands for a view without tables. */
 const NONE = -2;
 
@@ -7,8 +12,15 @@ const NONE = -2;
 interface Flushes {
   flushSpace(vcpu: number, view: number): void;
   dropFrames(vcpu: number, view: number, bits: number): void;
+  takeOver(vcpu: number, view: number, set: number): void;
   forgetJumps(vcpu: number, view: number): void;
   protectSpace(vcpu: number, view: number): void;
+}
+
+interface Frames {
+  /** Host address of frame 0. */
+  readonly framesAt: number;
+  readonly frameCount: number;
 }
 
 /** What became of the page tables, as whoever changes them knows it. */
@@ -45,6 +57,8 @@ export class AddressSpaces {
   readonly #memory: DataView;
   readonly #bytes: Uint8Array;
   readonly #vcpu: number;
+  readonly #words: Int32Array;
+  readonly #framesAt: number;
   readonly #frameCount: number;
   readonly #bitsAt: number;
   readonly #flushes: Flushes;
@@ -54,12 +68,14 @@ export class AddressSpaces {
   #protects = 0;
   #clock = 0;
 
-  constructor(memory: DataView, vcpu: number, frameCount: number, flushes: Flushes) {
+  constructor(memory: DataView, vcpu: number, frames: Frames, flushes: Flushes) {
     this.#memory = memory;
     this.#bytes = new Uint8Array(memory.buffer);
     this.#vcpu = vcpu;
-    this.#frameCount = frameCount;
-    this.#bitsAt = vcpu + frameBitsAt(frameCount);
+    this.#words = new Int32Array(memory.buffer);
+    this.#framesAt = frames.framesAt;
+    this.#frameCount = frames.frameCount;
+    this.#bitsAt = vcpu + frameBitsAt(frames.frameCount);
     this.#flushes = flushes;
     this.#spaces = Array.from({ length: ADDRESS_SPACES }, (_, n) => ({
       view: n & 1,
@@ -75,19 +91,55 @@ export class AddressSpaces {
 
   /** The view is in the space of the top table in frame `root` now. */
   load(view: 0 | 1, root: number, tables: TableChanges | undefined): void {
+    const from = this.#active[view];
     const known = this.#spaces.findIndex((space) => space.view === view && space.root === root);
     const n = known < 0 ? this.#oldest() : known;
     const space = this.#spaces[n];
-    if (!space) throw new Error(`address spaces: no space ${n}`);
-    if (n !== this.#active[view]) {
+    const before = this.#spaces[from];
+    if (!space || !before) throw new Error(`address spaces: no space ${n}`);
+    const keeps = known >= 0 && tables !== undefined && this.#knows(space, tables);
+    // Of the kernel's view most is the same in every space.
+    const takes = !keeps && n !== from && view === 0 && tables !== undefined && root >= 0 && before.root >= 0;
+    if (takes) this.#settle(view, before, tables);
+    if (n !== from) {
       this.#leave(view);
       this.#enter(view, n);
     }
     space.used = ++this.#clock;
-    if (known < 0) space.version = undefined;
     space.view = view;
     space.root = root;
+    if (!keeps) space.version = undefined;
+    if (takes) {
+      this.#takeOver(view, from, before.root, root);
+      space.version = before.version;
+      space.protects = before.protects;
+    }
     this.#settle(view, space, tables);
+  }
+
+  #knows(space: Space, tables: TableChanges): boolean {
+    if (space.version === undefined) return false;
+    return space.version === tables.version || tables.since(space.version, space.root);
+  }
+
+  /** The upper half's translations of another space, where both have the same entry in their top tables. */
+  #takeOver(view: 0 | 1, from: number, fromRoot: number, root: number): void {
+    const words = this.#words;
+    const scratch = this.#vcpu + S.scratch;
+    this.#bytes.fill(0, scratch, scratch + SLOTS / 8);
+    for (let slot = SLOTS / 2; slot < SLOTS; slot++) {
+      const old = (this.#framesAt + fromRoot * PAGE + slot * 8) >>> 2;
+      const now = (this.#framesAt + root * PAGE + slot * 8) >>> 2;
+      const entry = words[old] ?? 0;
+      if ((entry & ENTRY.P) === 0 || words[old + 1] !== words[now + 1]) continue;
+      if (((entry ^ (words[now] ?? 0)) & ~ENTRY.A) !== 0) continue;
+      // As a walk would have left it (SDM Vol. 3A, "Accessed and Dirty Flags").
+      if ((entry & ~(words[now] ?? 0)) !== 0) Atomics.or(words, now, ENTRY.A);
+      const at = scratch + (slot >>> 3);
+      this.#bytes[at] = (this.#bytes[at] ?? 0) | (1 << (slot & 7));
+    }
+    this.#flushes.takeOver(this.#vcpu, view, this.#vcpu + Region.tlbAt + from * Region.tlbSet);
+    this.#flushes.forgetJumps(this.#vcpu, view);
   }
 
   /** Drops the views' translations that are wrong by now. */

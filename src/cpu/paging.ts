@@ -52,6 +52,8 @@ export interface Paging {
   readonly protectFrame: Fn<undefined>;
   /** (vcpu, view, bits): drops the translations to frames whose bits are set. */
   readonly dropFrames: Fn<undefined>;
+  /** (vcpu, view, TLB set): takes the translations of a set over, where the bits in `scratch` allow it for the slot of the top table. */
+  readonly takeOver: Fn<undefined>;
   /** (vcpu, view): where addresses lead has to be looked at again before the jump cache's entries are used. */
   readonly forgetJumps: Fn<undefined>;
   /** (vcpu, view): `protectFrame` for all pages of one view. */
@@ -412,6 +414,20 @@ export function definePaging(m: ModuleBuilder, codeWritten: Fn<undefined>): Pagi
     });
   });
 
+  const takeOver = m.function('takeOver', [i32, i32, i32], undefined, (c) => {
+    const vcpu = c.param(i32, 0);
+    const to = c.let(viewOf(vcpu, c.param(i32, 1)).load32(View.tlb));
+    c.memoryCopy(to, c.param(i32, 2), I32.of(Region.tlbSet));
+    eachEntry(c, to, (entry) => {
+      // Its tags are -1, or one and the same page.
+      const va = c.let(entry.load64(Tlb.read).and(entry.load64(Tlb.write)).and(entry.load64(Tlb.execute)));
+      const slot = c.let(va.shrU(39).wrap().and(511));
+      c.if(vcpu.add(S.scratch).add(slot.shrU(3)).load8U().shrU(slot.and(7)).and(1).eqz(), () => {
+        for (const tag of [Tlb.read, Tlb.write, Tlb.execute]) c.store64(entry, I64.of(-1), tag);
+      });
+    });
+  });
+
   const protectSpace = m.function('protectSpace', [i32, i32], undefined, (c) => {
     const set = viewOf(c.param(i32, 0), c.param(i32, 1)).load32(View.tlb);
     eachEntry(c, set, (entry) => c.store64(entry, I64.of(-1), Tlb.write));
@@ -431,6 +447,7 @@ export function definePaging(m: ModuleBuilder, codeWritten: Fn<undefined>): Pagi
     protectFrame,
     protectSpace,
     dropFrames,
+    takeOver,
     forgetJumps,
   };
 }

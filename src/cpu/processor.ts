@@ -25,6 +25,7 @@ interface Exports {
   protectFrame(vcpu: number, page: number): void;
   protectSpace(vcpu: number, space: number): void;
   dropFrames(vcpu: number, space: number, bits: number): void;
+  takeOver(vcpu: number, space: number, set: number): void;
   forgetJumps(vcpu: number, space: number): void;
   readFlags(vcpu: number): number;
   writeFlags(vcpu: number, image: number): void;
@@ -133,7 +134,7 @@ export class Processor {
     this.memory.setInt32(this.regionAt + S.writableFrame, -1, true);
     this.#cache.clear();
     this.#profile = new ProfileWriter(buffer, o.regionAt + Region.profileAt);
-    this.#spaces = new AddressSpaces(this.memory, o.regionAt, o.frameCount, this.#exports);
+    this.#spaces = new AddressSpaces(this.memory, o.regionAt, o, this.#exports);
     this.setSpace(0);
     this.flushTlb();
     this.state.reset();
