@@ -15,6 +15,7 @@ export type { Engine, Vaddr } from './processor.ts';
 export type { CompiledRegions, RegionCompiler } from './translator/compiler.ts';
 export { RegionGenerator } from './translator/generate.ts';
 export type { RegionJob } from './translator/job.ts';
+export { packJob, type PackedJob, unpackJob } from './translator/packed-job.ts';
 
 let set: InstructionSet | undefined;
 let compiled: WebAssembly.Module | undefined;

@@ -45,23 +45,34 @@ interface Place {
   readonly at: number;
 }
 
-const keyOf = ({ context, at }: Place): string => `${context.id}:${at}`;
+/** Addresses are within 2 GiB of the entry. */
+const CONTEXT = 2 ** 33;
+const keyIn = (context: Context, at: number): number => context.id * CONTEXT + at;
+const keyOf = ({ context, at }: Place): number => keyIn(context, at);
 
 /** Branches whose target is in the operation: those with a J operand. */
-export const isDirectBranch = ({ instruction }: Handler): boolean =>
-  instruction.forms.some((form) => / J[bz]/.test(form));
+export function isDirectBranch({ instruction }: Handler): boolean {
+  let direct = directBranches.get(instruction);
+  if (direct === undefined) {
+    direct = instruction.forms.some((form) => / J[bz]/.test(form));
+    directBranches.set(instruction, direct);
+  }
+  return direct;
+}
+const directBranches = new Map<Handler['instruction'], boolean>();
 
 /** Follows direct branches, calls and returns from a block. */
 export class Discovery {
   readonly #view: CodeView;
-  readonly #found = new Map<string, Found>();
-  readonly #leaders = new Map<string, Place>();
+  readonly #found = new Map<number, Found>();
+  readonly #leaders = new Map<number, Place>();
   readonly #waiting: Place[] = [];
   readonly #contexts = new Map<string, Context>();
   readonly #ops: number[] = [];
   readonly #handlers: number[] = [];
   readonly #instructions: Instruction[] = [];
-  readonly #instructionAt = new Map<string, number>();
+  /** By the first operation. */
+  readonly #instructionAt = new Map<number, number>();
   readonly #pages = new Map<number, number>();
   /** First operations of the blocks that were read. */
   readonly blocks = new Set<number>();
@@ -119,7 +130,7 @@ export class Discovery {
     const { context } = place;
     let { at } = place;
     while (this.#instructions.length <= MAX_INSTRUCTIONS) {
-      if (this.#met({ context, at }) || !this.#admits(at)) return;
+      if (this.#met(context, at) || !this.#admits(at)) return;
       const block = this.#view.blockAt(at);
       if (block === 0) return;
       const after = this.#block(block, context, at);
@@ -129,10 +140,10 @@ export class Discovery {
   }
 
   /** Straight-line code comes to what was read before: another way leads there. */
-  #met(place: Place): boolean {
-    const key = keyOf(place);
+  #met(context: Context, at: number): boolean {
+    const key = keyIn(context, at);
     if (!this.#found.has(key)) return false;
-    this.#leaders.set(key, place);
+    this.#leaders.set(key, { context, at });
     return true;
   }
 
@@ -147,7 +158,7 @@ export class Discovery {
     const page = pageOf(start);
     let at = start;
     for (let op = block; ; op += Op.size) {
-      if (this.#met({ context, at })) return undefined;
+      if (this.#met(context, at)) return undefined;
       const ops: number[] = [];
       let handler: Handler | undefined;
       for (; ; op += Op.size) {
@@ -169,7 +180,7 @@ export class Discovery {
       const length = memory.getUint8(op + Op.len);
       const control = this.#control(handler, op, context, page, at + length);
       const instruction = this.#record(at, ops);
-      this.#found.set(keyOf({ context, at }), { instruction, end: at + length, ...(control ? { control } : {}) });
+      this.#found.set(keyIn(context, at), { instruction, end: at + length, ...(control ? { control } : {}) });
       if (control) {
         if (control.taken) this.#lead(control.taken);
         if (control.returns) this.#lead(control.returns);
@@ -182,7 +193,7 @@ export class Discovery {
 
   #record(at: number, ops: readonly number[]): number {
     // The same instruction in several contexts is one record.
-    const key = `${at}:${ops[0] ?? 0}`;
+    const key = ops[0] ?? 0;
     const known = this.#instructionAt.get(key);
     if (known !== undefined) return known;
     const first = this.#ops.length;
@@ -226,7 +237,7 @@ export class Discovery {
 
   /** Cuts what was read at every place that control can come to. */
   #nodes(): Node[] {
-    const numbers = new Map<string, number>();
+    const numbers = new Map<number, number>();
     const places: Place[] = [];
     for (const [key, place] of this.#leaders) {
       if (!this.#found.has(key)) continue;
@@ -238,7 +249,7 @@ export class Discovery {
       const instructions: number[] = [];
       let { at } = place;
       for (;;) {
-        const found = this.#found.get(keyOf({ context: place.context, at }));
+        const found = this.#found.get(keyIn(place.context, at));
         if (!found)
           return { at: place.at, instructions, end: at, taken: undefined, next: undefined, returns: undefined };
         instructions.push(found.instruction);
@@ -254,7 +265,7 @@ export class Discovery {
             returns: numberOf(returns),
           };
         }
-        const next = numbers.get(keyOf({ context: place.context, at }));
+        const next = numbers.get(keyIn(place.context, at));
         if (next !== undefined)
           return { at: place.at, instructions, end: at, taken: undefined, next, returns: undefined };
       }

@@ -1,6 +1,6 @@
 /** What vCPUs' threads and the compiler's thread tell each other, over a port for each vCPU. */
 import type { MessagePort } from 'node:worker_threads';
-import type { CompiledRegions, RegionJob } from '../../cpu/index.ts';
+import type { CompiledRegions, PackedJob } from '../../cpu/index.ts';
 
 /** A vCPU's end: its port, and a counter that the compiler raises whenever it has sent something there. */
 export interface CompilerLink {
@@ -11,7 +11,7 @@ export interface CompilerLink {
 /** From the vCPU. */
 export interface CompileRequest {
   readonly id: number;
-  readonly job: RegionJob;
+  readonly job: PackedJob;
 }
 
 /** To the vCPU. */

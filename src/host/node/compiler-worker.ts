@@ -1,7 +1,7 @@
 /** The thread that compiles hot regions for all vCPUs of the host, so that guests run on meanwhile. It sees code only, no domain's memory. */
 import { parentPort, type MessagePort } from 'node:worker_threads';
 import { setFlagsFromString } from 'node:v8';
-import { instructionSet, RegionGenerator, type RegionJob } from '../../cpu/index.ts';
+import { instructionSet, RegionGenerator, type RegionJob, unpackJob } from '../../cpu/index.ts';
 import type { CompileAnswer, CompileRequest, CompilerLink } from './compiler-messages.ts';
 
 /** Regions that go into one module: each module costs some memory and time of its own. */
@@ -34,7 +34,7 @@ function serve(port: MessagePort, sent: Int32Array): void {
     setImmediate(work);
   };
   port.on('message', ({ id, job }: CompileRequest) => {
-    waiting.push({ id, job });
+    waiting.push({ id, job: unpackJob(job) });
     if (!busy) {
       busy = true;
       setImmediate(work);

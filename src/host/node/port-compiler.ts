@@ -1,6 +1,6 @@
 /** The compiler's thread as a vCPU's processor sees it. */
 import { receiveMessageOnPort } from 'node:worker_threads';
-import type { CompiledRegions, RegionCompiler, RegionJob } from '../../cpu/index.ts';
+import { type CompiledRegions, packJob, type RegionCompiler, type RegionJob } from '../../cpu/index.ts';
 import type { CompileAnswer, CompileRequest, CompilerLink } from './compiler-messages.ts';
 
 export class PortCompiler implements RegionCompiler {
@@ -14,7 +14,8 @@ export class PortCompiler implements RegionCompiler {
   }
 
   submit(id: number, job: RegionJob): void {
-    this.#link.port.postMessage({ id, job } satisfies CompileRequest);
+    const packed = packJob(job);
+    this.#link.port.postMessage({ id, job: packed } satisfies CompileRequest, [packed.words.buffer]);
   }
 
   take(): readonly CompiledRegions[] {
