@@ -1,5 +1,5 @@
 import { Aux, auxOfCarries, Flags } from './flags.ts';
-import type { Code } from './wasm/code.ts';
+import type { Code, Fn } from './wasm/code.ts';
 import { I32, I64, ValType } from './wasm/value.ts';
 import { S } from './state-layout.ts';
 
@@ -15,26 +15,50 @@ export const FlagKind = {
   /** a - b = result; source b */
   sub: 2,
   logic: 3,
-  /** a + 1 = result; source CF */
-  increment: 4,
-  /** a - 1 = result; source CF */
-  decrement: 5,
   /** Source is the state's `flagAux` word. */
-  aux: 6,
+  aux: 4,
   /** Source is an RFLAGS image. */
-  image: 7,
+  image: 5,
+  /** a + 1 = result; CF is that of another operation */
+  increment: 8,
+  /** a - 1 = result; CF is that of another operation */
+  decrement: 9,
 } as const;
+
+/** The bit of those that leave CF alone. */
+export const STEP = 8;
 
 /** The operation's number: kind, and its width in bits from bit 8 on. */
 export const syncOperation = (kind: number, bits: number): number => kind | (bits << 8);
 
-/** (vcpu, operation, result zero-extended, source): puts the flags into the state. */
-export function writeSyncFlags(c: Code): void {
+/** (vcpu, operation, result zero-extended, source) → CF */
+export function writeCarryOf(c: Code): void {
   const vcpu = c.param(ValType.i32, 0);
   const operation = c.param(ValType.i32, 1);
   const result = c.param(ValType.i64, 2);
   const source = c.param(ValType.i64, 3);
-  const kind = c.let(operation.and(0xff));
+  const unused = c.let(I64.of(64).sub(operation.shrU(8).extendU()));
+  c.switch(
+    operation.and(0xff),
+    [
+      () => c.return(new Flags(c, vcpu).carry()),
+      () => c.return(result.ltU(source)),
+      () => c.return(result.add(source).shl(unused).ltU(source.shl(unused))),
+      () => c.return(I32.of(0)),
+      () => c.return(source.wrap().shrU(Aux.CF)),
+    ],
+    () => c.return(source.wrap().and(1)),
+  );
+  c.unreachable();
+}
+
+/** (vcpu, operation, result zero-extended, source, and the same three of what CF comes from): puts the flags into the state. */
+export function writeSyncFlags(c: Code, carryOf: Fn<typeof ValType.i32>): void {
+  const vcpu = c.param(ValType.i32, 0);
+  const operation = c.param(ValType.i32, 1);
+  const result = c.param(ValType.i64, 2);
+  const source = c.param(ValType.i64, 3);
+  const kind = operation.and(0xff);
   const bits = c.let(operation.shrU(8).extendU());
   const unused = c.let(I64.of(64).sub(bits));
   const keepResult = (): void => c.store64(vcpu, result.shl(unused).shrS(unused), S.flagResult);
@@ -78,14 +102,20 @@ export function writeSyncFlags(c: Code): void {
         keepResult();
         c.store32(vcpu, I32.of(0), S.flagAux);
       },
-      () => sum(I64.of(1), source.wrap()),
-      () => difference(I64.of(1), source.wrap()),
       () => {
         keepResult();
         c.store32(vcpu, source.wrap(), S.flagAux);
       },
       () => new Flags(c, vcpu).setStatus(source.wrap()),
     ],
-    () => undefined,
+    () => {
+      const from = [c.param(ValType.i32, 4), c.param(ValType.i64, 5), c.param(ValType.i64, 6)] as const;
+      const carry = c.let(c.call(carryOf, vcpu, ...from));
+      c.if(
+        kind.eq(FlagKind.increment),
+        () => sum(I64.of(1), carry),
+        () => difference(I64.of(1), carry),
+      );
+    },
   );
 }

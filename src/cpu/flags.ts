@@ -110,6 +110,15 @@ export class Flags {
     this.code.store32(this.vcpu, aux, S.flagAux);
   }
 
+  /** After result = a + by, of INC and DEC: CF stays. */
+  step(bits: number, by: 1 | -1, a: I64, result: I64): void {
+    const carry = this.code.let(this.carry());
+    const one = this.code.let(I64.of(1));
+    if (by === 1) this.add(bits, a, one, result);
+    else this.sub(bits, a, one, result);
+    this.setCarry(carry);
+  }
+
   /** Replaces CF (and leaves OF as it is). */
   setCarry(carry: I32): void {
     this.#origin = undefined;

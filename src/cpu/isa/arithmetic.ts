@@ -88,11 +88,7 @@ const step = (name: string, forms: string[], by: 1 | -1): Instruction => ({
   lock: true,
   build(u, dst) {
     const { old, result } = u.modify(dst, (a) => a.add(by));
-    const carry = u.let(u.flags.carry());
-    const one = u.let(I64.of(1));
-    if (by === 1) u.flags.add(dst.bits, old, one, result);
-    else u.flags.sub(dst.bits, old, one, result);
-    u.flags.setCarry(carry);
+    u.flags.step(dst.bits, by, old, result);
   },
 });
 

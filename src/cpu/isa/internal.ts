@@ -1,6 +1,7 @@
+import type { Fn } from '../wasm/code.ts';
 import { ValType } from '../wasm/value.ts';
 import { Exit, Vector } from '../exits.ts';
-import { writeSyncFlags } from '../flag-kinds.ts';
+import { writeCarryOf, writeSyncFlags } from '../flag-kinds.ts';
 import { Flags, truncate } from '../flags.ts';
 import type { InstructionGroup } from '../instruction-set.ts';
 import { Access } from '../paging.ts';
@@ -127,8 +128,15 @@ export const internal: InstructionGroup = {
         }),
     },
     {
+      name: 'carryOf',
+      define: (m) => m.function('carryOf', [i32, i32, i64, i64], i32, writeCarryOf),
+    },
+    {
       name: 'syncFlags',
-      define: (m) => m.function('syncFlags', [i32, i32, i64, i64], undefined, writeSyncFlags),
+      define: (m, { helper }) =>
+        m.function('syncFlags', [i32, i32, i64, i64, i32, i64, i64], undefined, (c) =>
+          writeSyncFlags(c, helper('carryOf') as Fn<typeof i32>),
+        ),
     },
     {
       name: 'writeFlags',

@@ -1,7 +1,7 @@
 import { type Code, type Fn, type Variable } from '../wasm/code.ts';
 import { I32, I64, ValType } from '../wasm/value.ts';
-import { Aux, auxOfCarries, directCondition, Flags, signExtend } from '../flags.ts';
-import { FlagKind, syncOperation } from '../flag-kinds.ts';
+import { Aux, auxOfCarries, directCondition, Flags } from '../flags.ts';
+import { FlagKind, STEP, syncOperation } from '../flag-kinds.ts';
 
 /**
  * What the status flags are at a point of the code, as far as that is known when the code is generated. They are computed where somebody reads them, and in
@@ -25,18 +25,48 @@ interface Computed {
   readonly carried?: boolean;
   /** In place of what the operation gives. */
   readonly carry?: I32;
+  /** CF is that of another operation, known only when the code runs. */
+  readonly carryFrom?: Triple;
   readonly overflow?: I32;
   readonly adjust?: I32;
 }
 
+/** An operation of `FlagKind`, its result, and one more value. */
+interface Triple {
+  readonly operation: I32;
+  readonly result: I64;
+  readonly source: I64;
+}
+const NONE: Triple = { operation: I32.of(0), result: I64.of(0), source: I64.of(0) };
+
 export const IN_MEMORY: Recipe = { kind: 'memory' };
 export const DYNAMIC: Recipe = { kind: 'dynamic' };
 
-/** The three locals of dynamic flags, and the helper that works them out. */
+/** The locals of dynamic flags. The second three tell where CF comes from when the operation is INC or DEC. */
 export interface FlagLocals {
+  readonly flags: TripleLocals;
+  readonly carry: TripleLocals;
+}
+interface TripleLocals {
   readonly operation: Variable<I32>;
   readonly result: Variable<I64>;
   readonly source: Variable<I64>;
+}
+const current = ({ operation, result, source }: TripleLocals): Triple => ({
+  operation: operation.get,
+  result: result.get,
+  source: source.get,
+});
+function assign(locals: TripleLocals, { operation, result, source }: Triple): void {
+  locals.operation.set(operation);
+  locals.result.set(result);
+  locals.source.set(source);
+}
+
+/** Helpers: (vcpu, operation, result, source, and the same three of what CF comes from), and (vcpu, operation, result, source) → CF. */
+export interface FlagServices {
+  readonly sync: Fn;
+  readonly carryOf: Fn<typeof ValType.i32>;
 }
 
 /** Lazy flags of a translated region. */
@@ -45,14 +75,14 @@ export class RegionFlags extends Flags {
   /** Definitions that set flags in loops work on the state itself. */
   direct = false;
   readonly #locals: FlagLocals;
-  readonly #sync: Fn;
+  readonly #services: FlagServices;
   /** Depth of straight-line code: what happens deeper happens only sometimes. */
   #level: number;
 
-  constructor(code: Code, vcpu: I32, locals: FlagLocals, sync: Fn) {
+  constructor(code: Code, vcpu: I32, locals: FlagLocals, services: FlagServices) {
     super(code, vcpu);
     this.#locals = locals;
-    this.#sync = sync;
+    this.#services = services;
     this.#level = code.depth;
   }
 
@@ -91,6 +121,29 @@ export class RegionFlags extends Flags {
     });
   }
 
+  override step(bits: number, by: 1 | -1, a: I64, result: I64): void {
+    const { recipe } = this;
+    const carryFrom =
+      this.direct || recipe.kind === 'memory' || recipe.kind === 'image'
+        ? undefined
+        : recipe.kind === 'dynamic'
+          ? this.#carrySource()
+          : recipe.carryFrom;
+    if (!carryFrom) return super.step(bits, by, a, result);
+    this.#become({ kind: by === 1 ? 'add' : 'sub', bits, ...this.#fix({ a, b: I64.of(1), result }), carryFrom });
+  }
+
+  /** What CF comes from when that is known only at run time: where the flags do, or where an INC or DEC said. */
+  #carrySource(): Triple {
+    const { flags, carry } = this.#locals;
+    const stepped = this.code.let(flags.operation.get.and(STEP).ne(0));
+    return {
+      operation: this.code.let(stepped.select(carry.operation.get, flags.operation.get)),
+      result: this.code.let(stepped.select(carry.result.get, flags.result.get)),
+      source: this.code.let(stepped.select(carry.source.get, flags.source.get)),
+    };
+  }
+
   override setCarry(carry: I32): void {
     const recipe = this.#computed();
     if (!recipe) {
@@ -98,13 +151,16 @@ export class RegionFlags extends Flags {
       return;
     }
     // OF is that of before, whatever CF was.
-    this.#become({ ...recipe, carry: this.code.let(carry) });
+    const { carryFrom: _, ...rest } = recipe;
+    this.#become({ ...rest, carry: this.code.let(carry) });
   }
 
   override setCarryOverflow(carry: I32, overflow: I32): void {
     const recipe = this.#computed();
-    if (recipe) this.#become({ ...recipe, carry: this.code.let(carry), overflow: this.code.let(overflow) });
-    else super.setCarryOverflow(carry, overflow);
+    if (recipe) {
+      const { carryFrom: _, ...rest } = recipe;
+      this.#become({ ...rest, carry: this.code.let(carry), overflow: this.code.let(overflow) });
+    } else super.setCarryOverflow(carry, overflow);
   }
 
   override setStatus(image: I32): void {
@@ -160,7 +216,7 @@ export class RegionFlags extends Flags {
       case 'memory':
         return super.carry();
       default:
-        return carryOf(recipe);
+        return recipe.carryFrom ? this.#carryFrom(recipe.carryFrom) : carryOf(recipe);
     }
   }
 
@@ -233,7 +289,7 @@ export class RegionFlags extends Flags {
       const usesCarry = pair === 1 || pair === 3;
       const usesOverflow = pair === 0 || pair >= 6;
       const plain =
-        !(usesCarry && (recipe.carry !== undefined || recipe.carried === true)) &&
+        !(usesCarry && (recipe.carry !== undefined || recipe.carryFrom !== undefined || recipe.carried === true)) &&
         !(usesOverflow && (recipe.overflow !== undefined || recipe.carried === true)) &&
         (recipe.kind !== 'add' || pair === 2 || pair === 4);
       const direct = plain
@@ -274,46 +330,52 @@ export class RegionFlags extends Flags {
 
   /** Puts the flags into the locals, for code that several paths lead to. */
   toDynamic(): void {
-    if (this.recipe.kind !== 'dynamic') {
-      const { operation, result, source } = this.#triple(this.recipe);
-      this.#locals.operation.set(I32.of(operation));
-      this.#locals.result.set(result);
-      this.#locals.source.set(source);
+    const { recipe } = this;
+    if (recipe.kind !== 'dynamic') {
+      const { flags, carry } = this.#triples(recipe);
+      assign(this.#locals.flags, flags);
+      if (carry) assign(this.#locals.carry, carry);
     }
     this.recipe = DYNAMIC;
   }
 
-  #emitSync(recipe: Recipe): void {
-    if (recipe.kind === 'memory') return;
-    const { operation, result, source } = this.#locals;
-    if (recipe.kind === 'dynamic') {
-      this.code.do(this.#sync, this.vcpu, operation.get, result.get, source.get);
-      return;
-    }
-    const known = this.#triple(recipe);
-    this.code.do(this.#sync, this.vcpu, I32.of(known.operation), known.result, known.source);
+  #carryFrom({ operation, result, source }: Triple): I32 {
+    return this.code.let(this.code.call(this.#services.carryOf, this.vcpu, operation, result, source));
   }
 
-  #triple(recipe: Exclude<Recipe, { kind: 'dynamic' }>): { operation: number; result: I64; source: I64 } {
-    if (recipe.kind === 'memory')
-      return { operation: syncOperation(FlagKind.memory, 64), result: I64.of(0), source: I64.of(0) };
-    if (recipe.kind === 'image')
-      return { operation: syncOperation(FlagKind.image, 64), result: I64.of(0), source: recipe.image.extendU() };
-    const { kind, bits, result, b, carry, overflow, adjust, carried } = recipe;
-    const whole = overflow === undefined && adjust === undefined && carried !== true;
-    const of = (k: number, source: I64): { operation: number; result: I64; source: I64 } => ({
-      operation: syncOperation(k, bits),
+  #emitSync(recipe: Recipe): void {
+    if (recipe.kind === 'memory') return;
+    const { flags, carry = NONE } =
+      recipe.kind === 'dynamic'
+        ? { flags: current(this.#locals.flags), carry: current(this.#locals.carry) }
+        : this.#triples(recipe);
+    const all = [flags, carry].flatMap(({ operation, result, source }) => [operation, result, source]);
+    this.code.do(this.#services.sync, this.vcpu, ...all);
+  }
+
+  /** The operation, and what CF comes from where that is another. */
+  #triples(recipe: Exclude<Recipe, { kind: 'dynamic' }>): { readonly flags: Triple; readonly carry?: Triple } {
+    const of = (kind: number, bits: number, result: I64, source: I64): Triple => ({
+      operation: I32.of(syncOperation(kind, bits)),
       result,
       source,
     });
-    if (whole && carry === undefined) {
-      if (kind === 'logic') return of(FlagKind.logic, I64.of(0));
-      if (b && kind === 'add') return of(FlagKind.add, b);
-      if (b && kind === 'sub') return of(FlagKind.sub, b);
+    if (recipe.kind === 'memory') return { flags: NONE };
+    if (recipe.kind === 'image') return { flags: of(FlagKind.image, 64, I64.of(0), recipe.image.extendU()) };
+    const { kind, bits, result, b, carry, carryFrom, overflow, adjust, carried } = recipe;
+    const whole = overflow === undefined && adjust === undefined && carried !== true;
+    if (whole && carry === undefined && carryFrom === undefined) {
+      if (kind === 'logic') return { flags: of(FlagKind.logic, bits, result, I64.of(0)) };
+      if (b && kind === 'add') return { flags: of(FlagKind.add, bits, result, b) };
+      if (b && kind === 'sub') return { flags: of(FlagKind.sub, bits, result, b) };
     }
-    if (whole && carry !== undefined && b?.known === 1n && (kind === 'add' || kind === 'sub'))
-      return of(kind === 'add' ? FlagKind.increment : FlagKind.decrement, carry.extendU());
-    return of(FlagKind.aux, auxOf(this.code, recipe).extendU());
+    if (whole && b?.known === 1n && (kind === 'add' || kind === 'sub')) {
+      const flags = of(kind === 'add' ? FlagKind.increment : FlagKind.decrement, bits, result, I64.of(0));
+      if (carryFrom) return { flags, carry: carryFrom };
+      if (carry) return { flags, carry: of(FlagKind.image, 64, I64.of(0), carry.extendU()) };
+    }
+    const known: Computed = carryFrom ? { ...recipe, carry: this.#carryFrom(carryFrom) } : recipe;
+    return { flags: of(FlagKind.aux, bits, result, auxOf(this.code, known).extendU()) };
   }
 }
 
@@ -355,11 +417,9 @@ function auxOf(code: Code, r: Computed): I32 {
   return aux.or(adjustOf(r).shl(Aux.AF));
 }
 
-/** Sign-extended as the state keeps it. */
-export const stateResult = (bits: number, result: I64): I64 => signExtend(bits, result);
-
-export const flagLocals = (code: Code): FlagLocals => ({
+const tripleLocals = (code: Code): TripleLocals => ({
   operation: code.variable(ValType.i32),
   result: code.variable(ValType.i64),
   source: code.variable(ValType.i64),
 });
+export const flagLocals = (code: Code): FlagLocals => ({ flags: tripleLocals(code), carry: tripleLocals(code) });

@@ -1,4 +1,4 @@
-import type { Code, Variable } from '../wasm/code.ts';
+import type { Code, Fn, Variable } from '../wasm/code.ts';
 import { type I32, I64, type V128, ValType } from '../wasm/value.ts';
 import type { Services } from '../semantics.ts';
 import { truncate } from '../flags.ts';
@@ -69,9 +69,15 @@ export class RegionFrame {
     this.code = code;
     this.vcpu = code.param(ValType.i32, 0);
     this.services = services;
-    const sync = services.helpers.get('syncFlags');
-    if (!sync) throw new Error('no helper syncFlags');
-    this.flags = new RegionFlags(code, this.vcpu, flagLocals(code), sync);
+    const helper = (name: string): Fn => {
+      const fn = services.helpers.get(name);
+      if (!fn) throw new Error(`no helper ${name}`);
+      return fn;
+    };
+    this.flags = new RegionFlags(code, this.vcpu, flagLocals(code), {
+      sync: helper('syncFlags'),
+      carryOf: helper('carryOf') as Fn<typeof ValType.i32>,
+    });
     this.#base = code.variable(ValType.i64);
     this.#tlb = code.variable(ValType.i32);
     this.left = code.variable(ValType.i32);
