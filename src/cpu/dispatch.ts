@@ -16,6 +16,8 @@ export interface Dispatch {
   readonly raise: Fn<typeof i32>;
   /** (vcpu, rip, `faultMeta`) → Exit.Exception: what `raise` does, without an operation. */
   readonly leaveFault: Fn<typeof i32>;
+  /** (vcpu, rip, `faultMeta`, budget left) → Exit.Exception: the same from translated code, whose registers and flags are in the state. */
+  readonly leaveRegion: Fn<typeof i32>;
   /** (vcpu, rip, `faultMeta`, vector, error code or -1 for none) → Exit.Exception */
   readonly leaveVector: Fn<typeof i32>;
   /** (vcpu, op, vector, error code or -1 for none) → Exit.Exception, with RIP at the operation. */
@@ -54,6 +56,14 @@ export function defineDispatch(m: ModuleBuilder, paging: Paging): Dispatch {
       c.if(meta.shrU(8), () => c.store32(vcpu, I32.of(Vector.SS), S.vector));
     });
     leave(c, handlerType, vcpu, I32.of(0), Exit.Exception);
+    c.unreachable();
+  });
+
+  const leaveRegion = m.function('leaveRegion', [i32, i64, i32, i32], i32, (c) => {
+    const vcpu = c.param(i32, 0);
+    const meta = c.param(i32, 2);
+    c.store32(vcpu, c.param(i32, 3).sub(meta.shrU(DONE_SHIFT)), S.budget);
+    c.returnCall(leaveFault, vcpu, c.param(i64, 1), meta.and((1 << DONE_SHIFT) - 1));
     c.unreachable();
   });
 
@@ -184,7 +194,19 @@ export function defineDispatch(m: ModuleBuilder, paging: Paging): Dispatch {
     c.unreachable();
   });
 
-  return { handlerType, raise, raiseVector, leaveFault, leaveVector, jump, jumpSlow, linkBranch, run, runOp };
+  return {
+    handlerType,
+    raise,
+    raiseVector,
+    leaveFault,
+    leaveRegion,
+    leaveVector,
+    jump,
+    jumpSlow,
+    linkBranch,
+    run,
+    runOp,
+  };
 }
 
 /** Whether the operation's address is one in the stack segment: base RSP or RBP, and no other segment's base. */
@@ -193,6 +215,9 @@ const usesStack = (base: I32, op: I32): I32 =>
     .eq(S.gpr + 4 * 8)
     .or(base.eq(S.gpr + 5 * 8))
     .and(op.load16U(Op.segment).eq(S.zero));
+
+/** From this bit of `leaveRegion`'s meta on: instructions that the budget is to be charged for. */
+export const DONE_SHIFT = 16;
 
 /** What a fault needs to know of its instruction: length in bytes, and from bit 8 on whether it addresses the stack. For operations known at generation. */
 export const faultMeta = (op: I32): I32 => op.load8U(Op.len).or(usesStack(op.load16U(Op.base), op).shl(8));

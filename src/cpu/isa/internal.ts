@@ -7,7 +7,7 @@ import type { InstructionGroup } from '../instruction-set.ts';
 import { Access } from '../paging.ts';
 import type { Semantics } from '../semantics.ts';
 import { Op, S } from '../state-layout.ts';
-import { I32 } from '../wasm/value.ts';
+import { I32, I64 } from '../wasm/value.ts';
 
 const { i32, i64 } = ValType;
 
@@ -137,6 +137,18 @@ export const internal: InstructionGroup = {
         m.function('syncFlags', [i32, i32, i64, i64, i32, i64, i64], undefined, (c) =>
           writeSyncFlags(c, helper('carryOf') as Fn<typeof i32>),
         ),
+    },
+    {
+      // From translated code whose flags are those of a known operation: one call for all that a fault does.
+      name: 'leaveRegionWithFlags',
+      define: (m, { helper, dispatch }) =>
+        m.function('leaveRegionWithFlags', [i32, i64, i32, i32, i32, i64, i64], i32, (c) => {
+          const vcpu = c.param(i32, 0);
+          const flags = [c.param(i32, 4), c.param(i64, 5), c.param(i64, 6)] as const;
+          c.do(helper('syncFlags'), vcpu, ...flags, I32.of(0), I64.of(0), I64.of(0));
+          c.returnCall(dispatch.leaveRegion, vcpu, c.param(i64, 1), c.param(i32, 2), c.param(i32, 3));
+          c.unreachable();
+        }),
     },
     {
       name: 'writeFlags',

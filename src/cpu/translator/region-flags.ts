@@ -328,6 +328,14 @@ export class RegionFlags extends Flags {
     this.#emitSync(this.recipe);
   }
 
+  /** What `spill` would be given, when that is one operation's; it is for a path that leaves. */
+  get operation(): readonly [operation: I32, result: I64, source: I64] | undefined {
+    const { recipe } = this;
+    if (recipe.kind === 'memory' || recipe.kind === 'dynamic') return undefined;
+    const { flags, carry } = this.#triples(recipe);
+    return carry ? undefined : [flags.operation, flags.result, flags.source];
+  }
+
   /** Puts the flags into the locals, for code that several paths lead to. */
   toDynamic(): void {
     const { recipe } = this;

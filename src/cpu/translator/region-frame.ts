@@ -216,6 +216,21 @@ export class RegionFrame {
     this.code.store32(this.vcpu, this.left.get.sub(done), S.budget);
   }
 
+  /** Leaves with the exception that stands in the state. `meta` as for dispatch's `leaveRegion`. */
+  leaveFaulting(rip: I64, meta: I32): void {
+    this.#storeDirty();
+    const { operation } = this.flags;
+    const { leaveRegion } = this.services.dispatch;
+    if (operation) {
+      const leave = this.services.helpers.get('leaveRegionWithFlags');
+      if (!leave) throw new Error('no helper leaveRegionWithFlags');
+      this.code.returnCall(leave, this.vcpu, rip, meta, this.left.get, ...operation);
+      return;
+    }
+    this.flags.spill();
+    this.code.returnCall(leaveRegion, this.vcpu, rip, meta, this.left.get);
+  }
+
   /** A helper looks at the register's slot. */
   expose(n: number): void {
     if ((this.#dirty & gprBit(n)) !== 0) this.code.store64(this.vcpu, this.#gpr(n).get, S.gpr + n * 8);

@@ -1,4 +1,4 @@
-import { faultMeta } from '../dispatch.ts';
+import { DONE_SHIFT, faultMeta } from '../dispatch.ts';
 import { Exit } from '../exits.ts';
 import { truncate } from '../flags.ts';
 import { Stored } from '../paging.ts';
@@ -256,8 +256,7 @@ export class RegionSemantics extends Semantics {
   }
 
   protected override fault(): void {
-    this.#frame.spill(this.#position.before);
-    this.code.returnCall(this.dispatch.leaveFault, this.vcpu, this.rip(), faultMeta(this.op));
+    this.#frame.leaveFaulting(this.rip(), faultMeta(this.op).or(this.#position.before << DONE_SHIFT));
   }
 
   override exit(exit: Exit, rip: I64, ...details: readonly (I32 | number)[]): void {
