@@ -30,7 +30,7 @@ export interface Instruction {
   readonly perAddress?: boolean;
   /** REP and REPNE prefixes mean something (`u.rep`): the same (`count`), or different conditions to stop (`compare`). */
   readonly rep?: 'count' | 'compare';
-  /** Sets flags again and again, in a loop. */
+  /** Sets flags again and again, in a loop, or has a helper set them: in the state itself. */
   readonly flagsInLoop?: boolean;
   /** Uses the stack by itself: a non-canonical stack pointer is #SS. */
   readonly stack?: boolean;

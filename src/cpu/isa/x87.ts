@@ -57,6 +57,11 @@ const compareMemory = (suffix: string, n: number, after: number): Instruction[] 
 ];
 const compareStack = (name: string, forms: readonly string[], after: number, i?: number): Instruction =>
   waiting(name, forms, (u) => run(u, 'compareRegister', u.op, i ?? index(u), after));
+/** The helper sets flags, in the state itself. */
+const compareFlags = (name: string, forms: readonly string[], after: number): Instruction => ({
+  ...compareStack(name, forms, after | After.eflags),
+  flagsInLoop: true,
+});
 
 const compare: Instruction[] = [
   ...compareMemory('', 2, 0),
@@ -68,10 +73,10 @@ const compare: Instruction[] = [
   compareStack('FUCOM', [onStack(0xdd, 0xe0)], After.quiet),
   compareStack('FUCOMP', [onStack(0xdd, 0xe8)], After.quiet | After.pop),
   compareStack('FUCOMPP', [exactly(0xda, 0xe9)], After.quiet | After.popTwice, 1),
-  compareStack('FCOMI', [onStack(0xdb, 0xf0)], After.eflags),
-  compareStack('FCOMIP', [onStack(0xdf, 0xf0)], After.eflags | After.pop),
-  compareStack('FUCOMI', [onStack(0xdb, 0xe8)], After.eflags | After.quiet),
-  compareStack('FUCOMIP', [onStack(0xdf, 0xe8)], After.eflags | After.quiet | After.pop),
+  compareFlags('FCOMI', [onStack(0xdb, 0xf0)], 0),
+  compareFlags('FCOMIP', [onStack(0xdf, 0xf0)], After.pop),
+  compareFlags('FUCOMI', [onStack(0xdb, 0xe8)], After.quiet),
+  compareFlags('FUCOMIP', [onStack(0xdf, 0xe8)], After.quiet | After.pop),
   waiting('FTST', [exactly(0xd9, 0xe4)], (u) => run(u, 'compare', u.op, 0, I64.of(0), 0)),
   waiting('FXAM', [exactly(0xd9, 0xe5)], (u) => run(u, 'examine')),
 ];
