@@ -22,6 +22,8 @@ export const Exit = {
   Segment: 9,
   /** A translated region met what it leaves to a single step of the interpreter: for the processor's own use. RIP is at the instruction. */
   Step: 10,
+  /** A translated region is to be checked against the interpreter first: for the processor's own use. RIP is at its entry. */
+  Check: 11,
 } as const;
 export type Exit = (typeof Exit)[keyof typeof Exit];
 

@@ -1,6 +1,7 @@
 import type { Code, Fn } from './wasm/code.ts';
 import type { ModuleBuilder } from './wasm/module.ts';
 import { I32, I64, ValType } from './wasm/value.ts';
+import { codeMaskOf, defineApart } from './apart.ts';
 import { Vector } from './exits.ts';
 import { jumpGroup } from './jump-cache.ts';
 import { JumpCache, Region, S, Tlb, View } from './state-layout.ts';
@@ -77,6 +78,8 @@ export function definePaging(m: ModuleBuilder, codeWritten: Fn<undefined>): Pagi
     c.unreachable();
   });
 
+  const apart = defineApart(m);
+
   /** (vcpu, va, access) → host address, or 0. */
   const walk = m.function('walk', [i32, i64, i32], i32, (c) => {
     const vcpu = c.param(i32, 0);
@@ -147,6 +150,15 @@ export function definePaging(m: ModuleBuilder, codeWritten: Fn<undefined>): Pagi
     c.if(isWrite, () => {
       c.if(last.get.load64().and(D).eqz(), () => c.drop(last.get.atomicOr64(I64.of(D))));
     });
+    c.if(
+      vcpu.load32(S.apart),
+      () => {
+        host.set(c.call(apart, vcpu, host.get, access));
+        c.if(host.get.eqz(), () => failed(ERROR.present));
+      },
+      undefined,
+      'unlikely',
+    );
     const page = c.let(va.and(~0xfffn));
     const entry = c.let(
       vcpu.load32(S.tlb).add(
@@ -169,8 +181,7 @@ export function definePaging(m: ModuleBuilder, codeWritten: Fn<undefined>): Pagi
     c.if(access.eq(Access.execute), () => c.store64(entry, page, Tlb.execute));
     c.if(isWrite, () => {
       c.store64(entry, page, Tlb.read);
-      const mask = vcpu.load32(S.codeMaskAt).add(host.get.sub(framesAt).shrU(12).shl(3)).load64();
-      c.if(mask.eqz(), () => c.store64(entry, page, Tlb.write));
+      c.if(codeMaskOf(c, vcpu, host.get).eqz(), () => c.store64(entry, page, Tlb.write));
     });
     c.return(host.get.or(va.wrap().and(0xfff)));
     c.unreachable();
@@ -236,8 +247,7 @@ export function definePaging(m: ModuleBuilder, codeWritten: Fn<undefined>): Pagi
     const vcpu = c.param(i32, 0);
     const host = c.param(i32, 1);
     const bytes = c.param(i32, 2);
-    const frame = host.sub(vcpu.load32(S.framesAt)).shrU(12);
-    const mask = c.let(vcpu.load32(S.codeMaskAt).add(frame.shl(3)).load64());
+    const mask = c.let(codeMaskOf(c, vcpu, host));
     c.if(mask.ne(0), () => {
       const firstPiece = c.let(host.and(0xfff).shrU(6));
       const lastPiece = c.let(host.and(0xfff).add(bytes).sub(1).shrU(6));
@@ -274,8 +284,7 @@ export function definePaging(m: ModuleBuilder, codeWritten: Fn<undefined>): Pagi
   const touchesCode = m.function('touchesCode', [i32, i32, i32], i32, (c) => {
     const vcpu = c.param(i32, 0);
     const host = c.param(i32, 1);
-    const frame = host.sub(vcpu.load32(S.framesAt)).shrU(12);
-    const mask = c.let(vcpu.load32(S.codeMaskAt).add(frame.shl(3)).load64());
+    const mask = c.let(codeMaskOf(c, vcpu, host));
     const firstPiece = c.let(host.and(0xfff).shrU(6));
     const lastPiece = c.let(host.and(0xfff).add(c.param(i32, 2)).sub(1).shrU(6));
     c.return(mask.and(I64.of(2).shl(lastPiece.extendU()).sub(I64.of(1).shl(firstPiece.extendU()))).ne(0));

@@ -5,6 +5,8 @@ import { Exit, Vector } from './exits.ts';
 import { hookExports } from './hooks.ts';
 import { type InstructionSet, pairKey } from './instruction-set.ts';
 import { Access } from './paging.ts';
+import { type CheckedProcessor, Checker, Tape } from './translator/check.ts';
+import { GateKeeper } from './translator/gates.ts';
 import { InlineCompiler, type RegionCompiler } from './translator/compiler.ts';
 import { Translator } from './translator/translator.ts';
 import { CpuState } from './cpu-state.ts';
@@ -31,8 +33,8 @@ interface Exports {
   writeFlags(vcpu: number, image: number): void;
 }
 
-/** `eager` translates everything at once, for tests. */
-export type Engine = 'interpreter' | 'translator' | 'eager';
+/** `check` compares what the translator and the interpreter do. `eager` translates everything at once, for tests. */
+export type Engine = 'interpreter' | 'translator' | 'eager' | 'check';
 
 export interface ProcessorOptions {
   readonly memory: WebAssembly.Memory;
@@ -46,10 +48,19 @@ export interface ProcessorOptions {
   readonly now: () => number;
   /** What executes hot code; the interpreter does the rest in any case. */
   readonly engine?: Engine;
+  readonly check?: CheckOptions;
   /** Where hot code is compiled; on the processor's own thread by default. */
   readonly compiler?: RegionCompiler;
   /** 32 random bits: what RDRAND and RDSEED give. */
   readonly random: () => number;
+}
+
+/** For the engine `check`. */
+export interface CheckOptions {
+  /** How often each region is checked: at every so manieth run, in place of ever more seldom. */
+  readonly every?: number;
+  /** Everything is translated at once. */
+  readonly eager?: boolean;
 }
 
 /** How often a slice ends at a block before it is translated. */
@@ -76,6 +87,7 @@ export class Processor {
   readonly #set: InstructionSet;
   readonly #translator: Translator | undefined;
   readonly #eager: boolean;
+  readonly #checker: Checker | undefined;
   #slice: number = SLICE.least;
   /** Instructions to the end of the slice, however often the guest is left meanwhile. */
   #untilSample: number = SLICE.least;
@@ -103,17 +115,19 @@ export class Processor {
     this.#cache = new CodeCache(buffer, o.regionAt, o.framesAt, o.set.handler('(stale)'));
     this.#decoder = new Decoder(o.set);
     this.#set = o.set;
+    const engine = o.engine ?? 'interpreter';
+    const tape = new Tape();
     const imports = {
       memory: o.memory,
       codeWritten: (host: number, length: number) => this.#written(host >>> 0, length >>> 0),
-      now: o.now,
-      random: o.random,
+      now: engine === 'check' ? () => tape.read(o.now) : o.now,
+      random: engine === 'check' ? () => tape.read(o.random) : o.random,
     };
     const instance = new WebAssembly.Instance(o.module, { env: imports });
     this.#exports = instance.exports as unknown as Exports;
     this.#imports = { ...imports, ...(instance.exports as WebAssembly.ModuleImports) };
-    const engine = o.engine ?? 'interpreter';
-    this.#eager = engine === 'eager';
+    this.#eager = engine === 'eager' || (engine === 'check' && o.check?.eager === true);
+    const gates = engine === 'check' ? new GateKeeper(o.memory, o.regionAt, o.check?.every) : undefined;
     if (engine !== 'interpreter')
       this.#translator = new Translator({
         set: o.set,
@@ -122,12 +136,15 @@ export class Processor {
         cache: this.#cache,
         exports: instance.exports,
         imports,
+        gates,
       });
     this.#cache.onCleared = () => {
       this.#translator?.clear();
       this.#samples.clear();
     };
     this.state = new CpuState(buffer, o.regionAt, this.#exports);
+    if (gates)
+      this.#checker = new Checker(this.#checked(), gates, tape, instance.exports['handlers'] as WebAssembly.Table);
     this.memory.setUint32(this.regionAt + S.framesAt, o.framesAt, true);
     this.memory.setUint32(this.regionAt + S.frameCount, o.frameCount, true);
     this.memory.setUint32(this.regionAt + S.codeMaskAt, o.regionAt + Region.codeMaskAt, true);
@@ -138,6 +155,24 @@ export class Processor {
     this.setSpace(0);
     this.flushTlb();
     this.state.reset();
+  }
+
+  #checked(): CheckedProcessor {
+    const { memory, regionAt, state } = this;
+    return {
+      memory,
+      regionAt,
+      state,
+      step: () => this.#stepOnce(),
+      runOp: (op) => {
+        this.#setHooks(false);
+        const exit = this.#exports.runOp(regionAt, op) as Exit;
+        this.#setHooks(true);
+        return exit;
+      },
+      codeAt: (va) => this.#fetch(va),
+      completeSegment: () => completeSegmentOperation(this) as Exit,
+    };
   }
 
   /** Executes at most about `budget` instructions. */
@@ -162,6 +197,11 @@ export class Processor {
       // A long string instruction comes out with some of its budget left, for the hypervisor to look at what is pending.
       if (left <= 0 || done < slice) return exit;
     }
+  }
+
+  /** Checks so far, by the engine that checks. */
+  get checks(): number {
+    return this.#checker?.checks ?? 0;
   }
 
   /** Notes where the guest is, and how the translator stands. */
@@ -375,7 +415,8 @@ export class Processor {
         if (after !== Exit.Segment) return after as Exit;
         this.#separateModes();
         if (this.#spend()) return Exit.Budget;
-      } else return exit as Exit;
+      } else if (exit === Exit.Check) this.#checker?.check();
+      else return exit as Exit;
       exit = this.#exports.run(this.regionAt);
     }
   }

@@ -63,6 +63,7 @@ export const S = {
   scratchOps: 0x500, // room for a single-stepped instruction's operations
   bounce: 0x700, // a page-crossing access is done here: up to 576 bytes
   views: 0x940, // 2 × View.size: kernel view, user view
+  apart: 0x980, // host address of the pages that a checked run writes to (apart.ts), 0 = none
   end: 0x1000,
 } as const;
 
@@ -151,6 +152,12 @@ export const Profile = {
 
 export const SampleKind = { translated: 1, user: 2 } as const;
 
+/** The pages that a checked run writes, see apart.ts: how many, the host address of each, and their copies. Two runs are compared. */
+export const Apart = { runs: 2, pages: 32, count: 0, page: 16, copies: 4096, size: 4096 * 33 } as const;
+
+/** Gates of regions that are checked, see translator/gates.ts: which one asks for it, by which operation, and what each lets pass before it does. */
+export const Gates = { most: 4096, due: 0, op: 4, left: 16, size: 4096 * 5 } as const;
+
 const OPS = 1 << 20;
 const align = (n: number): number => (n + 4095) & ~4095;
 
@@ -161,7 +168,10 @@ const jumpCacheSet = JumpCache.entries * JumpCache.entrySize;
 const blockTableAt = jumpCacheAt + ADDRESS_SPACES * jumpCacheSet;
 const opsAt = blockTableAt + BlockTable.entries * BlockTable.entrySize;
 const profileAt = opsAt + OPS * Op.size;
-const codeMaskAt = profileAt + align(Profile.size);
+const apartAt = profileAt + align(Profile.size);
+const apartTlbAt = apartAt + Apart.runs * Apart.size;
+const gatesAt = apartTlbAt + tlbSet;
+const codeMaskAt = gatesAt + Gates.size;
 
 export const Region = {
   tlbAt,
@@ -172,6 +182,9 @@ export const Region = {
   opsAt,
   opsEnd: profileAt,
   profileAt,
+  apartAt,
+  apartTlbAt,
+  gatesAt,
   codeMaskAt,
 } as const;
 

@@ -43,6 +43,7 @@ export class GuardedMachine {
       frameCount: FRAMES,
       now: () => 1e9,
       engine,
+      check: { eager: true },
       random: () => random.u32(),
     });
     this.#guards = [0, framesAt - GUARD, end].map((at) => this.#bytes.subarray(at, at + GUARD).fill(FILL));

@@ -1,4 +1,5 @@
 import { cpuRegionSize, type Engine, Processor, processorModule } from '../index.ts';
+import type { CheckOptions } from '../processor.ts';
 
 export const REGION_AT = 65536;
 const FRAMES = 64;
@@ -19,13 +20,14 @@ export class Machine {
   readonly framesAt: number;
   now = 0;
 
-  constructor(engine: Engine = 'interpreter') {
+  constructor(engine: Engine = 'interpreter', check: CheckOptions = {}) {
     this.framesAt = REGION_AT + cpuRegionSize(FRAMES);
     const pages = Math.ceil((this.framesAt + FRAMES * 4096) / 65536);
     this.memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
     this.view = new DataView(this.memory.buffer);
     this.processor = new Processor({
       engine,
+      check,
       memory: this.memory,
       module: processorModule(),
       regionAt: REGION_AT,

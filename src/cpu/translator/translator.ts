@@ -3,6 +3,8 @@ import type { Handler, InstructionSet } from '../instruction-set.ts';
 import { Op } from '../state-layout.ts';
 import { type CodeView, Discovery } from './discover.ts';
 import type { RegionCompiler } from './compiler.ts';
+import type { RegionGates } from './gates.ts';
+import type { RegionJob } from './job.ts';
 
 /** Regions at most; the oldest goes first. */
 const MAX_REGIONS = 4096;
@@ -16,6 +18,7 @@ interface Region {
   /** What the entry's handler was before. */
   readonly original: number;
   readonly blocks: readonly number[];
+  readonly job: RegionJob;
 }
 
 /** What discovery asks, relative to the entry's page. */
@@ -28,6 +31,7 @@ export class Translator {
   readonly #memory: DataView;
   readonly #table: WebAssembly.Table;
   readonly #imports: WebAssembly.ModuleImports;
+  readonly #gates: RegionGates | undefined;
   readonly #staleHandler: number;
   readonly #free: number[] = [];
   /** By the operation that enters it. */
@@ -48,12 +52,15 @@ export class Translator {
     cache: CodeCache;
     exports: WebAssembly.Exports;
     imports: WebAssembly.ModuleImports;
+    /** For regions that are checked. */
+    gates: RegionGates | undefined;
   }) {
     this.#set = o.set;
     this.#compiler = o.compiler;
     this.#memory = o.memory;
     this.#table = o.exports['handlers'] as WebAssembly.Table;
     this.#imports = { ...o.imports, ...(o.exports as WebAssembly.ModuleImports) };
+    this.#gates = o.gates;
     this.#staleHandler = o.set.handler('(stale)');
     o.cache.onStale = (block) => this.#drop(block);
   }
@@ -96,7 +103,7 @@ export class Translator {
     const job = discovery.run(off, original, code.name);
     if (!job) return true;
     if (this.#regions.size >= MAX_REGIONS) this.#remove(this.#regions.values().next().value);
-    const region: Region = { entry, index: 0, original, blocks: [...discovery.blocks] };
+    const region: Region = { entry, index: 0, original, blocks: [...discovery.blocks], job };
     this.#regions.set(entry, region);
     for (const block of region.blocks) {
       const entries = this.#regionsOf.get(block) ?? new Set<number>();
@@ -112,6 +119,8 @@ export class Translator {
   install(): void {
     for (const { ids, module } of this.#compiler.take()) {
       const instance = new WebAssembly.Instance(module, { env: this.#imports });
+      const gates = this.#gates;
+      const alone = gates && new WebAssembly.Instance(module, { env: { ...this.#imports, ...gates.imports } });
       for (const [n, id] of ids.entries()) {
         const region = this.#waiting.get(id);
         this.#waiting.delete(id);
@@ -119,7 +128,9 @@ export class Translator {
         if (!region || this.#regions.get(region.entry) !== region) continue;
         this.compiled++;
         region.index = this.#free.pop() ?? this.#table.grow(1);
-        this.#table.set(region.index, instance.exports[`region${n}`]);
+        const name = `region${n}`;
+        const run: unknown = instance.exports[name];
+        this.#table.set(region.index, gates ? gates.add(region.index, region.job, run, alone?.exports[name]) : run);
         this.#memory.setUint32(region.entry + Op.handler, region.index, true);
       }
     }
@@ -153,6 +164,7 @@ export class Translator {
       this.#memory.setUint32(region.entry + Op.handler, region.original, true);
     // Whatever still runs in it may finish; its code goes with the last function of its module.
     this.#table.set(region.index, null);
+    this.#gates?.remove(region.index);
     this.#free.push(region.index);
   }
 
