@@ -5,7 +5,7 @@ import type { DomainLayout } from '../../hypervisor/domain-memory.ts';
 import { vcpuBlock } from '../../hypervisor/domain-memory.ts';
 import type { LogThresholds } from '../../hypervisor/log-ring.ts';
 import { DomainState, EvtchnEntry, PageInfo, VcpuState } from '../../hypervisor/state.ts';
-import type { Engine } from '../../cpu/index.ts';
+import type { CheckOptions, Engine } from '../../cpu/index.ts';
 import type { ClockStart } from './clock.ts';
 import type { CompilerLink } from './compiler-messages.ts';
 
@@ -16,6 +16,9 @@ export interface VcpuStart {
   readonly memory: WebAssembly.Memory;
   readonly module: WebAssembly.Module;
   readonly engine: Engine;
+  readonly check: CheckOptions;
+  /** Where a thread that fails may leave a report. */
+  readonly logs: string;
   /** Where hot code is compiled; absent with the interpreter alone. */
   readonly compiler: CompilerLink | undefined;
   readonly maxPages: number;

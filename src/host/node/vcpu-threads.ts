@@ -3,7 +3,8 @@ import { Worker } from 'node:worker_threads';
 import type { Domain } from '../../hypervisor/domain.ts';
 import type { HostState } from '../../hypervisor/host-state.ts';
 import type { Hypervisor, VcpuRunner } from '../../hypervisor/hypervisor.ts';
-import type { Engine } from '../../cpu/index.ts';
+import type { CheckOptions, Engine } from '../../cpu/index.ts';
+import { runDirectory } from '../../toolstack/daemon/run-directory.ts';
 import type { ClockStart } from './clock.ts';
 import { SpareWorker } from './spare-worker.ts';
 import { CompilerThread } from './compiler-thread.ts';
@@ -23,13 +24,21 @@ interface Thread {
 
 /** `XENOLITH_CPU`: what executes hot guest code. */
 function engineOf({ XENOLITH_CPU: name = 'translator' }: NodeJS.ProcessEnv): Engine {
-  if (name === 'translator' || name === 'interpreter') return name;
-  throw new Error(`XENOLITH_CPU is "${name}"; it can be translator or interpreter`);
+  if (name === 'translator' || name === 'interpreter' || name === 'check') return name;
+  throw new Error(`XENOLITH_CPU is "${name}"; it can be translator, interpreter or check`);
+}
+
+/** `XENOLITH_CHECK_EVERY`: of the runs of each region, how many there are for one that is checked. */
+function checkOf({ XENOLITH_CHECK_EVERY: every }: NodeJS.ProcessEnv): CheckOptions {
+  if (every === undefined || every === '') return {};
+  if (/^[1-9]\d{0,8}$/.test(every)) return { every: Number(every) };
+  throw new Error(`XENOLITH_CHECK_EVERY is "${every}"; it can be a number from 1 on`);
 }
 
 export class VcpuThreads implements VcpuRunner {
   readonly #state: HostState;
   readonly #engine = engineOf(process.env);
+  readonly #check = checkOf(process.env);
   readonly #clock: ClockStart;
   readonly #module: Promise<WebAssembly.Module>;
   #made: WebAssembly.Module | undefined;
@@ -80,12 +89,14 @@ export class VcpuThreads implements VcpuRunner {
     const hypervisor = this.#hypervisor;
     if (hypervisor === undefined) throw new Error('vcpu threads: no hypervisor attached');
     const { maxPages, maxVcpus, maxEvtchnPort, maxGrantFrames } = domain.layout;
-    const compiler = this.#engine === 'translator' ? this.#compiler.connect() : undefined;
+    const compiler = this.#engine !== 'interpreter' ? this.#compiler.connect() : undefined;
     const start: Omit<VcpuStart, 'module'> = {
       domid,
       vcpu,
       memory: domain.memory,
       engine: this.#engine,
+      check: this.#check,
+      logs: runDirectory().logs,
       compiler,
       maxPages,
       maxVcpus,

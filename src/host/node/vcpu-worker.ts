@@ -10,6 +10,7 @@ import { HostState } from '../../hypervisor/host-state.ts';
 import { RateLimit, isLogged } from '../../hypervisor/log-ring.ts';
 import { pvPlatform } from './pv-platform.ts';
 import { VcpuState } from '../../hypervisor/state.ts';
+import { explain } from './check-report.ts';
 import { clockFrom } from './clock.ts';
 import { hardwareRandom } from './hardware-random.ts';
 import { PortCompiler } from './port-compiler.ts';
@@ -27,14 +28,24 @@ const port = parentPort;
 if (port === null) throw new Error('vcpu-worker: not a worker');
 const post = (message: VcpuMessage): void => port.postMessage(message);
 
+let processor: Processor | undefined;
+const nameOf = ({ domid, vcpu }: VcpuStart): string => `d${domid}v${vcpu}`;
+
 // While there is nothing to run yet.
 instructionSet();
 port.once('message', (start: VcpuStart) => {
   try {
-    takeName(`d${start.domid}v${start.vcpu}`);
+    takeName(nameOf(start));
     run(start);
   } catch (error) {
-    post({ kind: 'died', error: error instanceof Error ? (error.stack ?? error.message) : String(error) });
+    // The thread has to last until the report is written.
+    port.ref();
+    void explain(error, processor, start.logs, nameOf(start))
+      .catch((failed: unknown) => `${String(error)}; no report: ${String(failed)}`)
+      .then((text) => {
+        post({ kind: 'died', error: text });
+        port.unref();
+      });
   }
 });
 
@@ -56,10 +67,11 @@ function run(start: VcpuStart): void {
     throw new Error('vcpu-worker: not the version of the main thread; restart it');
   const domain = new Domain(start.domid, start.memory, layout, vcpuThread(start.vcpu));
   const clock = clockFrom(start.clock);
-  const processor = new Processor({
+  processor = new Processor({
     memory: start.memory,
     module: start.module,
     engine: start.engine,
+    check: start.check,
     ...(start.compiler ? { compiler: new PortCompiler(start.compiler) } : {}),
     regionAt: cpuRegionAt(layout, start.vcpu),
     framesAt: layout.framesAt,
@@ -95,7 +107,13 @@ function run(start: VcpuStart): void {
         Atomics.wait(domain.i32, wake, seen);
         break;
       case 'ended':
-        if (domain.dying) return;
+        if (domain.dying) {
+          if (start.engine === 'check') {
+            const line = `${nameOf(start)}: ${processor.checks} checks of translated code`;
+            post({ kind: 'log', level: 'info', line });
+          }
+          return;
+        }
         Atomics.wait(domain.i32, wake, seen);
         break;
       default:

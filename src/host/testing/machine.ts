@@ -23,7 +23,12 @@ export const patience = 180_000;
 export class Machine {
   readonly folder = mkdtempSync(join(tmpdir(), 'xenolith-boot-'));
   readonly run = join(this.folder, 'run');
-  readonly env = { ...process.env, XENOLITH_RUN_DIR: this.run };
+  readonly env: NodeJS.ProcessEnv;
+
+  /** @param env of the daemon and all commands, beside what the test itself was given */
+  constructor(env: NodeJS.ProcessEnv = {}) {
+    this.env = { ...process.env, ...env, XENOLITH_RUN_DIR: this.run };
+  }
 
   xl(...args: readonly string[]): Promise<Outcome> {
     return this.#command(join(root, 'bin/xl'), args);
