@@ -67,7 +67,7 @@ export interface CheckOptions {
 const HOT_SAMPLES = 2;
 const MAX_SAMPLES = 65536;
 /** Instructions in a slice: few while what runs is interpreted, so that hot code is found soon; many when it is not. */
-const SLICE = { least: 4_000, most: 50_000 } as const;
+const SLICE = { least: 8_000, most: 50_000 } as const;
 
 /** Operations in a block at most; a longer run of instructions continues in another block. */
 const BLOCK_LIMIT = 64;
