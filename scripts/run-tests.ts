@@ -8,11 +8,18 @@ export interface TestCounts {
   readonly skipped: number;
 }
 
-/** `minutes` is for the whole run: a test that hangs must not hang whoever waits for it. */
+/** How test files are run. */
+export interface TestLimits {
+  readonly concurrency: number;
+  /** For the whole run: a test that hangs must not hang whoever waits for it. */
+  readonly minutes: number;
+  readonly env?: Readonly<Record<string, string>>;
+}
+
 export function runTests(
   cwd: string,
   files: readonly string[],
-  limits: { concurrency: number; minutes: number },
+  limits: TestLimits,
 ): Promise<{ ok: boolean; counts: TestCounts }> {
   return new Promise((resolve, reject) => {
     const args = ['--test', `--test-concurrency=${limits.concurrency}`, '--test-reporter=spec', ...files];
@@ -20,7 +27,7 @@ export function runTests(
     const child = spawn(process.execPath, args, {
       cwd,
       stdio: ['ignore', 'pipe', 'inherit'],
-      env: { ...process.env, ...color },
+      env: { ...process.env, ...color, ...limits.env },
       detached: true, // a process group of its own, so that the limit ends the test files' processes too
     });
     const stop = () => child.pid !== undefined && process.kill(-child.pid, 'SIGKILL');

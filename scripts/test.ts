@@ -10,7 +10,7 @@ import { globSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { checkRooms } from './room-imports.ts';
-import { runTests, type TestCounts } from './run-tests.ts';
+import { runTests, type TestCounts, type TestLimits } from './run-tests.ts';
 import { runTool, type Tool } from './run-tool.ts';
 
 const root = join(import.meta.dirname, '..');
@@ -42,6 +42,12 @@ const stages: Readonly<Record<string, Stage>> = {
     about: 'comparison with the real processor',
     slow: true,
     run: (words) => tests(['src/**/*.oracle-test.ts'], words, { concurrency: 2, minutes: 10 }),
+  },
+  translator: {
+    about: 'the same comparison with everything translated',
+    slow: true,
+    run: (words) =>
+      tests(['src/**/*.oracle-test.ts'], words, { concurrency: 2, minutes: 15, env: { XENOLITH_ENGINE: 'eager' } }),
   },
   boot: {
     about: 'whole guests',
@@ -76,11 +82,7 @@ async function tool(name: Tool, args: readonly string[]): Promise<Outcome> {
   return { ok: (await runTool(root, name, args)) === 0, note: '' };
 }
 
-async function tests(
-  patterns: readonly string[],
-  words: readonly string[],
-  limits: { concurrency: number; minutes: number },
-): Promise<Outcome> {
+async function tests(patterns: readonly string[], words: readonly string[], limits: TestLimits): Promise<Outcome> {
   const files = globSync([...patterns], { cwd: root })
     .filter((file) => words.length === 0 || words.some((word) => file.includes(word)))
     .sort();
