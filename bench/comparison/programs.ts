@@ -1,4 +1,4 @@
-/** The C programs of bench/programs, built for guests of one architecture with the machine's own compiler. */
+/** C programs, those of bench/programs unless others are asked for, built for guests of one architecture with the machine's own compiler. */
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -7,7 +7,7 @@ import type { Architecture } from '../../src/toolstack/guest-files/apt.ts';
 import { Cache } from '../../src/toolstack/guest-files/cache.ts';
 import { XenError } from '../../src/toolstack/xen-error.ts';
 
-const sources = join(import.meta.dirname, '../programs');
+const benchSources = join(import.meta.dirname, '../programs');
 
 /** Without -ftree-vectorize, which is part of GCC's -O2: float-scalar is to stay what its name says. */
 const common = ['-std=gnu11', '-O2', '-fno-tree-vectorize', '-Wno-unused-function', '-static'];
@@ -18,7 +18,11 @@ const compiler: Readonly<Record<Architecture, { readonly flags: readonly string[
 };
 
 /** A folder with the programs, static. Throws a XenError that says which packages build them. */
-export async function builtPrograms(architecture: Architecture, cache: Cache = new Cache()): Promise<string> {
+export async function builtPrograms(
+  architecture: Architecture,
+  cache: Cache = new Cache(),
+  sources: string = benchSources,
+): Promise<string> {
   const { flags, packages } = compiler[architecture];
   const files = readdirSync(sources).sort();
   const hash = createHash('sha256').update([...common, ...flags].join(' '));

@@ -49,8 +49,13 @@ export class Guest {
   }
 
   async instructions(): Promise<number> {
+    return (await this.instructionsOfEach()).reduce((sum, instructions) => sum + instructions, 0);
+  }
+
+  /** By vCPU. */
+  async instructionsOfEach(): Promise<number[]> {
     const { vcpus } = await this.#daemon.call('vcpus', { domids: [this.domid] });
-    return vcpus.reduce((sum, vcpu) => sum + vcpu.instructions, 0);
+    return vcpus.map(({ instructions }) => instructions);
   }
 
   async destroy(): Promise<void> {

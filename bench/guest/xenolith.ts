@@ -25,13 +25,14 @@ export function bootFiles(note: (text: string) => void): Promise<GuestFiles> {
 }
 
 /** In the syntax of xl.cfg. */
-export function domainConfig(name: string, { kernel, ramdisk }: GuestFiles, memory = MEMORY_MIB): string {
+export function domainConfig(name: string, { kernel, ramdisk }: GuestFiles, memory = MEMORY_MIB, vcpus = 1): string {
   const settings = {
     name,
     type: 'pv',
     kernel,
     ramdisk,
     memory,
+    vcpus,
     cmdline: `console=hvc0 ${PLAIN_CONSOLE}`,
     on_crash: 'destroy',
   };
@@ -46,6 +47,7 @@ export class Xenolith {
   readonly #env: NodeJS.ProcessEnv;
   readonly #files: GuestFiles;
   readonly #memory: number;
+  readonly #vcpus: number;
   readonly #client: DaemonClient;
   #guests = 0;
 
@@ -54,6 +56,7 @@ export class Xenolith {
     env: NodeJS.ProcessEnv;
     files: GuestFiles;
     memory: number;
+    vcpus: number;
     client: DaemonClient;
     pid: number;
   }) {
@@ -61,23 +64,24 @@ export class Xenolith {
     this.#env = o.env;
     this.#files = o.files;
     this.#memory = o.memory;
+    this.#vcpus = o.vcpus;
     this.#client = o.client;
     this.pid = o.pid;
   }
 
-  /** The files and MiB of memory are for the guests that will be created. */
+  /** The files, MiB of memory and vCPUs are for the guests that will be created. */
   static async start(
     note: (text: string) => void,
-    guests: { readonly files?: GuestFiles; readonly memory?: number } = {},
+    guests: { readonly files?: GuestFiles; readonly memory?: number; readonly vcpus?: number } = {},
   ): Promise<Xenolith> {
-    const { files = await bootFiles(note), memory = MEMORY_MIB } = guests;
+    const { files = await bootFiles(note), memory = MEMORY_MIB, vcpus = 1 } = guests;
     const folder = mkdtempSync(join(tmpdir(), 'xenolith-bench-'));
     const env = { ...process.env, XENOLITH_RUN_DIR: join(folder, 'run') };
     await command('bin/xenolithd', [], env);
     const client = await connect(env);
     const { pid } = await client.call('hello', {});
     await atRest(pid);
-    return new Xenolith({ folder, env, files, memory, client, pid });
+    return new Xenolith({ folder, env, files, memory, vcpus, client, pid });
   }
 
   /** `xl ARGUMENTS`: seconds until it has ended. */
@@ -91,7 +95,7 @@ export class Xenolith {
   async create(): Promise<Guest> {
     const name = `bench${++this.#guests}`;
     const config = join(this.#folder, `${name}.cfg`);
-    writeFileSync(config, domainConfig(name, this.#files, this.#memory));
+    writeFileSync(config, domainConfig(name, this.#files, this.#memory, this.#vcpus));
     const begun = performance.now();
     const created = await this.xl('create', '-q', config);
     const { domid } = await this.#client.call('domid', { name });
