@@ -57,17 +57,10 @@ export const auxOfCarries = (bits: number, carries: I64): I32 =>
 export class Flags {
   protected readonly code: Code;
   protected readonly vcpu: I32;
-  readonly #remember: boolean;
-  readonly #depth: number;
-  /** What the flags came from last, while that is known at the time of generation. */
-  #origin: Origin | undefined;
 
-  /** With `remember` a condition may be computed from the operands of the comparison just before it, in straight-line code. */
-  constructor(code: Code, vcpu: I32, remember = false) {
+  constructor(code: Code, vcpu: I32) {
     this.code = code;
     this.vcpu = vcpu;
-    this.#remember = remember;
-    this.#depth = code.depth;
   }
 
   /** After result = a + b; with `carried`, plus a carry. */
@@ -77,18 +70,16 @@ export class Flags {
   }
 
   /** After result = a - b; with `borrowed`, less a borrow. */
-  sub(bits: number, a: I64, b: I64, result: I64, borrowed = false): void {
+  sub(bits: number, a: I64, b: I64, result: I64, _borrowed = false): void {
     const notA = this.code.let(a.not());
     const borrows = this.code.let(notA.and(b).or(notA.or(b).and(result)));
     this.set(bits, result, auxOfCarries(bits, borrows));
-    this.#from(borrowed ? undefined : { bits, a, b, result });
   }
 
   /** CF, OF and AF clear. */
   logic(bits: number, result: I64): void {
     this.code.store64(this.vcpu, signExtend(bits, result), S.flagResult);
     this.code.store32(this.vcpu, I64.of(0), S.flagAux);
-    this.#from({ bits, result });
   }
 
   /** ZF SF PF from the result; CF, OF, AF as 0/1 values. */
@@ -99,13 +90,7 @@ export class Flags {
     this.set(bits, result, aux);
   }
 
-  /** Only what every path of the straight line comes through counts. */
-  #from(origin: Origin | undefined): void {
-    this.#origin = this.#remember && this.code.depth === this.#depth ? origin : undefined;
-  }
-
   set(bits: number, result: I64, aux: I32): void {
-    this.#origin = undefined;
     this.code.store64(this.vcpu, signExtend(bits, result), S.flagResult);
     this.code.store32(this.vcpu, aux, S.flagAux);
   }
@@ -121,7 +106,6 @@ export class Flags {
 
   /** Replaces CF (and leaves OF as it is). */
   setCarry(carry: I32): void {
-    this.#origin = undefined;
     const overflow = this.code.let(this.overflow());
     const cf = this.code.let(carry);
     const rest = this.#aux().and(0x3fff_ffff);
@@ -130,7 +114,6 @@ export class Flags {
 
   /** Replaces CF and OF. */
   setCarryOverflow(carry: I32, overflow: I32): void {
-    this.#origin = undefined;
     const cf = this.code.let(carry);
     const rest = this.#aux().and(0x3fff_ffff);
     this.code.store32(this.vcpu, rest.or(cf.shl(31)).or(cf.xor(overflow).shl(30)), S.flagAux);
@@ -165,8 +148,6 @@ export class Flags {
 
   /** Condition code of Jcc, SETcc, CMOVcc (SDM Vol. 1, "EFLAGS Condition Codes"): 0/1. */
   condition(cc: number): I32 {
-    const direct = this.#origin && directCondition(this.#origin, cc >> 1);
-    if (direct) return (cc & 1) === 0 ? direct : direct.xor(1);
     const positive = ((): I32 => {
       switch (cc >> 1) {
         case 0:
@@ -213,7 +194,6 @@ export class Flags {
 
   /** Sets the six status flags from an RFLAGS image. */
   setStatus(image: I32): void {
-    this.#origin = undefined;
     const f = this.code.let(image);
     const bit = (n: number): I32 => f.shrU(n).and(1);
     this.code.store64(this.vcpu, bit(6).xor(1).extendU(), S.flagResult);
@@ -230,41 +210,4 @@ export class Flags {
   image(): I32 {
     return this.status().or(this.vcpu.load32(S.flagsRest)).or(2);
   }
-}
-
-/** A subtraction (a - b), or a logic operation, which has no operands here and clears CF and OF. */
-export interface Origin {
-  readonly bits: number;
-  readonly a?: I64;
-  readonly b?: I64;
-  readonly result: I64;
-}
-
-/** Conditions as comparisons; undefined where the flags themselves are simpler. */
-export function directCondition({ bits, a, b, result }: Origin, pair: number): I32 | undefined {
-  const signed = (value: I64): I64 => signExtend(bits, value);
-  if (a && b) {
-    const comparisons = [
-      undefined,
-      () => a.ltU(b),
-      () => a.eq(b),
-      () => a.leU(b),
-      () => signed(result).ltS(0),
-      undefined,
-      () => signed(a).ltS(signed(b)),
-      () => signed(a).leS(signed(b)),
-    ];
-    return comparisons[pair]?.();
-  }
-  const againstZero = [
-    undefined,
-    undefined,
-    () => result.eqz(),
-    () => result.eqz(),
-    () => signed(result).ltS(0),
-    undefined,
-    () => signed(result).ltS(0),
-    () => signed(result).leS(0),
-  ];
-  return againstZero[pair]?.();
 }

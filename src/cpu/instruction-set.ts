@@ -12,10 +12,8 @@ import {
   parseForm,
   sizeOf,
 } from './form.ts';
-import { Flags } from './flags.ts';
 import { definePaging, type Paging } from './paging.ts';
 import { type Operand, Semantics, type Services, type Variant } from './semantics.ts';
-import { Op } from './state-layout.ts';
 
 /** An instruction: its encodings, and its meaning written once. */
 export interface Instruction {
@@ -36,8 +34,6 @@ export interface Instruction {
   readonly stack?: boolean;
   /** Frequent with an address of base and displacement alone: that gets a handler of its own. */
   readonly common?: boolean;
-  /** Frequent directly before a conditional branch (`first`), or such a branch (`second`): the pair gets a handler of its own. */
-  readonly pairs?: 'first' | 'second';
   /** Ends a block: a branch or an exit. */
   readonly ends?: boolean;
   /** Emits the meaning. Either falls through (the next instruction follows) or ends every path itself and calls `u.end()`. */
@@ -97,8 +93,6 @@ export interface InstructionSet {
   generate(): GeneratedModule;
   /** What a handler's code is made of, by table index. */
   readonly handlers: readonly Handler[];
-  /** The first operation's own handler, when the handler is that of a pair. */
-  firstOfPair(handler: number): number;
   /** The interpreter's functions for another module, which imports those that it uses. */
   importServices(m: ModuleBuilder): Services;
   /** [map][opcode] → rows, the first that matches counts. */
@@ -108,8 +102,6 @@ export interface InstructionSet {
   readonly handlerNames: readonly string[];
   /** handler → the one for an address without index and segment */
   readonly simple: ReadonlyMap<number, number>;
-  /** `pairKey` of two handlers → the one that does both operations */
-  readonly pairs: ReadonlyMap<number, number>;
   handler(name: string): number;
 }
 
@@ -135,19 +127,15 @@ export function buildInstructionSet(groups: readonly InstructionGroup[], interna
   }
   for (const map of encodings) for (const rows of map) rows.sort((x, y) => specificity(y.form) - specificity(x.form));
   const simple = registry.addSimpleAddresses();
-  const pairs = registry.addPairs();
-  const firsts = new Map([...pairs].map(([key, handler]) => [handler, Math.floor(key / 65536)]));
   let signatures: Signatures | undefined;
   return {
     encodings,
     instructions,
     simple,
-    pairs,
     handlerNames: registry.handlers.map((h) => h.key),
     handler: (name) => registry.named(name),
     generate: () => generate(registry.handlers, [internal, ...groups]),
     handlers: registry.handlers,
-    firstOfPair: (handler) => firsts.get(handler) ?? handler,
     importServices: (m) => importServices(m, (signatures ??= signaturesOf([internal, ...groups]))),
   };
 }
@@ -251,28 +239,6 @@ class HandlerRegistry {
     return simple;
   }
 
-  addPairs(): Map<number, number> {
-    const pairs = new Map<number, number>();
-    const all = [...this.handlers.entries()];
-    const seconds = all.filter(([, h]) => h.instruction.pairs === 'second' && h.variant.mode === 64);
-    for (const [index, first] of all) {
-      if (first.instruction.pairs !== 'first' || first.variant.width < 32) continue;
-      if (first.operands.some((o) => o.kind === 'm')) continue;
-      for (const [branch, second] of seconds) {
-        const added = this.#add({ ...first, key: `${first.key}&${second.key}` }, (code, services) => {
-          const flags = new Flags(code, code.param(ValType.i32, 0), true);
-          buildHandler(new Semantics(code, first.variant, first.operands, services, { flags }), first);
-          const op = code.let(code.param(ValType.i32, 1).add(Op.size));
-          const u = new Semantics(code, second.variant, second.operands, services, { flags, op });
-          buildHandler(u, second);
-          u.finish();
-        });
-        pairs.set(pairKey(index, branch), added);
-      }
-    }
-    return pairs;
-  }
-
   #add(base: HandlerBase, write: (code: Code, services: Services, handler: HandlerBase) => void): number {
     this.handlers.push({ ...base, write: (code, services) => write(code, services, base) });
     return this.handlers.length - 1;
@@ -294,9 +260,6 @@ export function buildHandler(u: Semantics, { instruction, operands: [a, b, c, d]
   u.begin();
   instruction.build(u, a ?? NONE, b ?? NONE, c ?? NONE, d ?? NONE);
 }
-
-/** Handlers are fewer than 65536. */
-export const pairKey = (first: number, second: number): number => first * 65536 + second;
 
 const NONE: Operand = { kind: 'i', bits: 0, position: 3 };
 const PLAIN: Variant = { width: 64, mode: 64, address: 64, lock: false, rep: 'none' };

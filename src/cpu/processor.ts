@@ -3,7 +3,7 @@ import { CodeCache } from './code-cache.ts';
 import { Decoder, MAX_LENGTH } from './decoder.ts';
 import { Exit, Vector } from './exits.ts';
 import { hookExports } from './hooks.ts';
-import { type InstructionSet, pairKey } from './instruction-set.ts';
+import type { InstructionSet } from './instruction-set.ts';
 import { Access } from './paging.ts';
 import { type CheckedProcessor, Checker, Tape } from './translator/check.ts';
 import { GateKeeper } from './translator/gates.ts';
@@ -453,7 +453,6 @@ export class Processor {
     let count = 0;
     let second = 0;
     let lastByte = host;
-    let previous: { at: number; handler: number } | undefined;
     for (;;) {
       if (off >= 4096 || count >= BLOCK_LIMIT || second !== 0) {
         to += this.#writeNext(to, off, count);
@@ -474,12 +473,7 @@ export class Processor {
         to += Op.size;
       }
       count++;
-      const at = to;
       to += this.#decoder.decoded.writeTo(this.memory, to, off, count);
-      // Two operations in one: the second keeps its own record, which the pair reads.
-      const pair = previous && this.#set.pairs.get(pairKey(previous.handler, d.handler));
-      if (previous && pair !== undefined) this.memory.setUint32(previous.at + Op.handler, pair, true);
-      previous = to - at === Op.size ? { at, handler: d.handler } : undefined;
       off += d.length;
       lastByte = pageEnd - 4096 + off - 1;
       if (d.ends) break;

@@ -53,7 +53,6 @@ const instructions: Instruction[] = [
   binary('XOR', 6, (_u, a, b) => a.xor(b), 'logic'),
   {
     name: 'CMP',
-    pairs: 'first',
     common: true,
     forms: aluForms(7),
     build(u, dst, src) {
@@ -64,7 +63,6 @@ const instructions: Instruction[] = [
   },
   {
     name: 'TEST',
-    pairs: 'first',
     forms: [
       '84 /r Eb,Gb',
       '85 /r Ev,Gv',

@@ -43,8 +43,6 @@ const jumps: Instruction[] = [
     name,
     forms: [`${hex(0x70 + cc)} Jb f64`, `0F ${hex(0x80 + cc)} Jz f64`],
     perMode: true,
-    // Overflow and parity are rare after a comparison.
-    ...(cc >> 1 === 0 || cc >> 1 === 5 ? {} : { pairs: 'second' as const }),
     build: (u) => u.code.if(u.flags.condition(cc), () => u.branch()),
   })),
   {

@@ -1,6 +1,6 @@
 import { type Code, type Fn, type Variable } from '../wasm/code.ts';
 import { I32, I64, ValType } from '../wasm/value.ts';
-import { Aux, auxOfCarries, directCondition, Flags } from '../flags.ts';
+import { Aux, auxOfCarries, Flags, signExtend } from '../flags.ts';
 import { FlagKind, STEP, syncOperation } from '../flag-kinds.ts';
 
 /**
@@ -385,6 +385,43 @@ export class RegionFlags extends Flags {
     const known: Computed = carryFrom ? { ...recipe, carry: this.#carryFrom(carryFrom) } : recipe;
     return { flags: of(FlagKind.aux, bits, result, auxOf(this.code, known).extendU()) };
   }
+}
+
+/** A subtraction (a - b), or a logic operation, which has no operands here and clears CF and OF. */
+interface Origin {
+  readonly bits: number;
+  readonly a?: I64;
+  readonly b?: I64;
+  readonly result: I64;
+}
+
+/** Conditions as comparisons; undefined where the flags themselves are simpler. */
+function directCondition({ bits, a, b, result }: Origin, pair: number): I32 | undefined {
+  const signed = (value: I64): I64 => signExtend(bits, value);
+  if (a && b) {
+    const comparisons = [
+      undefined,
+      () => a.ltU(b),
+      () => a.eq(b),
+      () => a.leU(b),
+      () => signed(result).ltS(0),
+      undefined,
+      () => signed(a).ltS(signed(b)),
+      () => signed(a).leS(signed(b)),
+    ];
+    return comparisons[pair]?.();
+  }
+  const againstZero = [
+    undefined,
+    undefined,
+    () => result.eqz(),
+    () => result.eqz(),
+    () => signed(result).ltS(0),
+    undefined,
+    () => signed(result).ltS(0),
+    () => signed(result).leS(0),
+  ];
+  return againstZero[pair]?.();
 }
 
 const topBit = (bits: number, value: I64): I32 =>

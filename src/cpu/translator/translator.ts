@@ -140,9 +140,8 @@ export class Translator {
   #handlerOf(op: number): { index: number; handler: Handler } | undefined {
     const index = this.#regions.get(op)?.original ?? this.#memory.getUint32(op + Op.handler, true);
     if (index === this.#staleHandler) return undefined;
-    const own = this.#set.firstOfPair(index);
-    const handler = this.#set.handlers[own];
-    return handler && { index: own, handler };
+    const handler = this.#set.handlers[index];
+    return handler && { index, handler };
   }
 
   /** A block became stale: the regions that contain it go. */
