@@ -1,15 +1,20 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { growthPerMinute } from './growth.ts';
+import { growthOf } from './growth.ts';
 import { jobs, loadScript, readCounts } from './load.ts';
 
 const samples = (...values: number[]): { minutes: number; value: number }[] =>
   values.map((value, minutes) => ({ minutes, value }));
 
 describe('growth', () => {
-  it('is the slope of a line', () => assert.equal(growthPerMinute(samples(10, 13, 16, 19)), 3));
-  it('is not what goes up and down', () => assert.equal(growthPerMinute(samples(10, 20, 20, 10)), 0));
-  it('is not known from one sample', () => assert.equal(growthPerMinute(samples(10)), undefined));
+  it('is the slope of a line', () => assert.deepEqual(growthOf(samples(10, 13, 16, 19)), { perMinute: 3, error: 0 }));
+  it('is not what goes up and down', () => assert.equal(growthOf(samples(10, 20, 20, 10))?.perMinute, 0));
+  it('is not known from two samples', () => assert.equal(growthOf(samples(10, 20)), undefined));
+  it('is told apart from noise', () => {
+    // MiB beside the guest's RAM in an uneventful run: garbage comes and goes.
+    const { perMinute, error } = growthOf(samples(450, 433, 409, 452, 433, 417, 481, 424)) ?? assert.fail();
+    assert.ok(perMinute > 0 && perMinute < 2 * error, `${perMinute} ± ${error}`);
+  });
 });
 
 describe('the load', () => {

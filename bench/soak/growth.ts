@@ -4,14 +4,22 @@ export interface Sample {
   readonly value: number;
 }
 
-/** What it grows by in a minute: the slope of the straight line that fits best (least squares); undefined for fewer than two samples. */
-export function growthPerMinute(samples: readonly Sample[]): number | undefined {
-  if (samples.length < 2) return undefined;
-  const mean = (of: (sample: Sample) => number): number =>
-    samples.reduce((sum, sample) => sum + of(sample), 0) / samples.length;
-  const middle = mean(({ minutes }) => minutes);
-  const level = mean(({ value }) => value);
-  const spread = mean(({ minutes }) => (minutes - middle) ** 2);
+/** The slope of the straight line that fits best (least squares), and its standard error: what the ups and downs may have made of it. */
+export interface Growth {
+  readonly perMinute: number;
+  readonly error: number;
+}
+
+/** Undefined for fewer than three samples. */
+export function growthOf(samples: readonly Sample[]): Growth | undefined {
+  const count = samples.length;
+  if (count < 3) return undefined;
+  const sum = (of: (sample: Sample) => number): number => samples.reduce((total, sample) => total + of(sample), 0);
+  const middle = sum(({ minutes }) => minutes) / count;
+  const level = sum(({ value }) => value) / count;
+  const spread = sum(({ minutes }) => (minutes - middle) ** 2);
   if (spread === 0) return undefined;
-  return mean(({ minutes, value }) => (minutes - middle) * (value - level)) / spread;
+  const perMinute = sum(({ minutes, value }) => (minutes - middle) * (value - level)) / spread;
+  const rest = sum(({ minutes, value }) => (value - level - perMinute * (minutes - middle)) ** 2);
+  return { perMinute, error: Math.sqrt(rest / (count - 2) / spread) };
 }

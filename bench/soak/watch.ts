@@ -2,7 +2,7 @@
 import type { DomainSummary } from '../../src/toolstack/daemon/protocol.ts';
 import type { Guest } from '../guest/guest.ts';
 import { overhead } from '../guest/process-memory.ts';
-import { growthPerMinute, type Sample } from './growth.ts';
+import { growthOf, type Sample } from './growth.ts';
 import { countsCommand, readCounts, type Count } from './load.ts';
 
 const MIB = 2 ** 20;
@@ -10,6 +10,7 @@ const MIB = 2 ** 20;
 const WARM_UP_MINUTES = 3;
 /** A shorter time tells nothing of growth, as garbage is collected when it suits. */
 const LEAST_MINUTES = 5;
+/** MiB a minute. */
 const MOST_GROWTH = 1;
 
 /** What a kernel says when something is wrong, whatever its level. */
@@ -63,12 +64,14 @@ export class Watch {
     const wrong = [...this.#wrong];
     for (const { job, times } of this.#counts) if (times === 0) wrong.push(`${job.name} was never done`);
     const notes = this.#counts.map(({ job, text }) => `${job.name}: ${text}`);
-    const growth = growthPerMinute(this.#memory.filter(({ minutes }) => minutes >= WARM_UP_MINUTES));
+    const growth = growthOf(this.#memory.filter(({ minutes }) => minutes >= WARM_UP_MINUTES));
+    const text = growth && `memory: ${growth.perMinute.toFixed(2)} ± ${growth.error.toFixed(2)} MiB a minute`;
     const enough = this.minutes >= WARM_UP_MINUTES + LEAST_MINUTES;
-    if (growth === undefined) notes.push('memory: not known');
-    else if (!enough) notes.push(`memory: ${growth.toFixed(2)} MiB a minute; too short a time to judge that`);
-    else if (growth > MOST_GROWTH) wrong.push(`the daemon's memory grows by ${growth.toFixed(2)} MiB a minute`);
-    else notes.push(`memory: ${growth.toFixed(2)} MiB a minute`);
+    if (!growth || !text) notes.push('memory: not known');
+    else if (!enough) notes.push(`${text}; too short a time to judge that`);
+    // Only what is more than chance: twice the error.
+    else if (growth.perMinute - 2 * growth.error > MOST_GROWTH) wrong.push(`the daemon's ${text}`);
+    else notes.push(text);
     return { wrong, notes };
   }
 }
