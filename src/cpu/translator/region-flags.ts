@@ -13,7 +13,16 @@ export type Recipe =
   /** Which operation they come from is known only when the code runs: it stands in the three locals. */
   | { readonly kind: 'dynamic' }
   | { readonly kind: 'image'; readonly image: I32 }
+  | Overlay
   | Computed;
+
+/** As in the state or the locals, but for CF or CF and OF: what BT and the rotates leave, which the next operation mostly replaces as a whole. */
+interface Overlay {
+  readonly kind: 'overlay';
+  readonly base: Exclude<Recipe, Overlay | Computed>;
+  readonly carry: I32;
+  readonly overflow?: I32;
+}
 
 interface Computed {
   readonly kind: 'add' | 'sub' | 'logic' | 'explicit';
@@ -124,7 +133,7 @@ export class RegionFlags extends Flags {
   override step(bits: number, by: 1 | -1, a: I64, result: I64): void {
     const { recipe } = this;
     const carryFrom =
-      this.direct || recipe.kind === 'memory' || recipe.kind === 'image'
+      this.direct || recipe.kind === 'memory' || recipe.kind === 'image' || recipe.kind === 'overlay'
         ? undefined
         : recipe.kind === 'dynamic'
           ? this.#carrySource()
@@ -145,22 +154,40 @@ export class RegionFlags extends Flags {
   }
 
   override setCarry(carry: I32): void {
-    const recipe = this.#computed();
-    if (!recipe) {
-      super.setCarry(carry);
-      return;
+    const { recipe } = this;
+    if (this.direct) return super.setCarry(carry);
+    const cf = this.code.let(carry);
+    switch (recipe.kind) {
+      case 'memory':
+      case 'dynamic':
+      case 'image':
+        return this.#become({ kind: 'overlay', base: recipe, carry: cf });
+      case 'overlay':
+        return this.#become({ ...recipe, carry: cf });
+      default: {
+        // OF is that of before, whatever CF was.
+        const { carryFrom: _, ...rest } = recipe;
+        this.#become({ ...rest, carry: cf });
+      }
     }
-    // OF is that of before, whatever CF was.
-    const { carryFrom: _, ...rest } = recipe;
-    this.#become({ ...rest, carry: this.code.let(carry) });
   }
 
   override setCarryOverflow(carry: I32, overflow: I32): void {
-    const recipe = this.#computed();
-    if (recipe) {
-      const { carryFrom: _, ...rest } = recipe;
-      this.#become({ ...rest, carry: this.code.let(carry), overflow: this.code.let(overflow) });
-    } else super.setCarryOverflow(carry, overflow);
+    const { recipe } = this;
+    if (this.direct) return super.setCarryOverflow(carry, overflow);
+    const both = { carry: this.code.let(carry), overflow: this.code.let(overflow) };
+    switch (recipe.kind) {
+      case 'memory':
+      case 'dynamic':
+      case 'image':
+        return this.#become({ kind: 'overlay', base: recipe, ...both });
+      case 'overlay':
+        return this.#become({ ...recipe, ...both });
+      default: {
+        const { carryFrom: _, ...rest } = recipe;
+        this.#become({ ...rest, ...both });
+      }
+    }
   }
 
   override setStatus(image: I32): void {
@@ -186,17 +213,6 @@ export class RegionFlags extends Flags {
     this.recipe = DYNAMIC;
   }
 
-  /** The recipe as a base for a partial change; undefined when the state has the flags, to be changed there. */
-  #computed(): Computed | undefined {
-    if (this.direct) return undefined;
-    const { recipe } = this;
-    if (recipe.kind === 'memory' || recipe.kind === 'dynamic' || recipe.kind === 'image') {
-      this.toMemory();
-      return undefined;
-    }
-    return recipe;
-  }
-
   #fix<T extends Record<string, I64>>(values: T): T {
     return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, this.code.let(value)])) as T;
   }
@@ -209,6 +225,7 @@ export class RegionFlags extends Flags {
   // ---- reading ----
 
   override carry(): I32 {
+    if (!this.direct && this.recipe.kind === 'overlay') return this.recipe.carry;
     const recipe = this.#readable();
     switch (recipe.kind) {
       case 'image':
@@ -221,6 +238,7 @@ export class RegionFlags extends Flags {
   }
 
   override overflow(): I32 {
+    if (!this.direct && this.recipe.kind === 'overlay' && this.recipe.overflow) return this.recipe.overflow;
     const recipe = this.#readable();
     switch (recipe.kind) {
       case 'image':
@@ -281,8 +299,10 @@ export class RegionFlags extends Flags {
   }
 
   override condition(cc: number): I32 {
-    const recipe = this.#readable();
     const pair = cc >> 1;
+    if (!this.direct && this.recipe.kind === 'overlay' && pair === 1)
+      return (cc & 1) === 0 ? this.recipe.carry : this.recipe.carry.eqz();
+    const recipe = this.#readable();
     if (recipe.kind === 'sub' || recipe.kind === 'logic' || recipe.kind === 'add') {
       const { bits, result, a, b } = recipe;
       // CF and OF may be another's; an addition is no comparison.
@@ -305,10 +325,10 @@ export class RegionFlags extends Flags {
   }
 
   /** What is known only at run time is worked out first. */
-  #readable(): Exclude<Recipe, { kind: 'dynamic' }> {
+  #readable(): Exclude<Recipe, { kind: 'dynamic' } | Overlay> {
     if (this.direct) return { kind: 'memory' };
     const { recipe } = this;
-    if (recipe.kind !== 'dynamic') return recipe;
+    if (recipe.kind !== 'dynamic' && recipe.kind !== 'overlay') return recipe;
     this.#emitSync(recipe);
     // In code that runs only sometimes the locals stay what counts.
     if (this.code.depth === this.#level) this.recipe = IN_MEMORY;
@@ -331,15 +351,16 @@ export class RegionFlags extends Flags {
   /** What `spill` would be given, when that is one operation's; it is for a path that leaves. */
   get operation(): readonly [operation: I32, result: I64, source: I64] | undefined {
     const { recipe } = this;
-    if (recipe.kind === 'memory' || recipe.kind === 'dynamic') return undefined;
+    if (recipe.kind === 'memory' || recipe.kind === 'dynamic' || recipe.kind === 'overlay') return undefined;
     const { flags, carry } = this.#triples(recipe);
     return carry ? undefined : [flags.operation, flags.result, flags.source];
   }
 
   /** Puts the flags into the locals, for code that several paths lead to. */
   toDynamic(): void {
+    if (this.recipe.kind === 'overlay') this.toMemory();
     const { recipe } = this;
-    if (recipe.kind !== 'dynamic') {
+    if (recipe.kind !== 'dynamic' && recipe.kind !== 'overlay') {
       const { flags, carry } = this.#triples(recipe);
       assign(this.#locals.flags, flags);
       if (carry) assign(this.#locals.carry, carry);
@@ -353,6 +374,16 @@ export class RegionFlags extends Flags {
 
   #emitSync(recipe: Recipe): void {
     if (recipe.kind === 'memory') return;
+    if (recipe.kind === 'overlay') {
+      this.#emitSync(recipe.base);
+      // The state has the others now.
+      const { direct } = this;
+      this.direct = true;
+      if (recipe.overflow) super.setCarryOverflow(recipe.carry, recipe.overflow);
+      else super.setCarry(recipe.carry);
+      this.direct = direct;
+      return;
+    }
     const { flags, carry = NONE } =
       recipe.kind === 'dynamic'
         ? { flags: current(this.#locals.flags), carry: current(this.#locals.carry) }
@@ -362,7 +393,10 @@ export class RegionFlags extends Flags {
   }
 
   /** The operation, and what CF comes from where that is another. */
-  #triples(recipe: Exclude<Recipe, { kind: 'dynamic' }>): { readonly flags: Triple; readonly carry?: Triple } {
+  #triples(recipe: Exclude<Recipe, { kind: 'dynamic' } | Overlay>): {
+    readonly flags: Triple;
+    readonly carry?: Triple;
+  } {
     const of = (kind: number, bits: number, result: I64, source: I64): Triple => ({
       operation: I32.of(syncOperation(kind, bits)),
       result,
