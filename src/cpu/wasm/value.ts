@@ -1,4 +1,5 @@
 import { Bytes } from './bytes.ts';
+import { fold32, fold64, test64 } from './fold.ts';
 
 /** Value types of WebAssembly (core specification, "Types"). */
 export const ValType = { i32: 0x7f, i64: 0x7e, f32: 0x7d, f64: 0x7c, v128: 0x7b } as const;
@@ -521,89 +522,6 @@ const NARROW_TESTS = new Map([
   [0x58, 0x4d],
   [0x5a, 0x4f],
 ]);
-
-/** Integer instructions on constants; undefined for those that are not worth it. */
-function fold32(op: number, a: number, b: number): number | undefined {
-  switch (op) {
-    case 0x6a:
-      return a + b;
-    case 0x6b:
-      return a - b;
-    case 0x6c:
-      return Math.imul(a, b);
-    case 0x71:
-      return a & b;
-    case 0x72:
-      return a | b;
-    case 0x73:
-      return a ^ b;
-    case 0x74:
-      return a << b;
-    case 0x75:
-      return a >> b;
-    case 0x76:
-      return a >>> b;
-    default: {
-      // The comparisons of both widths come in the same order.
-      const test = test64(op + (0x51 - 0x46), BigInt(a), BigInt(b));
-      return test === undefined ? undefined : Number(test);
-    }
-  }
-}
-
-function fold64(op: number, a: bigint, b: bigint): bigint | undefined {
-  switch (op) {
-    case 0x7c:
-      return a + b;
-    case 0x7d:
-      return a - b;
-    case 0x7e:
-      return a * b;
-    case 0x83:
-      return a & b;
-    case 0x84:
-      return a | b;
-    case 0x85:
-      return a ^ b;
-    case 0x86:
-      return a << (b & 63n);
-    case 0x87:
-      return a >> (b & 63n);
-    case 0x88:
-      return BigInt.asUintN(64, a) >> (b & 63n);
-    default:
-      return undefined;
-  }
-}
-
-/** Sign extension keeps the order of unsigned numbers, so constants of 32 bits can be compared here as well. */
-function test64(op: number, a: bigint, b: bigint): boolean | undefined {
-  const [x, y] = [BigInt.asUintN(64, a), BigInt.asUintN(64, b)];
-  switch (op) {
-    case 0x51:
-      return a === b;
-    case 0x52:
-      return a !== b;
-    case 0x53:
-      return a < b;
-    case 0x54:
-      return x < y;
-    case 0x55:
-      return a > b;
-    case 0x56:
-      return x > y;
-    case 0x57:
-      return a <= b;
-    case 0x58:
-      return x <= y;
-    case 0x59:
-      return a >= b;
-    case 0x5a:
-      return x >= y;
-    default:
-      return undefined;
-  }
-}
 
 export class F32 extends Value {
   readonly type = ValType.f32;
