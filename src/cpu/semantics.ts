@@ -349,10 +349,11 @@ export class Semantics {
     const { code } = this;
     const at = this.let(va);
     const host = code.variable(ValType.i32);
-    const entry = this.let(this.tlbEntry(at));
-    code.if(
-      lastByte(at, bytes).and(~0xfffn).eq(entry.load64(Tlb.read)),
-      () => host.set(at.wrap().add(entry.load32(Tlb.addend))),
+    this.onTlb(
+      Tlb.read,
+      at,
+      bytes,
+      (found) => host.set(found),
       () => {
         host.set(code.call(this.paging.readSlow, this.vcpu, at, I32.of(bytes)));
         code.if(host.get.eqz(), () => {
@@ -360,7 +361,6 @@ export class Semantics {
           this.fault();
         });
       },
-      'likely',
     );
     return host.get;
   }
@@ -370,10 +370,11 @@ export class Semantics {
     const { code } = this;
     const at = this.let(va);
     const host = code.variable(ValType.i32);
-    const entry = this.let(this.tlbEntry(at));
-    code.if(
-      lastByte(at, bytes).and(~0xfffn).eq(entry.load64(Tlb.write)),
-      () => host.set(at.wrap().add(entry.load32(Tlb.addend))),
+    this.onTlb(
+      Tlb.write,
+      at,
+      bytes,
+      (found) => host.set(found),
       () => {
         host.set(code.call(this.paging.writeSlow, this.vcpu, at, I32.of(bytes)));
         code.if(host.get.eqz(), () => {
@@ -381,7 +382,6 @@ export class Semantics {
           this.fault();
         });
       },
-      'likely',
     );
     write(host.get);
     const finish = (): void => code.do(this.paging.finishWrite, this.vcpu);
@@ -583,7 +583,20 @@ export class Semantics {
     return this.vcpu.load32(S.tlb);
   }
 
-  protected tlbEntry(va: I64): I32 {
+  /** `hit` with the host address of `bytes` at `at`, a local, when the TLB has a tag for them; `miss` when it has not, or they lie in two pages. */
+  protected onTlb(
+    tag: typeof Tlb.read | typeof Tlb.write,
+    at: I64,
+    bytes: number,
+    hit: (host: I32) => void,
+    miss: () => void,
+  ): void {
+    const entry = this.let(this.#tlbEntry(at));
+    const found = lastByte(at, bytes).and(~0xfffn).eq(entry.load64(tag));
+    this.code.if(found, () => hit(at.wrap().add(entry.load32(Tlb.addend))), miss, 'likely');
+  }
+
+  #tlbEntry(va: I64): I32 {
     return this.tlb().add(
       va
         .shrU(7)
@@ -600,7 +613,7 @@ export class Semantics {
   }
 }
 
-export const lastByte = (va: I64, bytes: number): I64 => (bytes === 1 ? va : va.add(bytes - 1));
+const lastByte = (va: I64, bytes: number): I64 => (bytes === 1 ? va : va.add(bytes - 1));
 
 export function loadBits(host: I32, bits: number, offset = 0): I64 {
   switch (bits) {

@@ -2,7 +2,7 @@ import { DONE_SHIFT, faultMeta } from '../dispatch.ts';
 import { Exit } from '../exits.ts';
 import { truncate } from '../flags.ts';
 import { Stored } from '../paging.ts';
-import { lastByte, type Operand, Semantics, storeBits, type Variant } from '../semantics.ts';
+import { type Operand, Semantics, storeBits, type Variant } from '../semantics.ts';
 import { Op, S, Tlb } from '../state-layout.ts';
 import { laneOf, lowFloat, withLane, withLowFloat } from '../wasm/simd.ts';
 import { type F32, type F64, I32, I64, type V128, ValType } from '../wasm/value.ts';
@@ -157,30 +157,22 @@ export class RegionSemantics extends Semantics {
   }
 
   #store(bytes: number, va: I64, store: (host: I32) => void, slow: (at: I64) => I32): void {
-    const { code } = this;
     const at = this.let(va);
-    const entry = this.let(this.tlbEntry(at));
-    code.if(
-      lastByte(at, bytes).and(~0xfffn).eq(entry.load64(Tlb.write)),
-      () => store(at.wrap().add(entry.load32(Tlb.addend))),
-      () => {
-        const stored = this.let(slow(at));
-        code.if(stored.ne(Stored.done), () => this.#notStored(stored), undefined, 'unlikely');
-      },
-      'likely',
-    );
+    this.onTlb(Tlb.write, at, bytes, store, () => {
+      const stored = this.let(slow(at));
+      this.code.if(stored.ne(Stored.done), () => this.#notStored(stored), undefined, 'unlikely');
+    });
   }
 
   override writePointer(va: I64, bytes: number, write: (host: I32) => void): void {
-    const { code } = this;
     const at = this.let(va);
-    const host = code.variable(ValType.i32);
-    const entry = this.let(this.tlbEntry(at));
-    code.if(
-      lastByte(at, bytes).and(~0xfffn).eq(entry.load64(Tlb.write)),
-      () => host.set(at.wrap().add(entry.load32(Tlb.addend))),
+    const host = this.code.variable(ValType.i32);
+    this.onTlb(
+      Tlb.write,
+      at,
+      bytes,
+      (found) => host.set(found),
       () => host.set(this.#writable(at, bytes)),
-      'likely',
     );
     write(host.get);
   }
