@@ -1,0 +1,217 @@
+/** Image files and block devices through Node's fs. Reads and writes go straight from and to the caller's memory, shared or not. */
+import {
+  close,
+  constants,
+  fdatasync,
+  fstat,
+  ftruncate,
+  open,
+  read,
+  readv,
+  write,
+  writev,
+  type BigIntStats,
+} from 'node:fs';
+import { dirname, isAbsolute, resolve } from 'node:path';
+import { DiskError, type DiskErrorCode, type DiskFile, type DiskHost, type Segments } from '../../dom0/disk/index.ts';
+import { blockDeviceSize } from './block-device-size.ts';
+import { nodeCodecs } from './disk-codecs.ts';
+import { lockImage, type LockMode } from './disk-lock.ts';
+
+// Opening a FIFO that an image names as its backing file must not hold a thread.
+const openFlags = {
+  read: constants.O_RDONLY | constants.O_NONBLOCK,
+  write: constants.O_RDWR | constants.O_NONBLOCK,
+  create: constants.O_RDWR | constants.O_CREAT | constants.O_EXCL,
+} as const;
+
+/** What one readv or writev takes (IOV_MAX of Linux). */
+const SEGMENTS_AT_A_TIME = 1024;
+
+export const nodeDiskHost: DiskHost = {
+  open: (path, { readOnly, shared = false }) =>
+    openFile(path, readOnly ? 'read' : 'write', shared ? 'look' : readOnly ? 'read' : 'write'),
+  create: async (path, { overwrite = false } = {}) => {
+    const file = await openFile(path, 'create', 'write').catch((error: unknown) => {
+      if (error instanceof DiskError && error.code === 'EEXIST') return undefined;
+      throw error;
+    });
+    if (file !== undefined) return file;
+    const there = await openFile(path, 'write', 'write');
+    if (there.kind === 'block device') return there;
+    if (overwrite) {
+      await there.truncate(0);
+      return there;
+    }
+    await there.close();
+    throw new DiskError('EEXIST', `${path} exists already`);
+  },
+  resolve: (base, name) => (isAbsolute(name) ? name : resolve(dirname(base), name)),
+  codecs: nodeCodecs,
+};
+
+class NodeDiskFile implements DiskFile {
+  readonly path: string;
+  readonly kind: DiskFile['kind'];
+  readonly readOnly: boolean;
+  // Node has no call that punches holes, so space is not given back to the host's filesystem.
+  readonly punches = false;
+  readonly #fd: number;
+  readonly #unlock: () => void;
+
+  constructor(path: string, kind: DiskFile['kind'], readOnly: boolean, fd: number, unlock: () => void) {
+    this.path = path;
+    this.kind = kind;
+    this.readOnly = readOnly;
+    this.#fd = fd;
+    this.#unlock = unlock;
+  }
+
+  async size(): Promise<number> {
+    if (this.kind === 'block device') return blockDeviceSize(this.#fd, this.path);
+    return Number((await this.#stat()).size);
+  }
+
+  async read(offset: number, into: Segments): Promise<void> {
+    let at = offset;
+    let left = into;
+    while (left.length > 0) {
+      const batch = left.slice(0, SEGMENTS_AT_A_TIME);
+      const count = await this.#call<number>('read', (done) => {
+        const [first] = batch;
+        if (first !== undefined && batch.length === 1) read(this.#fd, first, 0, first.length, at, done);
+        else readv(this.#fd, batch, at, done);
+      });
+      left = after(left, count);
+      if (count > 0) at += count;
+      else {
+        // The end of the file.
+        for (const segment of left) segment.fill(0);
+        return;
+      }
+    }
+  }
+
+  async write(offset: number, from: Segments): Promise<void> {
+    let at = offset;
+    let left = after(from, 0);
+    while (left.length > 0) {
+      const batch = left.slice(0, SEGMENTS_AT_A_TIME);
+      const count = await this.#call<number>('write', (done) => {
+        const [first] = batch;
+        if (first !== undefined && batch.length === 1) write(this.#fd, first, 0, first.length, at, done);
+        else writev(this.#fd, batch, at, done);
+      });
+      if (count === 0) throw new DiskError('ENOSPC', `${this.path}: nothing more can be written at ${at}`);
+      left = after(left, count);
+      at += count;
+    }
+  }
+
+  async truncate(size: number): Promise<void> {
+    if (this.kind === 'block device')
+      throw new DiskError('EINVAL', `${this.path} is a block device; its size is its own`);
+    await this.#call<undefined>('resize', (done) => ftruncate(this.#fd, size, done));
+  }
+
+  punch(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  async flush(): Promise<void> {
+    await this.#call<undefined>('flush', (done) => fdatasync(this.#fd, done));
+  }
+
+  async close(): Promise<void> {
+    try {
+      await this.#call<undefined>('close', (done) => close(this.#fd, done));
+    } finally {
+      this.#unlock();
+    }
+  }
+
+  #stat(): Promise<BigIntStats> {
+    return this.#call('read', (done) => fstat(this.#fd, { bigint: true }, done));
+  }
+
+  #call<T>(verb: string, start: (done: (error: NodeJS.ErrnoException | null, result?: T) => void) => void): Promise<T> {
+    return new Promise((resolve, reject) => {
+      start((error, result) => (error === null ? resolve(result as T) : reject(diskError(verb, this.path, error))));
+    });
+  }
+}
+
+/** What is left of the segments after `count` bytes; empty segments go as well. */
+function after(segments: Segments, count: number): Segments {
+  let skip = count;
+  let index = 0;
+  for (; index < segments.length; index++) {
+    const length = segments[index]?.length ?? 0;
+    if (length > skip) break;
+    skip -= length;
+  }
+  const rest = index === 0 ? segments : segments.slice(index);
+  const [first, ...others] = rest;
+  return first === undefined || skip === 0 ? rest : [first.subarray(skip), ...others];
+}
+
+async function openFile(path: string, way: keyof typeof openFlags, mode: LockMode): Promise<DiskFile> {
+  const fd = await new Promise<number>((resolve, reject) => {
+    open(path, openFlags[way], 0o666, (error, result) =>
+      error === null ? resolve(result) : reject(diskError('open', path, error)),
+    );
+  });
+  try {
+    const stat = await new Promise<BigIntStats>((resolve, reject) => {
+      fstat(fd, { bigint: true }, (error, result) =>
+        error === null ? resolve(result) : reject(diskError('open', path, error)),
+      );
+    });
+    const kind = stat.isFile() ? 'file' : stat.isBlockDevice() ? 'block device' : undefined;
+    if (kind === undefined) throw new DiskError('EINVAL', `${path} is neither a file nor a block device`);
+    const key = kind === 'file' ? `${stat.dev}-${stat.ino}` : `device-${stat.rdev}`;
+    const unlock = await lockImage(key, mode);
+    if (unlock === undefined) {
+      throw new DiskError('EBUSY', `${path} is in use`, {
+        hint: mode === 'write' ? 'another domain or command has it open' : 'another domain or command writes to it',
+      });
+    }
+    return new NodeDiskFile(path, kind, way === 'read', fd, unlock);
+  } catch (error) {
+    close(fd, () => undefined);
+    throw error;
+  }
+}
+
+const codes: Readonly<Record<string, DiskErrorCode>> = {
+  ENOENT: 'ENOENT',
+  EACCES: 'EACCES',
+  EPERM: 'EACCES',
+  EROFS: 'EROFS',
+  ENOSPC: 'ENOSPC',
+  EDQUOT: 'ENOSPC',
+  EFBIG: 'ENOSPC',
+  EEXIST: 'EEXIST',
+  EINVAL: 'EINVAL',
+  EISDIR: 'EINVAL',
+  EBUSY: 'EBUSY',
+};
+
+const reasons: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such file',
+  EACCES: 'permission denied',
+  EPERM: 'not permitted',
+  EROFS: 'the filesystem is read-only',
+  ENOSPC: 'no space is left',
+  EDQUOT: 'the quota is used up',
+  EFBIG: 'the filesystem allows no larger file',
+  EEXIST: 'it exists already',
+  EISDIR: 'it is a folder',
+};
+
+function diskError(verb: string, path: string, error: NodeJS.ErrnoException): DiskError {
+  const code = error.code ?? '';
+  return new DiskError(codes[code] ?? 'EIO', `cannot ${verb} ${path}: ${reasons[code] ?? error.message}`, {
+    cause: error,
+  });
+}
