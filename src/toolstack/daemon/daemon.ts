@@ -2,8 +2,8 @@
  * The host's daemon: it owns the hypervisor, xenstore, the consoles and the domains, and serves clients on a unix socket. It stays
  * until it is told to stop, whether there are domains or not.
  */
-import { chmodSync, rmSync } from 'node:fs';
-import { createServer, type Server } from 'node:net';
+import { rmSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { Consoles } from '../../dom0/console/index.ts';
 import { Xenstored } from '../../dom0/xenstore/index.ts';
 import type { DomainControl, HypervisorControl } from '../../hypervisor/control.ts';
@@ -12,8 +12,10 @@ import type { BuildRequest, BuiltRings, Clock } from '../domain/services.ts';
 import { initialise } from '../domain/xenstore-tree.ts';
 import { Connection } from './connection.ts';
 import { openConsoleLog, openMonitorLog } from './log-files.ts';
+import { listen } from './private-socket.ts';
 import { handle, type RequestContext } from './requests.ts';
 import type { RunDirectory } from './run-directory.ts';
+import { serveXenstore } from './xenstore-socket.ts';
 
 /** The real hypervisor of this process, or a test's. */
 export type Host = HypervisorControl & { close(): Promise<void> };
@@ -89,6 +91,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     socket.on('close', () => connections.delete(connection));
   });
   server.on('error', onError);
+  const xenstoreSocket = await serveXenstore(xenstored, run.xenstoreSocket, onError);
   let closing: Promise<void> | undefined;
   const close = (): Promise<void> => (closing ??= shutDown());
   async function shutDown(): Promise<void> {
@@ -96,12 +99,13 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     await manager.close();
     for (const connection of connections) connection.close();
     consoles.close();
+    xenstoreSocket.close();
     xenstored.close();
     await host.close();
     rmSync(run.socket, { force: true });
   }
   await listen(server, run.socket);
-  log(`serving ${run.socket}`);
+  log(`serving ${run.socket} and ${run.xenstoreSocket}`);
   return { close };
 }
 
@@ -115,24 +119,6 @@ async function buildFromFiles(domain: DomainControl, request: BuildRequest): Pro
   } finally {
     release(image);
   }
-}
-
-async function listen(server: Server, path: string): Promise<void> {
-  rmSync(path, { force: true });
-  // The directory is private already; the mask closes the moment before chmod.
-  const mask = process.umask(0o177);
-  try {
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', reject);
-      server.listen(path, () => {
-        server.off('error', reject);
-        resolve();
-      });
-    });
-  } finally {
-    process.umask(mask);
-  }
-  chmodSync(path, 0o600);
 }
 
 export const systemClock: Clock = {

@@ -57,12 +57,16 @@ async function list(
   }
 }
 
-/** As sanitise_value of xen/tools/xenstore/xs_lib.c: what is not plain text is escaped as in C. */
+/** As sanitise_value of xen/tools/xenstore/xs_lib.c: what is not plain text is escaped, quotes are not. */
 function printable(value: string): string {
-  return value.replace(/[^ !#-[\]-~]/g, (character) => {
-    const escape = { '\n': '\\n', '\r': '\\r', '\t': '\\t', '\\': '\\\\', '"': '\\"' }[character];
-    return escape ?? [...Buffer.from(character)].map((byte) => `\\${byte.toString(8).padStart(3, '0')}`).join('');
+  return value.replace(/[^ -[\]-~]/g, (character) => {
+    const escape = { '\n': '\\n', '\r': '\\r', '\t': '\\t', '\\': '\\\\' }[character];
+    return escape ?? [...Buffer.from(character)].map(escaped).join('');
   });
+}
+
+function escaped(byte: number): string {
+  return byte < 8 ? `\\${byte.toString(8).padStart(3, '0')}` : `\\x${byte.toString(16).padStart(2, '0')}`;
 }
 
 try {
