@@ -4,6 +4,12 @@ export interface Scheduler {
   defer(task: () => void): void;
 }
 
+/** Time, as far as services need it. */
+export interface Timers {
+  /** Runs the task after so many milliseconds. Returns what prevents that. */
+  after(milliseconds: number, task: () => void): () => void;
+}
+
 /** For where nobody hands one in: runs right after the current task, before anything else gets its turn. */
 export const microtasks: Scheduler = {
   defer(task) {

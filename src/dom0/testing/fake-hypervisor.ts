@@ -1,11 +1,25 @@
 /** Stands in for the hypervisor in tests of dom0's services: domains of a few frames, event channels, exceptions at will. */
 import { Errno } from '../../abi/errno.ts';
-import { HypercallError, type DomainInfo, type GuestFrames, type LocalPort } from '../../hypervisor/control.ts';
+import { GNTST } from '../../abi/grant-table.ts';
+import {
+  HypercallError,
+  type DomainInfo,
+  type GrantMapping,
+  type GuestFrames,
+  type LocalPort,
+} from '../../hypervisor/control.ts';
 
 interface Channel {
   remote: (() => void) | undefined;
   /** Notifications from dom0 that the guest has not looked at. */
   raised: number;
+}
+
+interface Grant {
+  readonly mfn: number;
+  readonly readonly: boolean;
+  /** How often domain 0 has it mapped. */
+  mapped: number;
 }
 
 export class FakeDomain {
@@ -14,6 +28,8 @@ export class FakeDomain {
   state: 'running' | 'shutdown' | 'dying' = 'running';
   shutdownReason = 0;
   readonly #channels = new Map<number, Channel>();
+  readonly #grants = new Map<number, Grant>();
+  #nextRef = 8;
 
   constructor(domid: number, nrFrames = 4) {
     this.domid = domid;
@@ -37,6 +53,37 @@ export class FakeDomain {
         channel.remote = undefined;
       },
     };
+  }
+
+  /** The guest lets domain 0 have a frame; the reference. */
+  grant(mfn: number, readonly = false): number {
+    this.#grants.set(this.#nextRef, { mfn, readonly, mapped: 0 });
+    return this.#nextRef++;
+  }
+
+  /** The guest ends a grant; false while it is mapped. */
+  endGrant(ref: number): boolean {
+    return (this.#grants.get(ref)?.mapped ?? 0) === 0 && this.#grants.delete(ref);
+  }
+
+  grantMap(ref: number, options: { readonly readonly: boolean }): GrantMapping | number {
+    const grant = this.#grants.get(ref);
+    if (grant === undefined) return GNTST.bad_gntref;
+    if (grant.readonly && !options.readonly) return GNTST.general_error;
+    let mapped = true;
+    grant.mapped++;
+    return {
+      mfn: grant.mfn,
+      unmap: () => {
+        if (mapped) grant.mapped--;
+        mapped = false;
+      },
+    };
+  }
+
+  /** Mappings that domain 0 holds. */
+  get mappings(): number {
+    return [...this.#grants.values()].reduce((sum, { mapped }) => sum + mapped, 0);
   }
 
   /** EVTCHNOP_send by the guest. */
@@ -80,8 +127,8 @@ export class FakeHypervisor {
   readonly #domains = new Map<number, FakeDomain>();
   readonly #listeners = new Set<(domid: number) => void>();
 
-  add(domid: number): FakeDomain {
-    const domain = new FakeDomain(domid);
+  add(domid: number, nrFrames?: number): FakeDomain {
+    const domain = new FakeDomain(domid, nrFrames);
     this.#domains.set(domid, domain);
     return domain;
   }

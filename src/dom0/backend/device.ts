@@ -1,0 +1,336 @@
+/**
+ * One backend device: the state machine between its directory in xenstore, the frontend's, and the instance that does the work. After
+ * xen/include/public/io/xenbus.h and what Linux' backends do (drivers/block/xen-blkback/xenbus.c, drivers/net/xen-netback/xenbus.c).
+ *
+ * Watches only say that something may have changed. One pass at a time compares what is with what should be, and takes the step that
+ * is missing; so it does not matter in which order, or how often, a frontend writes its states.
+ *
+ * An instance that throws is closed and another one made in its place, which goes on with the connection; after a number of
+ * times the device is closed with an error node, as a fatal error of Linux' backends does.
+ */
+import { XenbusState, xenbusStateOf, type XenbusStateName } from '../../abi/io/xenbus.ts';
+import type { Timers } from '../scheduler.ts';
+import type { Xenstore } from '../xenstore/index.ts';
+import type { BackendDriver, BackendInstance, DeviceGlue, Keys } from './driver.ts';
+import { FrontendError, FrontendLink, type LinkControl } from './frontend-link.ts';
+
+/** How often an instance may fail within the period before its device is given up. */
+export const MAX_RESTARTS = 5;
+export const RESTART_PERIOD_MS = 60_000;
+/** Lines about one device's frontend; a hostile one could cause any number. */
+const MAX_WARNINGS = 10;
+const EIO = -5;
+
+export interface DeviceServices {
+  readonly control: LinkControl;
+  readonly xs: Xenstore;
+  readonly timers: Timers;
+  /** An instance has thrown. */
+  readonly onError: (error: unknown) => void;
+  readonly log: (line: string) => void;
+}
+
+export interface DeviceAddress {
+  readonly path: string;
+  readonly domid: number;
+  readonly devid: number;
+  readonly frontendPath: string;
+}
+
+type Step = 'reopen' | 'connect' | 'closing' | 'disconnect' | 'forget';
+
+/** What a frontend's state asks of a backend; states that are not here ask nothing. */
+const steps: Readonly<Partial<Record<XenbusStateName, { from: readonly XenbusStateName[]; step: Step }>>> = {
+  Initialising: { from: ['Closed'], step: 'reopen' }, // a driver has come back
+  Initialised: { from: ['InitWait'], step: 'connect' },
+  Connected: { from: ['InitWait'], step: 'connect' }, // netfront has no Initialised
+  Closing: { from: ['Initialising', 'InitWait', 'Connected'], step: 'closing' },
+  Closed: { from: ['Initialising', 'InitWait', 'Connected', 'Closing'], step: 'disconnect' },
+  Unknown: { from: ['Initialising', 'InitWait', 'Connected', 'Closing', 'Closed'], step: 'forget' }, // its directory is gone
+};
+
+export class BackendDevice<C> {
+  readonly address: DeviceAddress;
+  readonly #driver: BackendDriver<C>;
+  readonly #services: DeviceServices;
+  readonly #stopWatch: () => void;
+  #state: XenbusStateName = 'Initialising';
+  #instance: BackendInstance<C> | undefined;
+  /** Whether `open` has succeeded for the instance. */
+  #opened: 'not yet' | 'yes' | 'failed' = 'not yet';
+  #link: FrontendLink | undefined;
+  #connection: { readonly value: C } | undefined;
+  #failure: { readonly error: unknown } | undefined;
+  #restarts = 0;
+  #warnings = 0;
+  #removed = false;
+  #silent = false;
+  #forgotten = false;
+  #settling = false;
+  #again = false;
+  #idle: (() => void)[] = [];
+
+  constructor(address: DeviceAddress, driver: BackendDriver<C>, services: DeviceServices) {
+    this.address = address;
+    this.#driver = driver;
+    this.#services = services;
+    this.#stopWatch = services.xs.watch(`${address.frontendPath}/state`, () => this.changed());
+  }
+
+  get state(): XenbusStateName {
+    return this.#state;
+  }
+
+  get connection(): C | undefined {
+    return this.#connection?.value;
+  }
+
+  /** Nothing is left to do for it: frontend or directory are gone, or it went offline. */
+  get forgotten(): boolean {
+    return this.#forgotten;
+  }
+
+  /** Something may have changed: a state, `online`, the directory. */
+  changed(): void {
+    this.#again = true;
+    if (this.#settling) return;
+    this.#settling = true;
+    void this.#settle();
+  }
+
+  /** The directory or the domain is gone. Resolves when nothing is in use any more. */
+  async remove(what: 'directory' | 'domain'): Promise<void> {
+    this.#removed = true;
+    // There may be another device's directory in its place by now.
+    if (what === 'directory') this.#silent = true;
+    this.changed();
+    await this.settled();
+  }
+
+  /** Resolves when there is nothing to do. */
+  settled(): Promise<void> {
+    return this.#settling ? new Promise((resolve) => this.#idle.push(resolve)) : Promise.resolve();
+  }
+
+  // --- passes -----------------------------------------------------------------------------------------------------
+
+  async #settle(): Promise<void> {
+    while (this.#again) {
+      this.#again = false;
+      try {
+        await this.#pass();
+      } catch (error) {
+        this.#wentWrong(error);
+      }
+    }
+    this.#settling = false;
+    for (const resolve of this.#idle.splice(0)) resolve();
+  }
+
+  async #pass(): Promise<void> {
+    if (this.#forgotten) return;
+    if (this.#removed) return this.#forget();
+    if (this.#failure !== undefined) await this.#recover();
+    if (this.#instance === undefined && this.#state !== 'Closing' && this.#state !== 'Closed') await this.#start();
+    const frontend = xenbusStateOf(this.#services.xs.read(`${this.address.frontendPath}/state`));
+    const row = steps[frontend];
+    if (row?.from.includes(this.#state)) await this.#take(row.step);
+    else if (frontend === 'Closed' && this.#state === 'Closed' && !this.#online) await this.#forget();
+  }
+
+  async #take(step: Step): Promise<void> {
+    switch (step) {
+      case 'reopen':
+        await this.#start();
+        break;
+      case 'connect':
+        if (this.#opened === 'yes') this.#connect();
+        break;
+      case 'closing':
+        this.#switch('Closing');
+        this.changed(); // it may be Closed by now
+        break;
+      case 'disconnect':
+        if (this.#online) {
+          await this.#disconnect();
+          this.#switch('Closed');
+        } else {
+          await this.#forget();
+        }
+        break;
+      case 'forget':
+        await this.#forget();
+        break;
+    }
+  }
+
+  /** To InitWait, with an instance that has opened what it needs. */
+  async #start(): Promise<BackendInstance<C>> {
+    if (this.#instance === undefined) this.#opened = 'not yet';
+    const instance = (this.#instance ??= this.#create());
+    this.#write(instance.features());
+    if (this.#connection === undefined) this.#switch('InitWait');
+    if (this.#opened !== 'not yet') return instance;
+    try {
+      this.#write({ ...(await instance.open()), 'hotplug-status': 'connected' });
+      this.#opened = 'yes';
+    } catch (error) {
+      this.#opened = 'failed';
+      const reason = error instanceof Error ? error.message : String(error);
+      this.#write({ 'hotplug-error': reason, 'hotplug-status': 'error' });
+      this.#services.log(`${this.address.path}: ${reason}`);
+    }
+    return instance;
+  }
+
+  #connect(): void {
+    const instance = this.#instance;
+    if (instance === undefined) return;
+    const { domid, frontendPath } = this.address;
+    const link = new FrontendLink(this.#services.control, this.#services.xs, domid, frontendPath);
+    try {
+      this.#connection = { value: instance.connect(link) };
+      this.#link = link;
+    } finally {
+      if (this.#link !== link) link.close();
+    }
+    this.#write(instance.serve(this.#connection.value));
+    this.#switch('Connected');
+  }
+
+  async #disconnect(): Promise<void> {
+    this.#link?.silence();
+    try {
+      await this.#instance?.quiesce();
+    } finally {
+      this.#connection = undefined;
+      this.#link?.close();
+      this.#link = undefined;
+    }
+  }
+
+  /** The end: everything is closed before the state says so, since the toolstack may give the disk to somebody else then. */
+  async #forget(): Promise<void> {
+    this.#forgotten = true;
+    this.#stopWatch();
+    try {
+      await this.#disconnect();
+    } finally {
+      const instance = this.#instance;
+      this.#instance = undefined;
+      try {
+        await instance?.close();
+      } finally {
+        this.#switch('Closed');
+      }
+    }
+  }
+
+  // --- failures ---------------------------------------------------------------------------------------------------
+
+  #wentWrong(error: unknown): void {
+    if (error instanceof FrontendError) {
+      this.#fatal(error.errno, error.message);
+    } else if (this.#forgotten) {
+      this.#services.onError(error);
+    } else {
+      this.#failure ??= { error };
+    }
+    this.#again = true;
+  }
+
+  async #recover(): Promise<void> {
+    const { error } = this.#failure ?? { error: undefined };
+    this.#failure = undefined;
+    this.#services.onError(error);
+    this.#link?.silence();
+    const failed = this.#instance;
+    this.#instance = undefined;
+    // What was under way must have ended before somebody else does it again: it would write to pages that the guest uses otherwise.
+    await this.#quietly(() => failed?.quiesce());
+    await this.#quietly(() => failed?.close());
+    if (++this.#restarts > MAX_RESTARTS) {
+      this.#fatal(EIO, `the backend has failed ${this.#restarts} times: ${String(error)}`);
+      return;
+    }
+    this.#services.timers.after(RESTART_PERIOD_MS, () => this.#restarts--);
+    if (this.#connection === undefined) return; // the pass goes on as with a new device
+    const instance = await this.#start();
+    if (this.#opened !== 'yes') return this.#fatal(EIO, 'what the device stands for cannot be opened again');
+    this.#write(instance.serve(this.#connection.value));
+    this.#switch('Connected');
+  }
+
+  async #quietly(body: () => Promise<void> | undefined): Promise<void> {
+    try {
+      await body();
+    } catch (error) {
+      this.#services.onError(error);
+    }
+  }
+
+  /** xenbus_dev_fatal: an error node, and Closing; a frontend answers with Closed. */
+  #fatal(errno: number, message: string): void {
+    const { path } = this.address;
+    const node = path.replace(/^\/local\/domain\/0\//, '');
+    this.#services.xs.write(`/local/domain/0/error/${node}/error`, `${errno} ${message}`);
+    this.#services.log(`${path}: ${message}`);
+    this.#switch('Closing');
+  }
+
+  // --- the directory ----------------------------------------------------------------------------------------------
+
+  #create(): BackendInstance<C> {
+    const { path, domid, devid, frontendPath } = this.address;
+    const { xs, log, onError } = this.#services;
+    const made: { instance?: BackendInstance<C> } = {};
+    const failed = (error: unknown): void => {
+      if (made.instance === undefined || this.#instance !== made.instance) return onError(error); // one that is gone
+      this.#link?.silence();
+      this.#failure ??= { error };
+      this.changed();
+    };
+    const glue: DeviceGlue = {
+      type: this.#driver.type,
+      domid,
+      devid,
+      path,
+      frontendPath,
+      read: (key) => xs.read(`${path}/${key}`),
+      write: (keys) => this.#write(keys),
+      guard(body) {
+        try {
+          body();
+        } catch (error) {
+          failed(error);
+        }
+      },
+      failed,
+      warn: (line) => {
+        if (this.#warnings++ < MAX_WARNINGS) log(`${path}: ${line}`);
+      },
+    };
+    return (made.instance = this.#driver.create(glue));
+  }
+
+  get #online(): boolean {
+    return this.#services.xs.read(`${this.address.path}/online`) !== '0';
+  }
+
+  #switch(state: XenbusStateName): void {
+    this.#state = state;
+    this.#write({ state: XenbusState[state] });
+  }
+
+  /** xenbus_switch_state: a directory that is gone is not made again. */
+  #write(keys: Keys): void {
+    const { path } = this.address;
+    if (this.#silent) return;
+    this.#services.xs.transaction((t) => {
+      if (!t.exists(`${path}/state`)) return;
+      for (const [key, value] of Object.entries(keys)) {
+        if (t.read(`${path}/${key}`) !== String(value)) t.write(`${path}/${key}`, value);
+      }
+    });
+  }
+}

@@ -1,0 +1,135 @@
+/**
+ * What a backend has of a connected frontend: mapped grants, rings, event channels. All of it is given back by `close`, whoever asked
+ * for it; a backend instance that fails does not own it, and its successor goes on with it.
+ */
+import { GNTST } from '../../abi/grant-table.ts';
+import { HypercallError, type GrantMapping, type HypervisorControl } from '../../hypervisor/control.ts';
+import type { XenstoreView } from '../xenstore/index.ts';
+import { BackRing } from './back-ring.ts';
+import { Channel } from './channel.ts';
+
+/** What the frontend has written makes no sense; the message goes to the device's error node and the device closes (xenbus_dev_fatal). */
+export class FrontendError extends Error {
+  override readonly name = 'FrontendError';
+  /** As Linux' xenbus_dev_fatal prints it: a negative number. */
+  readonly errno: number;
+
+  constructor(errno: number, message: string) {
+    super(message);
+    this.errno = errno;
+  }
+}
+
+export interface MappedGrant {
+  readonly mfn: number;
+  /** The guest's page itself. */
+  readonly bytes: Uint8Array;
+  unmap(): void;
+}
+
+export type LinkControl = Pick<HypervisorControl, 'domain' | 'bindInterdomain'>;
+
+const EINVAL = -22;
+const ENOENT = -2;
+/** Grant references, ports and other numbers of a frontend: what `%u` reads. */
+const MAX_U32 = 0xffffffff;
+const statusNames = new Map<number, string>(Object.entries(GNTST).map(([name, status]) => [status, name]));
+
+export class FrontendLink {
+  readonly domid: number;
+  readonly path: string;
+  readonly #control: LinkControl;
+  readonly #xs: Pick<XenstoreView, 'read'>;
+  readonly #mapped = new Set<() => void>();
+  readonly #channels = new Set<Channel>();
+
+  constructor(control: LinkControl, xs: Pick<XenstoreView, 'read'>, domid: number, path: string) {
+    this.#control = control;
+    this.#xs = xs;
+    this.domid = domid;
+    this.path = path;
+  }
+
+  // --- what the frontend has written ------------------------------------------------------------------------------
+
+  read(key: string): string | undefined {
+    return this.#xs.read(`${this.path}/${key}`);
+  }
+
+  /** A number from `least` to `most`. Throws FrontendError for anything else, and when there is none and no `absent`. */
+  number(key: string, options: { least?: number; most?: number; absent?: number } = {}): number {
+    const { least = 0, most = MAX_U32, absent } = options;
+    const text = this.read(key);
+    if (text === undefined) {
+      if (absent !== undefined) return absent;
+      throw new FrontendError(ENOENT, `reading ${this.path}/${key}`);
+    }
+    const value = /^\s*\d{1,10}\s*$/.test(text) ? Number(text) : NaN;
+    if (value >= least && value <= most) return value;
+    throw new FrontendError(EINVAL, `${this.path}/${key}: ${JSON.stringify(text.slice(0, 32))}`);
+  }
+
+  flag(key: string): boolean {
+    return this.number(key, { absent: 0 }) !== 0;
+  }
+
+  // --- what the frontend has granted ------------------------------------------------------------------------------
+
+  /** A negative GNTST_* number when the frontend does not grant that. */
+  tryMap(ref: number, readonly: boolean): MappedGrant | number {
+    const domain = this.#control.domain(this.domid);
+    if (domain === undefined) return GNTST.bad_domain;
+    const mapping: GrantMapping | number = domain.grantMap(ref, { readonly });
+    if (typeof mapping === 'number') return mapping;
+    const { mfn } = mapping;
+    const unmap = (): void => {
+      if (this.#mapped.delete(unmap)) mapping.unmap();
+    };
+    this.#mapped.add(unmap);
+    return { mfn, bytes: domain.frames.view(mfn), unmap };
+  }
+
+  /** As `tryMap`, for pages without which there is no connection. */
+  map(ref: number, readonly = false): MappedGrant {
+    const grant = this.tryMap(ref, readonly);
+    if (typeof grant !== 'number') return grant;
+    throw new FrontendError(EINVAL, `mapping grant ${ref}: GNTST_${statusNames.get(grant) ?? String(grant)}`);
+  }
+
+  /** A ring of so many pages. */
+  ring(refs: readonly number[], slotSize: number): BackRing {
+    return new BackRing(
+      refs.map((ref) => this.map(ref).bytes),
+      slotSize,
+    );
+  }
+
+  /** Binds to a port that the frontend has allocated for domain 0. */
+  bind(remotePort: number): Channel {
+    try {
+      const channel = new Channel((onEvent) => this.#control.bindInterdomain(this.domid, remotePort, onEvent));
+      this.#channels.add(channel);
+      return channel;
+    } catch (error) {
+      if (!(error instanceof HypercallError)) throw error;
+      throw new FrontendError(error.errno, `binding to event channel ${remotePort}`);
+    }
+  }
+
+  /** Grants that are mapped now. */
+  get mappedGrants(): number {
+    return this.#mapped.size;
+  }
+
+  /** Nobody hears of events: the instance that listened is no more. */
+  silence(): void {
+    for (const channel of this.#channels) channel.listen(undefined);
+  }
+
+  /** Nothing of what was mapped may be touched after this. */
+  close(): void {
+    for (const channel of this.#channels) channel.close();
+    this.#channels.clear();
+    for (const unmap of [...this.#mapped]) unmap();
+  }
+}
