@@ -12,6 +12,11 @@ export class Bytes {
     this.#length = 0;
   }
 
+  all(values: readonly number[]): void {
+    if (this.#length + values.length > this.#data.length) this.#grow(values.length);
+    for (let i = 0; i < values.length; i++) this.#data[this.#length++] = values[i] ?? 0;
+  }
+
   byte(value: number): void {
     if (this.#length === this.#data.length) this.#grow(1);
     this.#data[this.#length++] = value;
@@ -68,6 +73,13 @@ export class Bytes {
   /** The bytes written so far; valid until the next write. */
   view(): Uint8Array<ArrayBuffer> {
     return this.#data.subarray(0, this.#length);
+  }
+
+  /** The bytes written so far, as numbers of their own. */
+  toArray(): number[] {
+    const bytes: number[] = [];
+    for (let i = 0; i < this.#length; i++) bytes.push(this.#data[i] ?? 0);
+    return bytes;
   }
 
   #grow(by: number): void {
