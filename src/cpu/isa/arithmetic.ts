@@ -1,5 +1,5 @@
 import type { Helper, Instruction, InstructionGroup } from '../instruction-set.ts';
-import type { Fn } from '../wasm/code.ts';
+import type { Code, Fn } from '../wasm/code.ts';
 import { I32, I64, ValType } from '../wasm/value.ts';
 import { Vector } from '../exits.ts';
 import { signExtend, truncate } from '../flags.ts';
@@ -90,25 +90,31 @@ const step = (name: string, forms: string[], by: 1 | -1): Instruction => ({
   },
 });
 
-/** High half of a 64 × 64-bit product. */
-const multiplyHigh: Helper = {
+/** High half of a 64 × 64-bit product, of locals. */
+function highProduct(c: Code, a: I64, b: I64): I64 {
+  const low = (v: I64): I64 => v.and(0xffff_ffffn);
+  const high = (v: I64): I64 => v.shrU(32);
+  const middle = c.let(
+    high(a)
+      .mul(low(b))
+      .add(high(low(a).mul(low(b)))),
+  );
+  const other = c.let(low(a).mul(high(b)).add(low(middle)));
+  return high(a).mul(high(b)).add(high(middle)).add(high(other));
+}
+
+const multiplyHighHelper: Helper = {
   name: 'multiplyHigh',
   define: (m) =>
     m.function('multiplyHigh', [ValType.i64, ValType.i64], ValType.i64, (c) => {
-      const a = c.param(ValType.i64, 0);
-      const b = c.param(ValType.i64, 1);
-      const low = (v: I64): I64 => v.and(0xffff_ffffn);
-      const high = (v: I64): I64 => v.shrU(32);
-      const middle = c.let(
-        high(a)
-          .mul(low(b))
-          .add(high(low(a).mul(low(b)))),
-      );
-      const other = c.let(low(a).mul(high(b)).add(low(middle)));
-      c.return(high(a).mul(high(b)).add(high(middle)).add(high(other)));
+      c.return(highProduct(c, c.param(ValType.i64, 0), c.param(ValType.i64, 1)));
       c.unreachable();
     }),
 };
+
+/** High half of a 64 × 64-bit product, of locals: big numbers' inner loops consist of these. */
+export const multiplyHigh = (u: Semantics, a: I64, b: I64): I64 =>
+  u.inline ? highProduct(u.code, a, b) : u.code.call(u.helper('multiplyHigh') as Fn<typeof ValType.i64>, a, b);
 
 /** (high, low, divisor) → quotient of a 128-bit dividend, high < divisor; the remainder goes to the scratch area of the vCPU. */
 const divide128: Helper = {
@@ -127,19 +133,36 @@ const divide128: Helper = {
           quotient.set(q);
         },
         () => {
-          // Restoring division: the dividend's low half moves left into the rest, quotient bits come in behind it.
-          const n = c.variable(ValType.i32, I32.of(64));
-          c.loop((_again, againIf) => {
-            const carry = c.let(rest.get.shrU(63).wrap());
-            rest.set(rest.get.shl(1).or(quotient.get.shrU(63)));
-            quotient.set(quotient.get.shl(1));
-            c.if(carry.or(rest.get.geU(divisor)), () => {
-              rest.set(rest.get.sub(divisor));
-              quotient.set(quotient.get.or(1));
-            });
-            n.set(n.get.sub(1));
-            againIf(n.get.ne(0));
-          });
+          // Two digits of 32 bits (Knuth, The Art of Computer Programming, vol. 2, 4.3.1, algorithm D), after a shift that sets the divisor's top bit.
+          const by = c.let(divisor.clz());
+          const d = c.let(divisor.shl(by));
+          const [d1, d0] = [c.let(d.shrU(32)), c.let(d.and(0xffff_ffffn))];
+          const dividend = quotient.get;
+          const low = c.let(dividend.shl(by));
+          rest.set(rest.get.shl(by).or(dividend.shrU(1).shrU(I64.of(63).sub(by))));
+          const digit = (next: I64): I64 => {
+            const q = c.variable(ValType.i64, rest.get.divU(d1));
+            const r = c.variable(ValType.i64, rest.get.sub(q.get.mul(d1)));
+            const correct = (then: () => void): void =>
+              c.if(
+                q.get
+                  .shrU(32)
+                  .ne(0)
+                  .or(q.get.mul(d0).gtU(r.get.shl(32).or(next))),
+                () => {
+                  q.set(q.get.sub(1));
+                  r.set(r.get.add(d1));
+                  then();
+                },
+              );
+            correct(() => c.if(r.get.shrU(32).eqz(), () => correct(() => undefined)));
+            rest.set(rest.get.shl(32).add(next).sub(q.get.mul(d)));
+            return q.get;
+          };
+          const first = c.let(digit(c.let(low.shrU(32))));
+          const second = digit(c.let(low.and(0xffff_ffffn)));
+          quotient.set(first.shl(32).or(second));
+          rest.set(rest.get.shrU(by));
         },
       );
       c.store64(vcpu, rest.get, S.scratch);
@@ -149,10 +172,7 @@ const divide128: Helper = {
 };
 
 const signedHigh = (u: Semantics, a: I64, b: I64): I64 =>
-  u.code
-    .call(u.helper('multiplyHigh') as Fn<typeof ValType.i64>, a, b)
-    .sub(a.shrS(63).and(b))
-    .sub(b.shrS(63).and(a));
+  multiplyHigh(u, a, b).sub(a.shrS(63).and(b)).sub(b.shrS(63).and(a));
 
 /** rAX × source → rDX:rAX (AX for bytes). */
 const multiply = (name: string, digit: number, signed: boolean): Instruction => ({
@@ -166,9 +186,7 @@ const multiply = (name: string, digit: number, signed: boolean): Instruction => 
     const low = u.let(a.mul(b));
     let overflow: I32;
     if (width === 64) {
-      const high = u.let(
-        signed ? signedHigh(u, a, b) : u.code.call(u.helper('multiplyHigh') as Fn<typeof ValType.i64>, a, b),
-      );
+      const high = u.let(signed ? signedHigh(u, a, b) : multiplyHigh(u, a, b));
       u.setGpr(Gpr.rax, low);
       u.setGpr(Gpr.rdx, high);
       overflow = signed ? high.ne(low.shrS(63)) : high.ne(0);
@@ -357,5 +375,5 @@ const decimal: Instruction[] = [
 
 export const arithmetic: InstructionGroup = {
   instructions: [...instructions, ...more, ...decimal],
-  helpers: [multiplyHigh, divide128],
+  helpers: [multiplyHighHelper, divide128],
 };

@@ -4,6 +4,7 @@ import { I32, I64, ValType } from '../wasm/value.ts';
 import { signExtend, truncate } from '../flags.ts';
 import { Gpr, type Semantics } from '../semantics.ts';
 import { Op, S } from '../state-layout.ts';
+import { multiplyHigh } from './arithmetic.ts';
 
 const { i64 } = ValType;
 
@@ -164,9 +165,7 @@ const bmi: Instruction[] = [
       const a = u.let(u.gpr(Gpr.rdx, high.bits));
       const b = u.let(u.read(src));
       const product = u.let(a.mul(b));
-      const top = u.let(
-        high.bits === 32 ? product.shrU(32) : u.code.call(u.helper('multiplyHigh') as Fn<typeof i64>, a, b),
-      );
+      const top = u.let(high.bits === 32 ? product.shrU(32) : multiplyHigh(u, a, b));
       u.write(low, product);
       // The high half wins when both are one register.
       u.write(high, top);
