@@ -14,12 +14,12 @@ export interface Dispatch {
   readonly handlerType: number;
   /** (vcpu, op) → Exit.Exception, with RIP at the operation. */
   readonly raise: Fn<typeof i32>;
-  /** (vcpu, rip, `faultMeta`) → Exit.Exception: what `raise` does, without an operation. */
+  /** (vcpu, rip, length and stack of `Leaving`) → Exit.Exception: what `raise` does, without an operation. */
   readonly leaveFault: Fn<typeof i32>;
-  /** (vcpu, rip, `faultMeta`, budget left) → Exit.Exception: the same from translated code, whose registers and flags are in the state. */
+  /** (vcpu, rip, `Leaving`, budget left) → exit: from translated code, whose registers and flags are in the state. */
   readonly leaveRegion: Fn<typeof i32>;
-  /** (vcpu, rip, `faultMeta`, vector, error code or -1 for none) → Exit.Exception */
-  readonly leaveVector: Fn<typeof i32>;
+  /** (vcpu, vector, error code or -1 for none): the exception that is to be raised. */
+  readonly setVector: Fn<undefined>;
   /** (vcpu, op, vector, error code or -1 for none) → Exit.Exception, with RIP at the operation. */
   readonly raiseVector: Fn<typeof i32>;
   /** (vcpu, va, instructions since block entry) → exit: continues at a linear address. */
@@ -53,7 +53,7 @@ export function defineDispatch(m: ModuleBuilder, paging: Paging): Dispatch {
     // A non-canonical address is a stack fault when the stack segment is the one used (SDM Vol. 1, "Canonical Addressing").
     c.if(vcpu.load32(S.hasErrorCode).eq(NOT_CANONICAL), () => {
       c.store32(vcpu, I32.of(1), S.hasErrorCode);
-      c.if(meta.shrU(8), () => c.store32(vcpu, I32.of(Vector.SS), S.vector));
+      c.if(meta.shrU(Leaving.stack), () => c.store32(vcpu, I32.of(Vector.SS), S.vector));
     });
     leave(c, handlerType, vcpu, I32.of(0), Exit.Exception);
     c.unreachable();
@@ -62,8 +62,13 @@ export function defineDispatch(m: ModuleBuilder, paging: Paging): Dispatch {
   const leaveRegion = m.function('leaveRegion', [i32, i64, i32, i32], i32, (c) => {
     const vcpu = c.param(i32, 0);
     const meta = c.param(i32, 2);
-    c.store32(vcpu, c.param(i32, 3).sub(meta.shrU(DONE_SHIFT)), S.budget);
-    c.returnCall(leaveFault, vcpu, c.param(i64, 1), meta.and((1 << DONE_SHIFT) - 1));
+    c.store32(vcpu, c.param(i32, 3).sub(meta.shrU(Leaving.done)), S.budget);
+    const exit = c.let(meta.shrU(Leaving.exit).and(0x1f));
+    c.if(exit, () => {
+      c.store64(vcpu, c.param(i64, 1), S.rip);
+      c.return(exit);
+    });
+    c.returnCall(leaveFault, vcpu, c.param(i64, 1), meta.and((1 << Leaving.exit) - 1));
     c.unreachable();
   });
 
@@ -71,28 +76,23 @@ export function defineDispatch(m: ModuleBuilder, paging: Paging): Dispatch {
     const vcpu = c.param(i32, 0);
     const op = c.param(i32, 1);
     const base = c.let(op.load16U(Op.base));
-    c.returnCall(leaveFault, vcpu, ripOf(vcpu, op), op.load8U(Op.len).or(usesStack(base, op).shl(8)));
+    c.returnCall(leaveFault, vcpu, ripOf(vcpu, op), op.load8U(Op.len).or(usesStack(base, op).shl(Leaving.stack)));
     c.unreachable();
   });
 
-  const setVector = (c: Code, vcpu: I32, vector: I32, error: I32): void => {
+  const setVector = m.function('setVector', [i32, i32, i32], undefined, (c) => {
+    const vcpu = c.param(i32, 0);
+    const error = c.param(i32, 2);
     const hasError = c.let(error.ne(-1));
-    c.store32(vcpu, vector, S.vector);
+    c.store32(vcpu, c.param(i32, 1), S.vector);
     c.store32(vcpu, hasError, S.hasErrorCode);
     c.store32(vcpu, hasError.select(error, I32.of(0)), S.errorCode);
-  };
+  });
 
   const raiseVector = m.function('raiseVector', [i32, i32, i32, i32], i32, (c) => {
     const vcpu = c.param(i32, 0);
-    setVector(c, vcpu, c.param(i32, 2), c.param(i32, 3));
+    c.do(setVector, vcpu, c.param(i32, 2), c.param(i32, 3));
     c.returnCall(raise, vcpu, c.param(i32, 1));
-    c.unreachable();
-  });
-
-  const leaveVector = m.function('leaveVector', [i32, i64, i32, i32, i32], i32, (c) => {
-    const vcpu = c.param(i32, 0);
-    setVector(c, vcpu, c.param(i32, 3), c.param(i32, 4));
-    c.returnCall(leaveFault, vcpu, c.param(i64, 1), c.param(i32, 2));
     c.unreachable();
   });
 
@@ -200,7 +200,7 @@ export function defineDispatch(m: ModuleBuilder, paging: Paging): Dispatch {
     raiseVector,
     leaveFault,
     leaveRegion,
-    leaveVector,
+    setVector,
     jump,
     jumpSlow,
     linkBranch,
@@ -216,11 +216,14 @@ const usesStack = (base: I32, op: I32): I32 =>
     .or(base.eq(S.gpr + 5 * 8))
     .and(op.load16U(Op.segment).eq(S.zero));
 
-/** From this bit of `leaveRegion`'s meta on: instructions that the budget is to be charged for. */
-export const DONE_SHIFT = 16;
+/**
+ * How a region is left, in one word, by the first bit of each part: the instruction's length in bytes; whether it addresses the stack; the exit's number, 0 for
+ * the exception that stands in the state; instructions that the budget is to be charged for.
+ */
+export const Leaving = { length: 0, stack: 8, exit: 9, done: 16 } as const;
 
-/** What a fault needs to know of its instruction: length in bytes, and from bit 8 on whether it addresses the stack. For operations known at generation. */
-export const faultMeta = (op: I32): I32 => op.load8U(Op.len).or(usesStack(op.load16U(Op.base), op).shl(8));
+/** Length and use of the stack of an operation that is known at generation. */
+export const leavingAt = (op: I32): I32 => op.load8U(Op.len).or(usesStack(op.load16U(Op.base), op).shl(Leaving.stack));
 
 /** Leaves `run` with RIP at `va` when the budget is used up or somebody asked for an exit. */
 export function checkpoint(c: Code, vcpu: I32, instructions: I32, va: I64): void {

@@ -64,7 +64,7 @@ export interface CheckOptions {
 }
 
 /** How often a slice ends at a block before it is translated. */
-const HOT_SAMPLES = 2;
+const HOT_SAMPLES = 8;
 const MAX_SAMPLES = 65536;
 /** Instructions in a slice: few while what runs is interpreted, so that hot code is found soon; many when it is not. */
 const SLICE = { least: 8_000, most: 50_000 } as const;

@@ -139,18 +139,6 @@ export const internal: InstructionGroup = {
         ),
     },
     {
-      // From translated code whose flags are those of a known operation: one call for all that a fault does.
-      name: 'leaveRegionWithFlags',
-      define: (m, { helper, dispatch }) =>
-        m.function('leaveRegionWithFlags', [i32, i64, i32, i32, i32, i64, i64], i32, (c) => {
-          const vcpu = c.param(i32, 0);
-          const flags = [c.param(i32, 4), c.param(i64, 5), c.param(i64, 6)] as const;
-          c.do(helper('syncFlags'), vcpu, ...flags, I32.of(0), I64.of(0), I64.of(0));
-          c.returnCall(dispatch.leaveRegion, vcpu, c.param(i64, 1), c.param(i32, 2), c.param(i32, 3));
-          c.unreachable();
-        }),
-    },
-    {
       name: 'writeFlags',
       define: (m) =>
         m.function('writeFlags', [i32, i32], undefined, (c) => {

@@ -52,7 +52,7 @@ export class Effects {
     });
     ops.setUint8(Op.len, 1);
     ops.setUint32(Op.imm, 1, true);
-    const frame = new RegionFrame(new Code([ValType.i32, ValType.i32]), this.#services);
+    const frame = new RegionFrame(new Code([ValType.i32, ValType.i32]), this.#services, () => undefined);
     frame.begin();
     frame.flags.direct = handler.instruction.flagsInLoop === true;
     const u = new RegionSemantics(frame, handler.variant, handler.operands, new KnownOperation(ops, 0, 0), {

@@ -1,3 +1,4 @@
+import { Leaving } from '../dispatch.ts';
 import { Exit } from '../exits.ts';
 import { buildHandler, type Handler, type InstructionSet } from '../instruction-set.ts';
 import { Access } from '../paging.ts';
@@ -11,10 +12,9 @@ import { Effects } from './effects.ts';
 import type { Node, RegionJob } from './job.ts';
 import { KnownOperation } from './known-operation.ts';
 import { RegionFrame } from './region-frame.ts';
-import { RegionSemantics } from './region-semantics.ts';
+import { type Position, RegionSemantics } from './region-semantics.ts';
 import { type Structure, structureOf } from './structure.ts';
 
-/** A module with a function for each job, exported as `region0`, `region1` … */
 /** Makes modules of regions. */
 export class RegionGenerator {
   readonly #set: InstructionSet;
@@ -52,13 +52,14 @@ class RegionWriter {
   /** Registers newer than their slots where several paths come together. */
   readonly #dirtyAt: ReadonlyMap<number, number>;
   readonly #labels = new Map<number, () => void>();
+  #goToEpilogue: () => void = () => undefined;
 
   constructor(set: InstructionSet, job: RegionJob, services: Services, effects: Effects, code: Code) {
     this.#set = set;
     this.#job = job;
     this.#code = code;
     this.#services = services;
-    this.#frame = new RegionFrame(code, services);
+    this.#frame = new RegionFrame(code, services, () => this.#goToEpilogue());
     this.#ops = new DataView(job.ops.buffer, job.ops.byteOffset, job.ops.byteLength);
     this.#structure = structureOf(job.nodes);
     this.#effects = effects;
@@ -68,10 +69,14 @@ class RegionWriter {
   write(): void {
     const code = this.#code;
     const frame = this.#frame;
-    frame.begin();
-    if (this.#structure.isLoop(0)) frame.flags.toDynamic();
-    this.#tree(0);
-    code.unreachable();
+    code.block((leave) => {
+      this.#goToEpilogue = leave;
+      frame.begin();
+      if (this.#structure.isLoop(0)) frame.flags.toDynamic();
+      this.#tree(0);
+      code.unreachable();
+    });
+    frame.epilogue(this.#job.mode);
     code.inFront(() => {
       this.#checkPages();
       frame.prologue();
@@ -168,42 +173,46 @@ class RegionWriter {
     const leave = (to: number | undefined): (() => void) | undefined =>
       to === undefined || this.#structure.isCut(n, to) ? undefined : () => this.#go(n, to, count);
     if (count === 0) return this.#leaveRegion(node.end, 0);
-    for (const [i, number] of node.instructions.entries()) {
-      const instruction = this.#job.instructions[number];
-      if (!instruction) throw new Error(`no instruction ${number}`);
-      const isLast = i === count - 1;
-      const returnsTo = node.returns;
-      const goBack = leave(returnsTo);
-      for (let k = 0; k < instruction.count; k++) {
-        const own = k === instruction.count - 1;
-        const { handler } = this.#handler(instruction.first + k);
-        const loops = handler.instruction.flagsInLoop === true;
-        if (loops) frame.flags.toMemory();
-        // A repeated instruction may fault when it has been through its own end.
-        if (handler.variant.rep !== 'none') frame.makeDirty(this.#written(instruction.first + k));
-        frame.flags.direct = loops;
-        const u = new RegionSemantics(
-          frame,
-          handler.variant,
-          handler.operands,
-          new KnownOperation(
-            this.#ops,
-            (instruction.first + k) * Op.size,
-            this.#job.addresses[instruction.first + k] ?? 0,
-          ),
-          {
+    this.#code.stretch((step) => {
+      for (const [i, number] of node.instructions.entries()) {
+        const instruction = this.#job.instructions[number];
+        if (!instruction) throw new Error(`no instruction ${number}`);
+        const isLast = i === count - 1;
+        const returnsTo = node.returns;
+        const goBack = leave(returnsTo);
+        for (let k = 0; k < instruction.count; k++) {
+          const position: Position = {
             at: instruction.at,
             before: i,
             taken: isLast ? leave(node.taken) : undefined,
-            next: isLast && own ? (leave(node.next) ?? (() => this.#leaveRegion(node.end, count))) : undefined,
+            next:
+              isLast && k === instruction.count - 1
+                ? (leave(node.next) ?? (() => this.#leaveRegion(node.end, count)))
+                : undefined,
             returns: returnsTo !== undefined && goBack ? { at: this.#node(returnsTo).at, go: goBack } : undefined,
-          },
-        );
-        buildHandler(u, handler);
-        frame.flags.direct = false;
-        u.finish();
+          };
+          step(
+            () => this.#operation(instruction.first + k, position),
+            () => frame.flags.values(),
+          );
+        }
       }
-    }
+    });
+  }
+
+  #operation(op: number, position: Position): void {
+    const frame = this.#frame;
+    const { handler } = this.#handler(op);
+    const loops = handler.instruction.flagsInLoop === true;
+    if (loops) frame.flags.toMemory();
+    // A repeated instruction may fault when it has been through its own end.
+    if (handler.variant.rep !== 'none') frame.makeDirty(this.#written(op));
+    frame.flags.direct = loops;
+    const known = new KnownOperation(this.#ops, op * Op.size, this.#job.addresses[op] ?? 0);
+    const u = new RegionSemantics(frame, handler.variant, handler.operands, known, position);
+    buildHandler(u, handler);
+    frame.flags.direct = false;
+    u.finish();
   }
 
   #leaveRegion(at: number, done: number): void {
@@ -224,11 +233,7 @@ class RegionWriter {
       this.#expectDirty(to);
       code.if(
         frame.left.get.leS(0),
-        () => {
-          frame.spill(0);
-          code.store64(frame.vcpu, frame.address(this.#node(to).at, this.#job.mode), S.rip);
-          code.return(I32.of(Exit.Budget));
-        },
+        () => frame.leave(this.#node(to).at, I32.of(Exit.Budget << Leaving.exit)),
         undefined,
         'unlikely',
       );

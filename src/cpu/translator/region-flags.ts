@@ -1,5 +1,5 @@
 import { type Code, type Fn, type Variable } from '../wasm/code.ts';
-import { I32, I64, ValType } from '../wasm/value.ts';
+import { I32, I64, Value, ValType } from '../wasm/value.ts';
 import { Aux, auxOfCarries, Flags, signExtend } from '../flags.ts';
 import { FlagKind, STEP, syncOperation } from '../flag-kinds.ts';
 
@@ -335,6 +335,11 @@ export class RegionFlags extends Flags {
     return { kind: 'memory' };
   }
 
+  /** What the recipe is made of. */
+  *values(): Iterable<Value> {
+    yield* valuesOf(this.recipe);
+  }
+
   // ---- leaving ----
 
   /** Writes the flags into the state; `recipe` says so from now on. */
@@ -343,17 +348,15 @@ export class RegionFlags extends Flags {
     this.recipe = IN_MEMORY;
   }
 
-  /** Writes the flags into the state in a path that leaves. */
+  /** Writes the flags into the state in a path that leaves: without a call where that is short, as such paths may be hot. */
   spill(): void {
-    this.#emitSync(this.recipe);
-  }
-
-  /** What `spill` would be given, when that is one operation's; it is for a path that leaves. */
-  get operation(): readonly [operation: I32, result: I64, source: I64] | undefined {
     const { recipe } = this;
-    if (recipe.kind === 'memory' || recipe.kind === 'dynamic' || recipe.kind === 'overlay') return undefined;
-    const { flags, carry } = this.#triples(recipe);
-    return carry ? undefined : [flags.operation, flags.result, flags.source];
+    if (!isPlain(recipe)) return this.#emitSync(recipe);
+    const { kind, bits, result, a, b } = recipe;
+    if (kind === 'logic') super.logic(bits, result);
+    else if (a && b && kind === 'add') super.add(bits, a, b, result);
+    else if (a && b && kind === 'sub') super.sub(bits, a, b, result);
+    else this.#emitSync(recipe);
   }
 
   /** Puts the flags into the locals, for code that several paths lead to. */
@@ -366,6 +369,18 @@ export class RegionFlags extends Flags {
       if (carry) assign(this.#locals.carry, carry);
     }
     this.recipe = DYNAMIC;
+  }
+
+  /** Puts the flags into the locals in a path that leaves. */
+  leave(): void {
+    const { recipe } = this;
+    this.toDynamic();
+    this.recipe = recipe;
+  }
+
+  /** In the paths that have left, all together: the flags from the locals into the state. */
+  left(): void {
+    this.#emitSync(DYNAMIC);
   }
 
   #carryFrom({ operation, result, source }: Triple): I32 {
@@ -418,6 +433,22 @@ export class RegionFlags extends Flags {
     }
     const known: Computed = carryFrom ? { ...recipe, carry: this.#carryFrom(carryFrom) } : recipe;
     return { flags: of(FlagKind.aux, bits, result, auxOf(this.code, known).extendU()) };
+  }
+}
+
+/** All flags are those of the operation. */
+const isPlain = (recipe: Recipe): recipe is Computed =>
+  (recipe.kind === 'logic' || recipe.kind === 'add' || recipe.kind === 'sub') &&
+  recipe.carry === undefined &&
+  recipe.carryFrom === undefined &&
+  recipe.overflow === undefined &&
+  recipe.adjust === undefined;
+
+/** Recipes and triples are made of values and of each other. */
+function* valuesOf(part: object): Iterable<Value> {
+  for (const value of Object.values(part)) {
+    if (value instanceof Value) yield value;
+    else if (typeof value === 'object' && value !== null) yield* valuesOf(value as object);
   }
 }
 

@@ -1,5 +1,5 @@
 import type { Code, Fn, Variable } from '../wasm/code.ts';
-import { type I32, I64, type V128, ValType } from '../wasm/value.ts';
+import { I32, I64, type V128, ValType } from '../wasm/value.ts';
 import type { Services } from '../semantics.ts';
 import { truncate } from '../flags.ts';
 import { Mode, S } from '../state-layout.ts';
@@ -24,6 +24,8 @@ export function xmmAt(place: number): number {
 /** The number of the general register whose slot lies at an offset of the state; undefined for other slots. */
 export const gprAt = (place: number): number | undefined =>
   place >= S.gpr && place < GPR_END ? (place - S.gpr) >> 3 : undefined;
+
+const inMode = (mode: number, va: I64): I64 => truncate(mode === Mode.long64 ? 64 : 32, va);
 
 /** What is known at a point of the code that is being written. */
 interface Path {
@@ -61,11 +63,18 @@ export class RegionFrame {
   readonly #base: Variable<I64>;
   readonly #tlb: Variable<I32>;
   #dirty = 0;
+  /** Registers that were newer than their slots anywhere so far. */
+  #written = 0;
+  readonly #leftAt: Variable<I32>;
+  readonly #leftHow: Variable<I32>;
+  readonly #goToEpilogue: () => void;
   #bits: readonly number[] = UNKNOWN_BITS;
   #fpuReady = false;
   #level = 0;
 
-  constructor(code: Code, services: Services) {
+  /** @param goToEpilogue where `epilogue` is written */
+  constructor(code: Code, services: Services, goToEpilogue: () => void) {
+    this.#goToEpilogue = goToEpilogue;
     this.code = code;
     this.vcpu = code.param(ValType.i32, 0);
     this.services = services;
@@ -81,6 +90,8 @@ export class RegionFrame {
     this.#base = code.variable(ValType.i64);
     this.#tlb = code.variable(ValType.i32);
     this.left = code.variable(ValType.i32);
+    this.#leftAt = code.variable(ValType.i32);
+    this.#leftHow = code.variable(ValType.i32);
     this.base = this.#base.get;
     this.tlb = this.#tlb.get;
   }
@@ -98,11 +109,11 @@ export class RegionFrame {
 
   /** A linear address, given relative to the entry's page. */
   address(at: number, mode: number): I64 {
-    return truncate(mode === Mode.long64 ? 64 : 32, this.base.add(at));
+    return inMode(mode, this.base.add(at));
   }
 
   #gpr(n: number): Variable<I64> {
-    return (this.#gprs[n] ??= this.code.variable(ValType.i64));
+    return (this.#gprs[n] ??= this.code.lasting(ValType.i64));
   }
 
   readGpr(n: number): I64 {
@@ -115,13 +126,13 @@ export class RegionFrame {
 
   writeGpr(n: number, value: I64): void {
     this.#gpr(n).set(value);
-    this.#dirty |= gprBit(n);
+    this.#makeDirty(gprBit(n));
     const bits = this.#straight ? value.bits : Math.max(this.#bits[n] ?? 64, value.bits);
     if (this.#bits[n] !== bits) this.#bits = this.#bits.with(n, bits);
   }
 
   #xmm(n: number): Variable<V128> {
-    return (this.#xmms[n] ??= this.code.variable(ValType.v128));
+    return (this.#xmms[n] ??= this.code.lasting(ValType.v128));
   }
 
   readXmm(n: number): V128 {
@@ -130,12 +141,12 @@ export class RegionFrame {
 
   writeXmm(n: number, value: V128): void {
     this.#xmm(n).set(value);
-    this.#dirty |= xmmBit(n);
+    this.#makeDirty(xmmBit(n));
   }
 
   /** A local for what follows from MXCSR; @param now what does */
   sseSettled(now: I32): I32 {
-    this.#sseSettled ??= { local: this.code.variable(ValType.i32), now };
+    this.#sseSettled ??= { local: this.code.lasting(ValType.i32), now };
     return this.#sseSettled.local.get;
   }
 
@@ -151,7 +162,7 @@ export class RegionFrame {
   makeDirty(mask: number): void {
     for (let n = 0; n < GPRS; n++) if ((mask & gprBit(n)) !== 0) this.#gpr(n);
     for (let n = 0; n < XMMS; n++) if ((mask & xmmBit(n)) !== 0) this.#xmm(n);
-    this.#dirty |= mask;
+    this.#makeDirty(mask);
   }
 
   get dirty(): number {
@@ -205,30 +216,34 @@ export class RegionFrame {
 
   /** Writes registers back to their slots; they count as clean from now on. */
   flush(): void {
-    this.#storeDirty();
+    this.#store(this.#dirty);
     this.#dirty = 0;
   }
 
   /** What every way out begins with: registers, flags and budget into the state, after so many instructions of the node. */
   spill(done: number): void {
-    this.#storeDirty();
+    this.#store(this.#dirty);
     this.flags.spill();
     this.code.store32(this.vcpu, this.left.get.sub(done), S.budget);
   }
 
-  /** Leaves with the exception that stands in the state. `meta` as for dispatch's `leaveRegion`. */
-  leaveFaulting(rip: I64, meta: I32): void {
-    this.#storeDirty();
-    const { operation } = this.flags;
-    const { leaveRegion } = this.services.dispatch;
-    if (operation) {
-      const leave = this.services.helpers.get('leaveRegionWithFlags');
-      if (!leave) throw new Error('no helper leaveRegionWithFlags');
-      this.code.returnCall(leave, this.vcpu, rip, meta, this.left.get, ...operation);
-      return;
-    }
-    this.flags.spill();
-    this.code.returnCall(leaveRegion, this.vcpu, rip, meta, this.left.get);
+  /** Leaves where that is rare: what such paths have in common is written once, by `epilogue`. @param at as in `address`; @param how `Leaving` */
+  leave(at: number, how: I32): void {
+    this.flags.leave();
+    this.#leftAt.set(I32.of(at));
+    this.#leftHow.set(how);
+    this.#goToEpilogue();
+  }
+
+  /**
+   * Where `leave` leads to. Each register that the region writes anywhere is stored: a local that was not written holds what its slot has. Half of a region's code was
+   * such paths when each of them stored the registers that were newer there.
+   */
+  epilogue(mode: number): void {
+    this.#store(this.#written);
+    this.flags.left();
+    const rip = inMode(mode, this.base.add(this.#leftAt.get.extendS()));
+    this.code.returnCall(this.services.dispatch.leaveRegion, this.vcpu, rip, this.#leftHow.get, this.left.get);
   }
 
   /** A helper looks at the register's slot. */
@@ -236,10 +251,15 @@ export class RegionFrame {
     if ((this.#dirty & gprBit(n)) !== 0) this.code.store64(this.vcpu, this.#gpr(n).get, S.gpr + n * 8);
   }
 
-  #storeDirty(): void {
+  #store(registers: number): void {
     for (let n = 0; n < GPRS; n++)
-      if ((this.#dirty & gprBit(n)) !== 0) this.code.store64(this.vcpu, this.#gpr(n).get, S.gpr + n * 8);
+      if ((registers & gprBit(n)) !== 0) this.code.store64(this.vcpu, this.#gpr(n).get, S.gpr + n * 8);
     for (let n = 0; n < XMMS; n++)
-      if ((this.#dirty & xmmBit(n)) !== 0) this.code.storeV128(this.vcpu, this.#xmm(n).get, S.xmm + n * XMM_SLOT);
+      if ((registers & xmmBit(n)) !== 0) this.code.storeV128(this.vcpu, this.#xmm(n).get, S.xmm + n * XMM_SLOT);
+  }
+
+  #makeDirty(registers: number): void {
+    this.#dirty |= registers;
+    this.#written |= registers;
   }
 }

@@ -1,4 +1,4 @@
-import { DONE_SHIFT, faultMeta } from '../dispatch.ts';
+import { Leaving, leavingAt } from '../dispatch.ts';
 import { Exit } from '../exits.ts';
 import { truncate } from '../flags.ts';
 import { Stored } from '../paging.ts';
@@ -191,13 +191,7 @@ export class RegionSemantics extends Semantics {
 
   /** A fault, or code that would change: a single step of the interpreter does that. */
   #notStored(result: I32): void {
-    this.code.if(result.eq(Stored.fault), () => {
-      if (this.usesStack && this.ea) this.blameStack();
-      this.fault();
-    });
-    this.#frame.spill(this.#position.before);
-    this.code.store64(this.vcpu, this.rip(), S.rip);
-    this.code.return(I32.of(Exit.Step));
+    this.#leave(result.mul(Exit.Step << Leaving.exit));
   }
 
   // ---- control ----
@@ -242,13 +236,24 @@ export class RegionSemantics extends Semantics {
   }
 
   override raise(vector: number, errorCode?: number | I32): void {
-    this.#frame.spill(this.#position.before);
     const error = errorCode === undefined ? I32.of(-1) : I32.from(errorCode);
-    this.code.returnCall(this.dispatch.leaveVector, this.vcpu, this.rip(), faultMeta(this.op), I32.of(vector), error);
+    this.code.do(this.dispatch.setVector, this.vcpu, I32.of(vector), error);
+    this.#leave(I32.of(0));
+  }
+
+  /** `leave` knows by itself. */
+  protected override blameStack(): void {
+    return;
   }
 
   protected override fault(): void {
-    this.#frame.leaveFaulting(this.rip(), faultMeta(this.op).or(this.#position.before << DONE_SHIFT));
+    this.#leave(I32.of(0));
+  }
+
+  /** At this instruction. */
+  #leave(how: I32): void {
+    const own = this.usesStack ? this.op.load8U(Op.len).or(1 << Leaving.stack) : leavingAt(this.op);
+    this.#frame.leave(this.#position.at, how.or(own).or(this.#position.before << Leaving.done));
   }
 
   override exit(exit: Exit, rip: I64, ...details: readonly (I32 | number)[]): void {

@@ -49,6 +49,10 @@ export class Code {
   #hints: BranchHint[] = [];
   #frontHints: readonly BranchHint[] = [];
   #depth = 0;
+  /** Locals that can be used again, by type. */
+  readonly #free = new Map<ValType, number[]>();
+  /** Those that belong to the stretch or step being written; undefined where locals are for good. */
+  #owned: number[] | undefined;
 
   /** How many blocks the code being written lies in. */
   get depth(): number {
@@ -77,11 +81,12 @@ export class Code {
   /** Computes a value once, here; the result can be used any number of times. */
   let<T extends Value>(value: T): T {
     // A constant, or a local already, is its own name.
-    if (value.fixed || ((value instanceof I32 || value instanceof I64) && value.known !== undefined)) return value;
+    if (value.local !== undefined || ((value instanceof I32 || value instanceof I64) && value.known !== undefined))
+      return value;
     const index = this.#local(value.type);
     this.#set(index, value);
     const local = copyType(value, localGet(index), []);
-    local.fixed = true;
+    local.local = index;
     keepFacts(value, local);
     return local;
   }
@@ -97,6 +102,33 @@ export class Code {
     const index = this.#local(type);
     if (initial) this.#set(index, initial);
     return { get: this.#get(type, index), set: (value) => this.#set(index, value) };
+  }
+
+  /** A variable for the whole function, whatever stretch it is made in. */
+  lasting<T extends ValType>(type: T): Variable<ValueOf<T>> {
+    const index = this.#newLocal(type);
+    return { get: this.#get(type, index), set: (value) => this.#set(index, value) };
+  }
+
+  /**
+   * Code whose locals serve others after it. It consists of steps: the locals of one serve the next, but for those of the values that `kept` names when a step has been
+   * written. Compilers' work grows with the number of locals.
+   */
+  stretch(write: (step: (write: () => void, kept: () => Iterable<Value>) => void) => void): void {
+    const outer = this.#owned;
+    let held: number[] = [];
+    write((body, kept) => {
+      this.#owned = [];
+      body();
+      const made = [...held, ...this.#owned];
+      this.#owned = undefined;
+      const keep = new Set<number | undefined>();
+      for (const { local } of kept()) keep.add(local);
+      held = made.filter((index) => keep.has(index));
+      for (const index of made) if (!keep.has(index)) this.#release(index);
+    });
+    for (const index of held) this.#release(index);
+    this.#owned = outer;
   }
 
   /** An `unlikely` arm costs the code around it nothing: what it needs saved is saved in it. */
@@ -198,7 +230,7 @@ export class Code {
   /** A call as a statement; its result, if any, is dropped. */
   do(fn: Fn, ...args: readonly Value[]): void {
     for (const arg of args) arg.emit(this.#out);
-    for (const byte of callOf(fn)) this.#out.byte(byte);
+    this.#out.all(callOf(fn));
     if (fn.result !== undefined) this.#out.byte(0x1a);
   }
 
@@ -276,8 +308,22 @@ export class Code {
   }
 
   #local(type: ValType): number {
+    const index = (this.#owned && this.#free.get(type)?.pop()) ?? this.#newLocal(type);
+    this.#owned?.push(index);
+    return index;
+  }
+
+  #newLocal(type: ValType): number {
     this.#locals.push(type);
     return this.#params.length + this.#locals.length - 1;
+  }
+
+  #release(index: number): void {
+    const type = this.#locals[index - this.#params.length];
+    if (type === undefined) throw new Error(`no local ${index}`);
+    const free = this.#free.get(type);
+    if (free) free.push(index);
+    else this.#free.set(type, [index]);
   }
 
   #get<T extends ValType>(type: T, index: number): ValueOf<T> {
@@ -312,17 +358,18 @@ export class Code {
     const at = address.located(offset);
     at.base.emit(this.#out);
     value.emit(this.#out);
-    for (const byte of opcode) this.#out.byte(byte);
+    this.#out.all(opcode);
     this.#out.u32(0);
     this.#out.u32(at.offset);
   }
 }
 
-const localGet = (index: number): number[] =>
-  instruction((o) => {
+const localGets: (readonly number[])[] = [];
+const localGet = (index: number): readonly number[] =>
+  (localGets[index] ??= instruction((o) => {
     o.byte(0x20);
     o.u32(index);
-  });
+  }));
 
 const callOf = (fn: Fn): number[] =>
   instruction((o) => {

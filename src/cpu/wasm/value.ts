@@ -13,16 +13,16 @@ export abstract class Value {
   abstract readonly type: ValType;
   readonly code: readonly number[];
   readonly args: readonly Value[];
-  /** A local that is assigned once: as good as its own name. */
-  fixed = false;
+  /** The local that this is, if nobody assigns it again: as good as a name of its own. */
+  local: number | undefined;
   constructor(code: readonly number[], args: readonly Value[]) {
     this.code = code;
     this.args = args;
   }
   /** Operands first, then the operator: the order of the stack machine. */
   emit(out: Bytes): void {
-    for (const arg of this.args) arg.emit(out);
-    for (const byte of this.code) out.byte(byte);
+    for (let i = 0; i < this.args.length; i++) this.args[i]?.emit(out);
+    out.all(this.code);
   }
 }
 
@@ -32,14 +32,12 @@ const scratch = new Bytes();
 export function instruction(write: (out: Bytes) => void): number[] {
   scratch.clear();
   write(scratch);
-  const bytes: number[] = [];
-  for (const byte of scratch.view()) bytes.push(byte);
-  return bytes;
+  return scratch.toArray();
 }
 
 const memarg = (opcode: readonly number[], align: number, offset: number): number[] =>
   instruction((o) => {
-    for (const byte of opcode) o.byte(byte);
+    o.all(opcode);
     o.u32(align);
     o.u32(offset);
   });
@@ -311,15 +309,18 @@ export class I64 extends Value {
     return this;
   }
   static of(value: number | bigint): I64 {
+    const known = BigInt.asIntN(64, BigInt(value));
+    const small = BigInt.asIntN(32, known) === known;
     const constant = new I64(
       instruction((o) => {
         o.byte(0x42);
-        o.s64(BigInt(value));
+        if (small) o.s32(Number(known));
+        else o.s64(known);
       }),
       [],
     );
-    constant.known = BigInt.asIntN(64, BigInt(value));
-    if (constant.known >= 0n) constant.bits = constant.known.toString(2).length;
+    constant.known = known;
+    if (known >= 0n) constant.bits = small ? Math.max(1, 32 - Math.clz32(Number(known))) : known.toString(2).length;
     return constant;
   }
   static from(value: IntOrConst<I64>): I64 {
