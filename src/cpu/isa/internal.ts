@@ -7,7 +7,7 @@ import type { InstructionGroup } from '../instruction-set.ts';
 import { Access } from '../paging.ts';
 import type { Semantics } from '../semantics.ts';
 import { Op, S } from '../state-layout.ts';
-import { I32, I64 } from '../wasm/value.ts';
+import { I32 } from '../wasm/value.ts';
 
 const { i32, i64 } = ValType;
 
