@@ -146,4 +146,6 @@ export interface Bridge {
 export interface BridgePort {
   /** As in a real domain 0: `vif3.0`, or what `vifname=` says; `tap0` … */
   readonly name: string;
+  /** The ethernet address that the configuration gives the interface, `00:16:3e:01:02:03`; not known for everything that is plugged in. */
+  readonly mac?: string | undefined;
 }

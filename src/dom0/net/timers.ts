@@ -1,0 +1,52 @@
+/** Time, as the host hands it in. */
+export interface Timers {
+  /** Milliseconds that only go forward. */
+  now(): number;
+  /** Runs the task once, not before so many milliseconds; what is returned calls it off. */
+  after(milliseconds: number, task: () => void): () => void;
+}
+
+/**
+ * One timer that is set and moved often. Moving it to a later time costs nothing: it rings early, looks again and sleeps on.
+ */
+export class Alarm {
+  readonly #timers: Timers;
+  readonly #ring: () => void;
+  #due = Infinity;
+  #armed = Infinity;
+  #cancel: (() => void) | undefined;
+
+  constructor(timers: Timers, ring: () => void) {
+    this.#timers = timers;
+    this.#ring = ring;
+  }
+
+  /** Rings at this time; Infinity for not at all. */
+  set(due: number): void {
+    this.#due = due;
+    if (due >= this.#armed) return;
+    this.#arm(due);
+  }
+
+  stop(): void {
+    this.#due = this.#armed = Infinity;
+    this.#cancel?.();
+    this.#cancel = undefined;
+  }
+
+  #arm(due: number): void {
+    this.#cancel?.();
+    this.#armed = due;
+    this.#cancel = this.#timers.after(Math.max(due - this.#timers.now(), 0), () => {
+      this.#armed = Infinity;
+      this.#cancel = undefined;
+      if (this.#due === Infinity) return;
+      if (this.#due > this.#timers.now()) {
+        this.#arm(this.#due);
+        return;
+      }
+      this.#due = Infinity;
+      this.#ring();
+    });
+  }
+}
