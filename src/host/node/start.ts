@@ -13,6 +13,7 @@ import { DEFAULT_KERNEL_PACKAGE, guestFiles, PLAIN_CONSOLE } from '../../toolsta
 import { progressPrinter } from '../../toolstack/guest-files/progress-printer.ts';
 import { XenError } from '../../toolstack/xen-error.ts';
 import { runConsole } from '../../toolstack/xl/console-session.ts';
+import { nodeDiskHost } from './disk-files.ts';
 import { createHost } from './hypervisor-host.ts';
 import { PRINT_END, PromptFilter } from './shell-feed.ts';
 
@@ -88,7 +89,7 @@ async function toolstack(): Promise<{ client: DaemonClient; close: () => Promise
   const run = runDirectory();
   prepareRunDirectory(run);
   const lock = await acquireLock(run.path);
-  const daemon = lock && (await startDaemon({ host: createHost(), run, log: () => undefined }));
+  const daemon = lock && (await startDaemon({ host: createHost(), run, diskHost: nodeDiskHost, log: () => undefined }));
   const client = await DaemonClient.connect(run.socket);
   if (!client) throw new XenError('the daemon holds its lock but does not serve');
   const close = async (): Promise<void> => {

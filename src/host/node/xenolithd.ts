@@ -82,10 +82,11 @@ async function serve(run: RunDirectory, say: (word: string) => void): Promise<nu
     }
     const { createHost } = await import('./hypervisor-host.ts');
     const { startDaemon } = await import('../../toolstack/daemon/daemon.ts');
+    const { nodeDiskHost } = await import('./disk-files.ts');
     const host = createHost();
     let stopped: () => void = () => undefined;
     const ended = new Promise<void>((resolve) => (stopped = resolve));
-    const daemon = await startDaemon({ host, run, log, onStopped: () => stopped() });
+    const daemon = await startDaemon({ host, run, diskHost: nodeDiskHost, log, onStopped: () => stopped() });
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void daemon.close().then(stopped));
     // A closed terminal is no reason to end other people's domains.
     process.on('SIGHUP', () => undefined);

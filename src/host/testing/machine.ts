@@ -15,7 +15,7 @@ export interface Outcome {
   readonly err: string;
 }
 
-export type Settings = Readonly<Record<string, string | number>>;
+export type Settings = Readonly<Record<string, string | number | readonly string[]>>;
 
 /** Longer than any one step of a guest takes on a busy machine. */
 export const patience = 180_000;

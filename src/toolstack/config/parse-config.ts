@@ -93,7 +93,7 @@ function readConfig(settings: Settings, host: ConfigHost): DomainConfig {
   readModes(settings, c_info, b_info);
   readBootOptions(settings, c_info, b_info);
   if (type === 'hvm') readFirmware(settings, ofType);
-  else requireKernel(settings, b_info);
+  else requireKernel(settings, b_info, type);
   readLateModes(settings, b_info);
   readDevices(settings, config);
   readDeviceModel(settings, config, ofType);
@@ -234,7 +234,8 @@ function parseRdm(text: string, settings: Settings): { strategy?: string; policy
   return result;
 }
 
-function requireKernel(settings: Settings, info: BuildInfo): void {
+/** Departs from xl, which refuses a PV domain that says neither: where there is a disk, its kernel is what is meant. */
+function requireKernel(settings: Settings, info: BuildInfo, type: DomainType): void {
   const firmware = settings.string('firmware');
   if (firmware !== undefined) {
     if (info.kernel !== undefined) throw new ConfigError('ERROR: both kernel and firmware specified');
@@ -243,6 +244,9 @@ function requireKernel(settings: Settings, info: BuildInfo): void {
     }
     info.kernel = `/usr/lib/xen-4.17/boot/${firmware}.bin`;
   }
+  const disks = settings.isList('disk') ? settings.strings('disk') : undefined;
+  if (info.bootloader === undefined && info.kernel === undefined && type === 'pv' && disks?.[0] !== undefined)
+    info.bootloader = 'pygrub';
   if (info.bootloader === undefined && info.kernel === undefined)
     throw new ConfigError('Neither kernel nor bootloader specified');
 }

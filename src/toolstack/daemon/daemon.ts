@@ -5,8 +5,10 @@
 import { rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { Consoles } from '../../dom0/console/index.ts';
+import type { DiskHost } from '../../dom0/disk/index.ts';
 import { Xenstored } from '../../dom0/xenstore/index.ts';
 import type { DomainControl, HypervisorControl } from '../../hypervisor/control.ts';
+import { bootloaderService } from '../bootloader/service.ts';
 import { DomainManager } from '../domain/domain-manager.ts';
 import type { BuildRequest, BuiltRings, Clock } from '../domain/services.ts';
 import { initialise } from '../domain/xenstore-tree.ts';
@@ -26,6 +28,8 @@ export interface DaemonOptions {
   readonly clock?: Clock;
   /** A test's builder; the real one is loaded when the first domain is created. */
   readonly build?: (domain: DomainControl, request: BuildRequest) => Promise<BuiltRings>;
+  /** Where image files are; without one, none can be opened. */
+  readonly diskHost?: DiskHost;
   readonly log: (line: string) => void;
   readonly onStopped?: () => void;
 }
@@ -60,6 +64,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     hypervisor: host,
     store: xenstored,
     consoles,
+    bootloader: bootloaderService({ run, diskHost: options.diskHost }),
     build: options.build ?? buildFromFiles,
     openLog,
     clock,

@@ -61,13 +61,15 @@ export function config(params: JsonObject): DomainConfig {
   optional(build['avail_vcpus'], (value) => {
     for (const vcpu of list(value, 'avail_vcpus', 0x10000)) number(vcpu, 'avail_vcpus', 0, 0xffff);
   });
+  optional(build['bootloader_args'], (value) => list(value, 'bootloader_args').forEach((arg) => string(arg, 'arg')));
   for (const name of ['sched_params', 'of_type', 'arch_arm', 'arch_x86'] as const) object(build[name], name);
   const actions: readonly JsonValue[] = Object.values(shutdownActions) satisfies readonly ShutdownAction[];
   for (const reaction of shutdownReactions) {
     const action = reactions[reaction];
     if (action === undefined || !actions.includes(action)) refuse(reaction);
   }
-  object(message['devices'], 'devices');
+  const devices = object(message['devices'], 'devices');
+  optional(devices['disks'], (value) => list(value, 'disks').forEach((disk) => object(disk, 'disk')));
   return message as unknown as DomainConfig;
 }
 

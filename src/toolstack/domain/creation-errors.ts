@@ -32,18 +32,11 @@ export function noMemory(cause: HypercallError): BuildError {
   });
 }
 
-export function refuseWhatIsMissing({ c_info, b_info }: DomainConfig): void {
+export function refuseWhatIsMissing({ c_info }: DomainConfig): void {
   if (c_info.pool_name !== undefined && c_info.pool_name !== 'Pool-0') {
     const line = libxlLine('libxl__domain_config_setdefault', `Illegal pool specified: ${c_info.pool_name}`);
     throw new LibxlError('INVAL', [line]);
   }
-  const missing =
-    c_info.type !== 'pv'
-      ? `domains of type ${c_info.type}`
-      : b_info.bootloader !== undefined
-        ? 'boot loaders (bootloader=)'
-        : undefined;
-  if (missing !== undefined) {
-    throw new LibxlError('FAIL', [`xl: ${missing} are not supported yet; a PV domain with kernel= can be created`]);
-  }
+  if (c_info.type !== 'pv')
+    throw new LibxlError('FAIL', [`xl: domains of type ${c_info.type} are not supported yet; those of type pv are`]);
 }

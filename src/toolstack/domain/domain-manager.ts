@@ -5,6 +5,7 @@
  */
 import { Errno } from '../../abi/errno.ts';
 import { HypercallError, type DomainControl, type DomainInfo } from '../../hypervisor/control.ts';
+import type { BootloaderFiles } from '../bootloader/service.ts';
 import type { BuildLog } from '../builder/build-log.ts';
 import type { DomainConfig } from '../config/domain-config.ts';
 import { generateUuid, uuidBytes } from '../config/uuid.ts';
@@ -12,7 +13,7 @@ import { XenError } from '../xen-error.ts';
 import { duplicateName, failedCreation, noMemory, refuseWhatIsMissing } from './creation-errors.ts';
 import { cleanUpLines, errorText, LibxlError, libxlLine, noSuchDomainType } from './libxl-error.ts';
 import { acknowledged, type ControlRequest } from './pv-control.ts';
-import type { DomainServices } from './services.ts';
+import type { BuiltRings, DomainServices } from './services.ts';
 import * as tree from './xenstore-tree.ts';
 
 export interface ManagedDomain {
@@ -245,15 +246,15 @@ export class DomainManager {
     const { domid, control, config } = domain;
     const { b_info } = config;
     const targetMemKiB = b_info.target_memkb ?? defaultMemoryKiB;
-    const kernel = b_info.kernel ?? '';
-    const cmdline = b_info.cmdline ?? '';
-    const rings = await this.#services.build(control, {
-      kernel,
-      ramdisk: b_info.ramdisk,
-      cmdline,
-      memoryKiB: targetMemKiB,
-      log,
-    });
+    const files = await this.#files(domain);
+    const { kernel, ramdisk, cmdline } = files;
+    let rings: BuiltRings;
+    try {
+      const request = { kernel, ramdisk, cmdline: cmdline ?? '', memoryKiB: targetMemKiB, log };
+      rings = await this.#services.build(control, request);
+    } finally {
+      files.remove();
+    }
     if (domain.destruction !== undefined) throw new Error('destroyed while it was built');
     tree.writeBuilt(this.#store, domain, {
       maxMemKiB: Math.max(b_info.max_memkb ?? targetMemKiB, targetMemKiB),
@@ -264,13 +265,21 @@ export class DomainManager {
       maxVcpus: maxVcpus(config),
       availableVcpus: b_info.avail_vcpus ?? [0],
       kernel,
-      ramdisk: b_info.ramdisk,
-      cmdline: b_info.cmdline,
+      ramdisk,
+      cmdline,
       startTime: domain.startTime,
     });
     this.#services.store.introduceDomain(domid, rings.storeMfn, rings.storePort);
     tree.writeConsole(this.#store, domid, rings.consolePort, rings.consoleMfn);
     this.#services.consoles.serve(domid);
+  }
+
+  /** What to boot: from this host, or, with a bootloader, from the domain's first disk. */
+  async #files({ domid, config }: ManagedDomain): Promise<BootloaderFiles> {
+    const { kernel, ramdisk, cmdline, bootloader, bootloader_args: args } = config.b_info;
+    if (bootloader === undefined) return { kernel: kernel ?? '', ramdisk, cmdline, remove: () => undefined };
+    const disk = config.devices.disks?.[0];
+    return this.#services.bootloader({ domid, bootloader, args: args ?? [], kernel, ramdisk, cmdline, disk });
   }
 
   async #destroy(domain: ManagedDomain): Promise<void> {

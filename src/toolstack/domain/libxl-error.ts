@@ -30,6 +30,9 @@ export const sourceLines = {
   domcreate_rebuild_done: 'libxl_create.c:1640',
   libxl__domain_make: 'libxl_create.c:746',
   libxl__domain_type: 'libxl_dom.c:37',
+  libxl__bootloader_run: 'libxl_bootloader.c:427',
+  bootloader_finished: 'libxl_bootloader.c:767',
+  libxl_report_child_exitstatus: 'libxl_exec.c:117',
 } as const;
 
 export function libxlLine(where: keyof typeof sourceLines, text: string): string {

@@ -8,6 +8,7 @@ import { FakeHost, type GuestDomain } from '../testing/fake-host.ts';
 import { type XenError } from '../xen-error.ts';
 import { DomainManager } from './domain-manager.ts';
 import { monitor } from './monitor.ts';
+import type { BootloaderService } from '../bootloader/service.ts';
 import type { Clock } from './services.ts';
 import { initialise } from './xenstore-tree.ts';
 
@@ -44,6 +45,7 @@ class World {
   readonly xenstored = new Xenstored(this.host.asHost());
   readonly xs: Xenstore = this.xenstored.client();
   readonly lines: string[] = [];
+  bootloader: BootloaderService = () => Promise.reject(new Error('no bootloader'));
   readonly manager: DomainManager;
 
   constructor() {
@@ -52,6 +54,7 @@ class World {
       hypervisor: this.host.asHost(),
       store: this.xenstored,
       consoles: new Consoles(this.host.asHost(), this.xs),
+      bootloader: (request) => this.bootloader(request),
       build: this.host.build,
       openLog: () => this.log,
       clock: this.clock,
@@ -95,6 +98,25 @@ class World {
 }
 
 describe('creating a domain', () => {
+  it('boots what its bootloader finds, and lets go of that when the domain is built', async () => {
+    const world = new World();
+    let removed = 0;
+    world.bootloader = ({ domid, disk, args, cmdline }) => {
+      assert.deepEqual([domid, disk, args, cmdline], [1, { pdev_path: '/x' }, ['-q'], 'quiet']);
+      return Promise.resolve({ kernel: '/k', ramdisk: '/r', cmdline: 'ro quiet', remove: () => removed++ });
+    };
+    const config = configOf();
+    config.b_info = { ...config.b_info, bootloader: 'pygrub', bootloader_args: ['-q'], cmdline: 'quiet' };
+    config.devices = { disks: [{ pdev_path: '/x' }] };
+    const { uuid } = await world.manager.create(config);
+    const image = `/vm/${uuid}/image`;
+    assert.deepEqual(
+      ['kernel', 'ramdisk', 'cmdline'].map((name) => world.xs.read(`${image}/${name}`)),
+      ['/k', '/r', 'ro quiet'],
+    );
+    assert.equal(removed, 1);
+  });
+
   it('leaves the tree that libxl leaves for a PV domain', async () => {
     const world = new World();
     const before = new Set(world.tree());

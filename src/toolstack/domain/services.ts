@@ -1,6 +1,7 @@
 /** What handling domains needs of the world, handed in: the daemon gives the real ones, tests their own. */
 import type { Xenstore } from '../../dom0/xenstore/index.ts';
 import type { DomainControl, HypervisorControl } from '../../hypervisor/control.ts';
+import type { BootloaderService } from '../bootloader/service.ts';
 import type { BuildLog } from '../builder/build-log.ts';
 
 export interface DomainServices {
@@ -10,6 +11,7 @@ export interface DomainServices {
   >;
   readonly store: StoreService;
   readonly consoles: ConsoleService;
+  readonly bootloader: BootloaderService;
   readonly build: BuildService;
   /** Opens the log of the process that would stay with a domain in real xl: `xl-NAME.log`. */
   readonly openLog: (domainName: string) => MonitorLog;
