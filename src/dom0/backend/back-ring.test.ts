@@ -54,6 +54,20 @@ describe('the back half of a ring', () => {
     assert.equal(back.push(), false); // nothing new
   });
 
+  it('asks to be notified of the request that follows those that are there, when there are too few', () => {
+    const { front, back } = rings([0]);
+    for (let n = 0; n < 3; n++) front.put(request(n));
+    assert.equal(front.push(), true);
+    assert.equal(back.has(3), true);
+    assert.equal(back.has(5), false);
+    front.put(request(3));
+    assert.equal(front.push(), true);
+    assert.equal(back.has(5), false);
+    front.put(request(4));
+    assert.equal(front.push(), true);
+    assert.equal(back.has(5), true);
+  });
+
   it('asks to be notified before it rests, and sees what came in between', () => {
     const { front, back } = rings([0]);
     front.put(request(0));

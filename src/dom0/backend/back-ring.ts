@@ -95,6 +95,20 @@ export class BackRing {
     return this.available > 0;
   }
 
+  /**
+   * Whether so many requests are there. If not, asks the frontend to notify of the next one it puts in: for a device that needs
+   * several at once (xen-netback's xenvif_rx_ring_slots_available).
+   */
+  has(count: number): boolean {
+    // Twice, since one may have come before the frontend saw that it was to notify of it.
+    for (let look = 0; look < 2; look++) {
+      const available = this.available;
+      if (available >= count) return true;
+      Atomics.store(this.#header, index.req_event, (this.#reqCons + available + 1) | 0);
+    }
+    return this.available >= count;
+  }
+
   /** Puts a response into the next slot; the frontend sees it with `push`. There may be as many as requests were taken. */
   respond(words: Int32Array): void {
     if (this.#rspProd === this.#reqCons) throw new Error('a response without a request');
