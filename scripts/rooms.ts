@@ -26,6 +26,7 @@ export const testFolders: readonly string[] = [
   'cpu/testing',
   'hypervisor/testing',
   'hypervisor/pv/testing',
+  'dom0/net/testing',
   'dom0/testing',
   'toolstack/testing',
   'host/testing',
