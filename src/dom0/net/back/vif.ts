@@ -1,0 +1,213 @@
+/**
+ * The network backend: one instance for each vif, between a frontend's rings and a port of a bridge. Names, keys and order are those of
+ * Linux' netback (drivers/net/xen-netback/xenbus.c, interface.c).
+ */
+import { XenbusState } from '../../../abi/io/xenbus.ts';
+import type { BackendDriver, BackendInstance, DeviceGlue, FrontendLink, Keys } from '../../backend/index.ts';
+import type { Scheduler } from '../../scheduler.ts';
+import type { Xenstore } from '../../xenstore/index.ts';
+import { LinkEnd, type Bridge, type Frame } from '../link.ts';
+import type { Timers } from '../timers.ts';
+import { Credit, parseRate } from './credit.ts';
+import { flowHash } from './flow-hash.ts';
+import { MulticastFilter } from './multicast.ts';
+import { abandonTaken, type QueueState } from './queue-state.ts';
+import { RxQueue } from './rx-queue.ts';
+import { SourceGuard } from './source-guard.ts';
+import { TxQueue } from './tx-queue.ts';
+import { connectVif, readFeatures, type VifConnection } from './vif-connection.ts';
+
+export interface NetServices {
+  readonly xs: Pick<Xenstore, 'watch'>;
+  readonly scheduler: Scheduler;
+  readonly timers: Timers;
+  /** What a vif is connected to. Throws, or rejects with, an Error whose message a person can act on. */
+  readonly findBridge: (vif: VifAddress) => Bridge | Promise<Bridge>;
+  /** Pairs of rings that a frontend may use; Linux' netback: as many as domain 0 has processors. */
+  readonly maxQueues: number;
+}
+
+/** What a hotplug script knows of a vif. */
+export interface VifAddress {
+  readonly domid: number;
+  readonly devid: number;
+  /** `vif3.0`, or what `vifname=` says. */
+  readonly name: string;
+  /** A key of the backend's directory: `bridge`, `script`, `mac`, … */
+  read(key: string): string | undefined;
+}
+
+/** How often a frontend that tells of nothing is looked after, while frames wait: Linux' drain timeout for such ones. */
+const POLL_MS = 30;
+
+export function netback(services: NetServices): BackendDriver<VifConnection> {
+  return { type: 'vif', create: (device) => new Vif(device, services) };
+}
+
+interface Queue {
+  readonly tx: TxQueue;
+  readonly rx: RxQueue;
+}
+
+class Vif implements BackendInstance<VifConnection> {
+  readonly #device: DeviceGlue;
+  readonly #services: NetServices;
+  readonly #multicast = new MulticastFilter();
+  #guard: SourceGuard | undefined;
+  #credit: Credit;
+  #end: LinkEnd | undefined;
+  #queues: readonly Queue[] = [];
+  #stops: (() => void)[] = [];
+
+  constructor(device: DeviceGlue, services: NetServices) {
+    this.#device = device;
+    this.#services = services;
+    this.#credit = new Credit(undefined, () => services.timers.now());
+  }
+
+  features(): Keys {
+    return {
+      'feature-sg': 1,
+      'feature-gso-tcpv4': 1,
+      'feature-gso-tcpv6': 1,
+      'feature-ipv6-csum-offload': 1,
+      'feature-rx-copy': 1,
+      'feature-xdp-headroom': 1,
+      'feature-rx-flip': 0,
+      'feature-multicast-control': 1,
+      'feature-dynamic-multicast-control': 1,
+      'feature-split-event-channels': 1,
+      'multi-queue-max-queues': this.#services.maxQueues,
+    };
+  }
+
+  async open(): Promise<Keys> {
+    const { domid, devid } = this.#device;
+    const read = (key: string): string | undefined => this.#device.read(key);
+    const ip = read('ip');
+    if (ip !== undefined && ip !== '') this.#guard = SourceGuard.from(read('mac') ?? '', ip);
+    const name = read('vifname') ?? `vif${domid}.${devid}`;
+    const bridge = await this.#services.findBridge({ domid, devid, name, read });
+    const [end, other] = LinkEnd.pair();
+    end.attach({
+      receive: (frame) => this.#receive(frame),
+      room: () => this.#device.guard(() => this.#queues.forEach(({ tx }) => tx.room())),
+    });
+    this.#end = end;
+    bridge.plug(other, { name });
+    return {};
+  }
+
+  connect(link: FrontendLink): VifConnection {
+    return connectVif(link, this.#services.maxQueues);
+  }
+
+  serve(connection: VifConnection): Keys {
+    const { queues, link } = connection;
+    queues.forEach(abandonTaken);
+    this.#queues = queues.map((state) => this.#queue(state, connection));
+    this.#watch(`${this.#device.path}/rate`, () => {
+      this.#credit = new Credit(parseRate(this.#device.read('rate')), () => this.#services.timers.now());
+    });
+    this.#watch(`${link.path}/request-multicast-control`, () => {
+      this.#multicast.on = link.read('request-multicast-control') === '1';
+    });
+    this.#watch(`${link.path}/state`, () => this.#reconfigure(link));
+    return {};
+  }
+
+  quiesce(): Promise<void> {
+    this.#stop();
+    return Promise.resolve();
+  }
+
+  close(): Promise<void> {
+    this.#end?.close();
+    this.#end = undefined;
+    return Promise.resolve();
+  }
+
+  #queue(state: QueueState, { link, features, rxNotify }: VifConnection): Queue {
+    const { scheduler, timers } = this.#services;
+    const device = this.#device;
+    const after = (milliseconds: number, task: () => void): (() => void) =>
+      timers.after(milliseconds, () => device.guard(task));
+    const warn = (line: string): void => device.warn(line);
+    const fatal = (message: string): void => this.#disable(message);
+    const tx = new TxQueue(state, {
+      map: (ref) => link.tryMap(ref, true),
+      send: (frame) => this.#end?.send(frame) ?? true,
+      allows: (head) => this.#guard?.allows(head) ?? true,
+      credit: (size) => this.#credit.take(size),
+      joinGroup: (address) => this.#multicast.add(address),
+      leaveGroup: (address) => this.#multicast.remove(address),
+      warn,
+      fatal,
+      after,
+      defer: (task) => scheduler.defer(() => device.guard(task)),
+    });
+    const rx = new RxQueue(state, features, {
+      map: (ref) => link.tryMap(ref, false),
+      ready: () => this.#end?.ready(),
+      warn,
+      fatal,
+      after,
+      pollMs: rxNotify ? undefined : POLL_MS,
+    });
+    const { txChannel, rxChannel } = state;
+    const run = { tx: () => device.guard(() => tx.run()), rx: () => device.guard(() => rx.run()) };
+    if (txChannel === rxChannel) {
+      txChannel.listen(() => {
+        run.tx();
+        run.rx();
+      });
+    } else {
+      txChannel.listen(run.tx);
+      rxChannel.listen(run.rx);
+    }
+    // What the frontend has put in before it was connected.
+    scheduler.defer(run.tx);
+    return { tx, rx };
+  }
+
+  /** From the bridge, in the middle of somebody else's work: what goes wrong here is this vif's alone. */
+  #receive(frame: Frame): boolean {
+    const queues = this.#queues;
+    const [only] = queues;
+    if (only === undefined || !this.#multicast.passes(frame.head)) return true;
+    const queue = queues.length === 1 ? only : queues[flowHash(frame.head) % queues.length];
+    let taken = true;
+    this.#device.guard(() => (taken = queue?.rx.receive(frame) ?? true));
+    return taken;
+  }
+
+  /** A frontend that runs an XDP program wants room before the data from now on (feature-xdp-headroom). */
+  #reconfigure(link: FrontendLink): void {
+    if (link.read('state') !== String(XenbusState.Reconfiguring)) return;
+    const features = readFeatures(link);
+    for (const { rx } of this.#queues) rx.features = features;
+    this.#device.write({ state: XenbusState.Reconfigured });
+  }
+
+  /** xenvif_fatal_tx_err: the guest has only harmed itself. Its rings are not touched again until it disconnects. */
+  #disable(message: string): void {
+    this.#device.warn(`${message}; fatal error; disabling device`);
+    this.#stop();
+  }
+
+  #watch(path: string, look: () => void): void {
+    this.#stops.push(this.#services.xs.watch(path, () => this.#device.guard(look)));
+  }
+
+  #stop(): void {
+    for (const stop of this.#stops.splice(0)) stop();
+    const queues = this.#queues;
+    this.#queues = [];
+    for (const { tx, rx } of queues) {
+      tx.stop();
+      rx.stop();
+    }
+    // Whoever was refused need not wait any longer: what comes now is lost.
+    this.#end?.ready();
+  }
+}
