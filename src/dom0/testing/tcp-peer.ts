@@ -134,8 +134,10 @@ export function connect(
 ): void {
   one.deliver = (segment) => {
     if (two.connection) two.connection.receive(segment);
-    else if (segment.flags === SYN) two.connection = TcpConnection.accept(segment, two.options(iss[1], mss[1]));
+    else if (segment.flags === SYN) {
+      two.connection = TcpConnection.accept(segment, two.options(iss[1], mss[1])).start();
+    }
   };
   two.deliver = (segment) => one.connection?.receive(segment);
-  one.connection = TcpConnection.open(one.options(iss[0], mss[0]));
+  one.connection = TcpConnection.open(one.options(iss[0], mss[0])).start();
 }

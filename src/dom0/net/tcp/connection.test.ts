@@ -180,7 +180,7 @@ describe('a TCP connection', () => {
   it('tells a refused peer by a reset', () => {
     const timers = new ManualTimers();
     const one = new Peer(timers, () => smooth, -1);
-    one.connection = TcpConnection.open(one.options(7));
+    one.connection = TcpConnection.open(one.options(7)).start();
     one.connection.receive({
       sourcePort: 0,
       destinationPort: 0,
@@ -221,7 +221,7 @@ describe('a TCP connection', () => {
           sackPermitted: true,
           windowScale: 3,
         };
-        peer.connection = active ? TcpConnection.open(options) : TcpConnection.accept(syn, options);
+        peer.connection = (active ? TcpConnection.open(options) : TcpConnection.accept(syn, options)).start();
         for (const { seq, ack, length, sack, wait, write, ...rest } of segments) {
           const wrap = (n: number): number => n >>> 0;
           peer.connection.receive({

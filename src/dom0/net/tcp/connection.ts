@@ -98,6 +98,7 @@ export class TcpConnection {
   #peerScale = 0;
   #scale = 0;
   #sack = false;
+  #started = false;
   /** Our SYN is to be sent (again). */
   #synDue = true;
   #syns = 0;
@@ -126,19 +127,23 @@ export class TcpConnection {
     this.#heard = options.timers.now();
   }
 
-  /** Opens a connection to the peer. */
+  /** A connection to the peer. It begins with `start`, so that who makes it can keep it first: the answer may come at once. */
   static open(options: ConnectionOptions): TcpConnection {
-    const connection = new TcpConnection(options, 'SYN-SENT');
-    connection.#output();
-    return connection;
+    return new TcpConnection(options, 'SYN-SENT');
   }
 
-  /** Answers a peer's SYN. */
+  /** The answer to a peer's SYN; begins with `start` as well. */
   static accept(syn: Segment, options: ConnectionOptions): TcpConnection {
     const connection = new TcpConnection(options, 'SYN-RECEIVED');
     connection.#takeSyn(syn, true);
-    connection.#output();
     return connection;
+  }
+
+  /** Sends the SYN. */
+  start(): this {
+    this.#started = true;
+    this.#output();
+    return this;
   }
 
   get state(): State {
@@ -397,7 +402,7 @@ export class TcpConnection {
   /** Takes what has arrived and sends all that may be sent. May be called from within itself, by way of the user or the wire. */
   #output(): void {
     this.#again = true;
-    if (this.#busy) return;
+    if (this.#busy || !this.#started) return;
     this.#busy = true;
     try {
       while (this.#again) {
