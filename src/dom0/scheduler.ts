@@ -10,6 +10,12 @@ export interface Timers {
   after(milliseconds: number, task: () => void): () => void;
 }
 
+/** Timers, and the time that they go by. */
+export interface Clock extends Timers {
+  /** Milliseconds from anywhere, which only go forward. */
+  now(): number;
+}
+
 /** For where nobody hands one in: runs right after the current task, before anything else gets its turn. */
 export const microtasks: Scheduler = {
   defer(task) {

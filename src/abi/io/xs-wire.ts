@@ -33,7 +33,7 @@ export const XsdSockmsg = struct('xsd_sockmsg', { type: u32, req_id: u32, tx_id:
 
 /** Longer payloads end the connection. */
 export const XENSTORE_PAYLOAD_MAX = 4096;
-/** Longer paths are answered with EINVAL. */
+/** Longer paths are answered with EINVAL; no daemon allows one as long as the first. */
 export const XENSTORE_ABS_PATH_MAX = 3072;
 export const XENSTORE_REL_PATH_MAX = 2048;
 
@@ -59,6 +59,8 @@ export const XenstoreDomainInterface = struct(
 /** Bits of server_features. */
 export const XENSTORE_SERVER_FEATURE_RECONNECTION = 1;
 export const XENSTORE_SERVER_FEATURE_ERROR = 2;
+/** In docs/misc/xenstore-ring.txt of 4.17; later headers have the constant. */
+export const XENSTORE_SERVER_FEATURE_WATCHDEPTH = 4;
 
 /** Values of `connection`. */
 export const XENSTORE_CONNECTED = 0;

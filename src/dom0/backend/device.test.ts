@@ -273,8 +273,8 @@ describe('a backend that throws', () => {
     it(`in ${hook} loses no device and no request`, async () => {
       const f = new Fixture();
       f.driver.faults.set(hook, 1);
-      const other = f.host.addDevice(2, 1);
       f.host.addDomain(2);
+      const other = f.host.addDevice(2, 1);
       await f.connect();
       if (hook === 'open') {
         // That is not a failure of the backend: somebody has to look at the disk.

@@ -29,9 +29,9 @@ export class StoreModel {
     const { op, path } = operation;
     const node = this.nodes.get(path);
     const wanted = op === 'read' || op === 'ls' || op === 'getPerms' ? READ : WRITE;
-    if (op === 'rm' && path === '') return '[EINVAL]';
     const visible = node ?? this.nodes.get(this.#nearest(path));
     if (!visible || !permits(visible.perms, caller, wanted)) return '[EACCES]';
+    if (op === 'rm' && path === '') return '[EINVAL]';
     switch (op) {
       case 'read':
         return node ? node.value : '[ENOENT]';

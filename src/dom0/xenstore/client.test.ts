@@ -5,7 +5,9 @@ import { Xenstored, type Xenstore } from './index.ts';
 
 function store(onError?: (error: unknown) => void): { xs: Xenstore; other: Xenstore; scheduler: ManualScheduler } {
   const scheduler = new ManualScheduler();
-  const xenstored = new Xenstored(new FakeHypervisor(), { scheduler, ...(onError ? { onError } : {}) });
+  const hypervisor = new FakeHypervisor();
+  hypervisor.add(1);
+  const xenstored = new Xenstored(hypervisor, { scheduler, ...(onError ? { onError } : {}) });
   return { xs: xenstored.client(), other: xenstored.client(), scheduler };
 }
 

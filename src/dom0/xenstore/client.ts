@@ -10,9 +10,9 @@
  */
 import type { XsError } from '../../abi/io/xs-wire.ts';
 import type { Scheduler } from '../scheduler.ts';
-import { directory, getPerms, isXsError, mkdir, read, rm, setPerms, write } from './operations.ts';
-import { domainPath, isSpecial, parsePath, type Path } from './path.ts';
-import { formatPermissions, parsePermissions, type Caller, type Permissions } from './permissions.ts';
+import { directory, getPerms, isXsError, mkdir, read, readPermissions, rm, setPerms, write } from './operations.ts';
+import { domainPath, isSpecial, parsePath, specialPath, type Path } from './path.ts';
+import { formatPermissions, type Caller } from './permissions.ts';
 import type { Store } from './store.ts';
 import type { View } from './view.ts';
 import type { Watch, Watcher } from './watches.ts';
@@ -130,8 +130,8 @@ class ViewClient implements XenstoreView {
   }
 
   setPerms(path: string, perms: string): void {
-    const parsed: Permissions | undefined = parsePermissions(perms.split(','));
-    if (!parsed) throw new XenstoreError('EINVAL', `permissions ${perms}`);
+    const parsed = readPermissions(this.#view, this.caller, perms.split(','));
+    if (isXsError(parsed)) throw new XenstoreError(parsed, `permissions ${perms} for ${path}`);
     this.#do('setPerms', path, (p) => setPerms(this.#view, this.caller, p, parsed));
   }
 
@@ -149,7 +149,7 @@ class ViewClient implements XenstoreView {
   }
 
   protected path(text: string): Path {
-    const path = parsePath(text, this.caller.domid);
+    const path = specialPath(text) ?? parsePath(text, this.caller.domid);
     if (!path) throw new XenstoreError('EINVAL', `path ${JSON.stringify(text)}`);
     return path;
   }
@@ -168,7 +168,7 @@ export class XenstoreClient extends ViewClient implements Xenstore, Watcher {
 
   transaction<T>(body: (view: XenstoreView) => T): T {
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-      const transaction = this.#glue.store.begin();
+      const transaction = this.#glue.store.begin(this.caller);
       const result = body(new ViewClient(transaction, this.caller, nothing));
       if (result instanceof Promise) throw new Error('a body that returns a promise belongs in transactionAsync');
       if (this.#commit(transaction)) return result;
@@ -177,10 +177,16 @@ export class XenstoreClient extends ViewClient implements Xenstore, Watcher {
   }
 
   async transactionAsync<T>(body: (view: XenstoreView) => Promise<T>): Promise<T> {
-    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-      const transaction = this.#glue.store.begin();
-      const result = await body(new ViewClient(transaction, this.caller, nothing));
-      if (this.#commit(transaction)) return result;
+    const { store } = this.#glue;
+    store.openTransactions++;
+    try {
+      for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+        const transaction = store.begin(this.caller);
+        const result = await body(new ViewClient(transaction, this.caller, nothing));
+        if (this.#commit(transaction)) return result;
+      }
+    } finally {
+      store.openTransactions--;
     }
     throw new XenstoreError('EAGAIN', 'transaction');
   }
@@ -239,7 +245,7 @@ export class XenstoreClient extends ViewClient implements Xenstore, Watcher {
   }
 
   #commit(transaction: ReturnType<Store['begin']>): boolean {
-    const error = this.#glue.store.commit(transaction, this.caller);
+    const error = this.#glue.store.commit(transaction);
     this.#glue.store.settle();
     if (error && error !== 'EAGAIN') throw new XenstoreError(error, 'transaction');
     return !error;

@@ -51,10 +51,13 @@ export class Domains implements DomainRegistry {
     } catch (error) {
       if (!(error instanceof HypercallError)) throw error;
       connection.close();
+      if (known) this.#gone(domid);
       return 'EINVAL';
     }
     this.#introduced.set(domid, { connection, shutdown: known?.shutdown ?? false });
-    if (!known) this.#host.store.fireSpecial('@introduceDomain');
+    if (known) return undefined;
+    this.#host.writeRate.add(domid);
+    this.#host.store.fireSpecial('@introduceDomain', domid);
     return undefined;
   }
 
@@ -68,6 +71,14 @@ export class Domains implements DomainRegistry {
     return domid === 0 || this.#introduced.has(domid);
   }
 
+  introduced(): readonly number[] {
+    return [...this.#introduced.keys()];
+  }
+
+  session(domid: number): Session | undefined {
+    return this.#introduced.get(domid)?.connection.session;
+  }
+
   resume(domid: number): XsError | undefined {
     const known = this.#introduced.get(domid);
     if (!known) return 'ENOENT';
@@ -77,7 +88,8 @@ export class Domains implements DomainRegistry {
 
   setTarget(domid: number, target: number): XsError | undefined {
     const known = this.#introduced.get(domid);
-    if (!known || !this.isIntroduced(target)) return 'ENOENT';
+    // Domain 0 is introduced, but has nothing here that could be a target or have one.
+    if (!known || !this.#introduced.has(target)) return 'ENOENT';
     this.#targets.set(domid, target);
     const { session } = known.connection;
     session.caller = { ...session.caller, target };
@@ -95,10 +107,10 @@ export class Domains implements DomainRegistry {
     const known = this.#introduced.get(domid);
     if (!info || info.dying) {
       if (known) this.#drop(domid);
-      else this.#host.store.forgetDomain(domid);
+      else this.#forget(domid);
     } else if (info.shutdown && known && !known.shutdown) {
       known.shutdown = true;
-      this.#host.store.fireSpecial('@releaseDomain');
+      this.#host.store.fireSpecial('@releaseDomain', domid);
     }
     this.#host.store.settle();
   }
@@ -106,8 +118,24 @@ export class Domains implements DomainRegistry {
   #drop(domid: number): void {
     this.#introduced.get(domid)?.connection.close();
     this.#introduced.delete(domid);
+    this.#gone(domid);
+  }
+
+  #gone(domid: number): void {
+    this.#host.writeRate.remove(domid);
+    this.#forget(domid);
+    this.#host.store.fireSpecial('@releaseDomain', domid);
+  }
+
+  /** Its nodes go, and whoever acted for it does so no more: its number may be another's one day. */
+  #forget(domid: number): void {
     this.#targets.delete(domid);
+    for (const [stub, target] of this.#targets) {
+      if (target !== domid) continue;
+      this.#targets.delete(stub);
+      const session = this.session(stub);
+      if (session) session.caller = { ...session.caller, target: undefined };
+    }
     this.#host.store.forgetDomain(domid);
-    this.#host.store.fireSpecial('@releaseDomain');
   }
 }

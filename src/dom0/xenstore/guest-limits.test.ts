@@ -5,6 +5,7 @@ import { XenstoreDomainInterface } from '../../abi/io/xs-wire.ts';
 import { FakeHypervisor, ManualScheduler } from '../testing/fake-hypervisor.ts';
 import { XenstoreFrontend } from '../testing/xenstore-frontend.ts';
 import type { Xenstore } from './client.ts';
+import { inconsistencies } from './control.ts';
 import type { Quotas } from './quota.ts';
 import { Xenstored } from './xenstored.ts';
 
@@ -13,9 +14,9 @@ function guests(quotas: Partial<Quotas> = {}): { xs: Xenstore; xenstored: Xensto
   const xenstored = new Xenstored(hypervisor, { quotas, scheduler: new ManualScheduler() });
   const xs = xenstored.client();
   const rings = [1, 2].map((domid) => {
+    const domain = hypervisor.add(domid);
     xs.mkdir(`/local/domain/${domid}`);
     xs.setPerms(`/local/domain/${domid}`, `n${domid}`);
-    const domain = hypervisor.add(domid);
     const port = domain.allocUnbound();
     xenstored.introduceDomain(domid, 0, port);
     return new XenstoreFrontend(domain, 0, port);
@@ -109,7 +110,7 @@ describe('a guest in the store', () => {
     assert.ok(ring);
     for (let i = 1; i < 10; i++) assert.deepEqual(ring.call('XS_WRITE', [`n${i}`, '']), ['OK']); // and its own directory
     assert.equal(ring.call('XS_WRITE', ['more', '']), 'ENOSPC');
-    assert.deepEqual(ring.call('XS_RM', ['n1']), ['OK']);
+    for (const name of ['n1', 'n2']) assert.deepEqual(ring.call('XS_RM', [name]), ['OK']);
     const ids = [1, 2].map(() => Number(ring.call('XS_TRANSACTION_START', [''])[0]));
     for (const id of ids) assert.deepEqual(ring.call('XS_WRITE', [`tx${id}`, ''], id), ['OK']);
     assert.deepEqual(ring.call('XS_TRANSACTION_END', ['T'], ids[0]), ['OK']);
@@ -132,12 +133,12 @@ describe('a guest in the store', () => {
   });
 
   it('may have so many watches and transactions, and a transaction so many nodes', () => {
-    const [ring] = guests({ watches: 3, transactions: 2, transactionNodes: 5 }).rings;
+    const [ring] = guests({ watches: 3, transactions: 2, 'transaction-nodes': 5 }).rings;
     assert.ok(ring);
-    const watches = [1, 2, 3, 4].map((i) => ring.call('XS_WATCH', [`w${i}`, 't']));
-    assert.equal(watches[3], 'E2BIG');
-    const starts = [1, 2, 3].map(() => ring.call('XS_TRANSACTION_START', ['']));
-    assert.deepEqual(starts, [['1'], ['2'], 'ENOSPC']);
+    const watches = [1, 2, 3, 4, 5].map((i) => ring.call('XS_WATCH', [`w${i}`, 't']));
+    assert.deepEqual(watches.slice(3), [['OK'], 'E2BIG']);
+    const starts = [1, 2, 3, 4].map(() => ring.call('XS_TRANSACTION_START', ['']));
+    assert.deepEqual(starts, [['1'], ['2'], ['3'], 'ENOSPC']);
     const reads = [1, 2, 3, 4, 5, 6].map((i) => ring.call('XS_WRITE', [`n${i}`, ''], 1));
     assert.equal(reads.at(-1), 'ENOSPC');
     assert.deepEqual(ring.call('XS_RESET_WATCHES', ['']), ['OK']);
@@ -163,7 +164,7 @@ describe('a guest in the store', () => {
           xs.write('/local/domain/1/changing', moves.indexOf(it));
         }
         assert.deepEqual(other.call('XS_WRITE', ['alive', '1']), ['OK']);
-        assert.equal(xenstored.control('check', []), 'OK\n');
+        assert.deepEqual(inconsistencies(xenstored.store), []);
       }),
       { numRuns: 200 },
     );

@@ -58,8 +58,8 @@ const scenarios: Record<string, readonly Step[]> = {
     ['a', 'XS_WATCH', '/a|', 'EINVAL'],
     ['a', 'XS_SET_PERMS', '/a|', 'EINVAL'],
     ['a', 'XS_SET_PERMS', '/tool|x1|', 'EINVAL'],
-    ['a', 'XS_SET_PERMS', '/tool|n99999|', 'EINVAL'],
-    ['a', 'XS_INTRODUCE', '1|x|1|', 'EINVAL'],
+    ['a', 'XS_SET_PERMS', '/tool|n99999|', 'ENOENT'],
+    ['a', 'XS_INTRODUCE', '1|0|x|', 'EINVAL'],
     ['a', 'XS_TRANSACTION_END', 'X|', 'EINVAL'],
   ],
   'permissions are kept in order': [
@@ -159,7 +159,7 @@ const scenarios: Record<string, readonly Step[]> = {
     ['a', 'XS_SET_TARGET', '7|8|', 'ENOENT'],
   ],
   'the daemon answers for itself': [
-    ['a', 'XS_CONTROL', 'check|', 'OK\n|'],
+    ['a', 'XS_CONTROL', 'check|', 'OK|'],
     ['a', 'XS_CONTROL', 'constructor|', 'EINVAL'],
   ],
 };
@@ -167,7 +167,9 @@ const scenarios: Record<string, readonly Step[]> = {
 describe('xenstore requests', () => {
   for (const [fact, steps] of Object.entries(scenarios)) {
     it(fact, () => {
-      const xenstored = new Xenstored(new FakeHypervisor());
+      const hypervisor = new FakeHypervisor();
+      for (const domid of [1, 2, 3]) hypervisor.add(domid);
+      const xenstored = new Xenstored(hypervisor);
       const clients = { a: new StreamClient(xenstored), b: new StreamClient(xenstored) };
       steps.forEach(([client, type, payload, expected, txId], i) => {
         assert.equal(clients[client].call(type, payload, txId), expected, `step ${i + 1}: ${type} ${payload}`);
@@ -220,6 +222,45 @@ describe('watch events', () => {
     assert.deepEqual(watcher.events(), ['/a/b|t']);
     other.call('XS_RM', '/a|');
     assert.deepEqual(watcher.events(), []);
+  });
+
+  it('come only from as many levels below as the watch is deep', () => {
+    const xenstored = new Xenstored(new FakeHypervisor());
+    const [watcher, other] = [new StreamClient(xenstored), new StreamClient(xenstored)];
+    assert.equal(watcher.call('XS_WATCH', '/a|itself|0|'), 'OK|');
+    assert.equal(watcher.call('XS_WATCH', '/a|children|1|'), 'OK|');
+    assert.equal(watcher.call('XS_WATCH', '/a|all|'), 'OK|');
+    assert.equal(watcher.call('XS_WATCH', '/a|none|-1|'), 'EINVAL');
+    assert.equal(watcher.call('XS_WATCH', '/a|all|1|'), 'EEXIST');
+    watcher.events();
+    other.call('XS_WRITE', '/a|1');
+    assert.deepEqual(watcher.events(), ['/a|itself', '/a|children', '/a|all']);
+    other.call('XS_WRITE', '/a/b|1');
+    assert.deepEqual(watcher.events(), ['/a/b|children', '/a/b|all']);
+    other.call('XS_WRITE', '/a/b/c|1');
+    assert.deepEqual(watcher.events(), ['/a/b/c|all']);
+    other.call('XS_RM', '/a|');
+    assert.deepEqual(watcher.events(), ['/a|itself', '/a|children', '/a|all']);
+  });
+
+  it('of domains name the domain when the watch asks for it', () => {
+    const hypervisor = new FakeHypervisor();
+    const xenstored = new Xenstored(hypervisor);
+    const watcher = new StreamClient(xenstored);
+    for (const path of ['@introduceDomain|in|1|', '@releaseDomain|any|', '@releaseDomain|which|1|']) {
+      assert.equal(watcher.call('XS_WATCH', path), 'OK|');
+    }
+    for (const path of ['@releaseDomain/7|seven|', '@releaseDomain/8|eight|']) watcher.call('XS_WATCH', path);
+    watcher.events();
+    const port = hypervisor.add(7).allocUnbound();
+    assert.equal(watcher.call('XS_INTRODUCE', `7|0|${port}|`), 'OK|');
+    assert.deepEqual(watcher.events(), ['@introduceDomain/7|in']);
+    hypervisor.end(7, 'shutdown');
+    const told = ['@releaseDomain|any', '@releaseDomain/7|which', '@releaseDomain/7|seven'];
+    assert.deepEqual(watcher.events(), told);
+    hypervisor.end(7, 'gone');
+    assert.deepEqual(watcher.events(), told);
+    assert.equal(watcher.call('XS_UNWATCH', '@releaseDomain/7|seven|'), 'OK|');
   });
 
   it('of a transaction come when it is committed, in the order of its changes', () => {
@@ -285,5 +326,43 @@ describe('a stream connection', () => {
     client.connection.drained();
     assert.equal(client.resumed, 1);
     assert.equal(client.received.length, sent + 1);
+  });
+});
+
+describe("the administrator's commands", () => {
+  it('tell what there is, and what a domain takes up', () => {
+    const hypervisor = new FakeHypervisor();
+    const log: string[] = [];
+    const client = new StreamClient(new Xenstored(hypervisor, { log: (line) => log.push(line) }));
+    assert.match(client.call('XS_CONTROL', 'help|'), /^check\t\nlog\ton\|off\n.*\nhelp\t\n\|$/s);
+    const port = hypervisor.add(1).allocUnbound();
+    client.call('XS_INTRODUCE', `1|0|${port}|`);
+    client.call('XS_WRITE', '/a|1');
+    client.call('XS_SET_PERMS', '/a|n1|');
+    assert.equal(
+      client.call('XS_CONTROL', 'quota|1|'),
+      ['nodes           :        1', 'watches         :        0', 'transactions    :        0']
+        .concat('outstanding     :        0', 'memory          :        0')
+        .reduce((text, line) => `${text}${line}\n`, 'Domain 1:\n') + '|',
+    );
+    assert.equal(client.call('XS_CONTROL', 'memreport|'), 'OK|');
+    assert.match(log.join('\n'), /memreport: 6 nodes.*\n.*domain 0: .*\n.*domain 1: \{"nodes":1,/);
+  });
+
+  it('log what clients ask for, in one line each, whatever it is', () => {
+    const log: string[] = [];
+    const client = new StreamClient(new Xenstored(new FakeHypervisor(), { log: (line) => log.push(line) }));
+    client.call('XS_WRITE', '/before|1');
+    client.call('XS_CONTROL', 'log|on|');
+    client.call('XS_WRITE', '/a|1\n2\u0007');
+    client.call('XS_CONTROL', 'print|hello\nworld|');
+    client.call('XS_CONTROL', 'log|off|');
+    client.call('XS_WRITE', '/after|1');
+    assert.deepEqual(log.slice(0, 3), [
+      'xenstored: A1 XS_WRITE /a 1?2?',
+      'xenstored: A1 XS_CONTROL print hello?world ',
+      'xenstored: control: hello?world',
+    ]);
+    assert.equal(log.length, 4);
   });
 });

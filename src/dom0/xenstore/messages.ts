@@ -1,12 +1,14 @@
 /** Every request a client can make. After docs/misc/xenstore.txt; a type that has no row is answered with ENOSYS. */
 import { XENSTORE_PAYLOAD_MAX, XsMessage, type XsError } from '../../abi/io/xs-wire.ts';
-import { directory, getPerms, isXsError, mkdir, read, rm, setPerms, write } from './operations.ts';
-import { domainPath, type Path } from './path.ts';
-import { formatPermissions, parsePermissions } from './permissions.ts';
+import { DOMID_SELF } from '../../abi/xen.ts';
+import { atoi } from './atoi.ts';
+import { directory, getPerms, isXsError, mkdir, read, readPermissions, rm, setPerms, write } from './operations.ts';
+import { domainPath, specialPath, type Path } from './path.ts';
+import { formatPermissions } from './permissions.ts';
 import type { Session } from './session.ts';
 import { generationOf } from './tree.ts';
 import type { View } from './view.ts';
-import { bytesOf, joinStrings, splitStrings } from './wire.ts';
+import { bytesOf, joinStrings, leadingStrings, onlyString, textOf } from './wire.ts';
 
 export interface Request {
   readonly session: Session;
@@ -15,45 +17,45 @@ export interface Request {
   readonly txId: number;
 }
 /** Undefined stands for the reply `OK`. */
-type Reply = Uint8Array | undefined | XsError;
+export type Reply = Uint8Array | undefined | XsError;
 
 export interface MessageRow {
   readonly name: string;
   /** Only for domain 0; others get EACCES. */
-  readonly privileged: boolean;
-  /** Whether the request may belong to a transaction, or has its tx_id ignored. */
-  readonly transaction: 'allowed' | 'ignored';
+  readonly privileged?: true;
+  /** Its tx_id is ignored, whatever it is. Other requests with one need a transaction of that number. */
+  readonly ignoresTransaction?: true;
+  /** Changes the store. */
+  readonly writes?: true;
   readonly run: (request: Request, payload: Uint8Array) => Reply;
 }
 
 type Name = keyof typeof XsMessage;
 type Row = Omit<MessageRow, 'name'>;
 
-/** Requests on nodes: rows of the first kind take a path alone. */
-const onPath = (run: (request: Request, path: Path) => Reply): Row =>
-  strings(1, 1, ([text = ''], request) => {
-    const path = request.session.path(text);
+/** Requests on nodes: a path alone. */
+const onPath = (run: (request: Request, path: Path) => Reply): Row => ({
+  run(request, payload) {
+    const text = onlyString(payload);
+    const path = text === undefined ? undefined : request.session.path(text);
     return path ? run(request, path) : 'EINVAL';
-  });
-/** Requests that consist of `min` to `max` strings. */
-function strings(min: number, max: number, run: (args: string[], request: Request) => Reply): Row {
-  return {
-    privileged: false,
-    transaction: 'allowed',
-    run(request, payload) {
-      const args = splitStrings(payload);
-      return args && args.length >= min && args.length <= max ? run(args, request) : 'EINVAL';
-    },
-  };
-}
-/** Requests of domain 0 about domains: `numbers` decimal arguments. */
-function aboutDomain(numbers: number, run: (args: number[], session: Session) => Reply): Row {
-  const row = strings(numbers, numbers + 1, (args, { session }) => {
-    const values = args.slice(0, numbers).map(decimal);
-    return values.every((value) => value !== undefined) ? run(values, session) : 'EINVAL';
-  });
-  return { ...row, privileged: true, transaction: 'ignored' };
-}
+  },
+});
+/** Requests that begin with `min` strings, up to `max`. What follows the last NUL is reserved (docs/misc/xenstore.txt). */
+const strings = (min: number, max: number, run: (args: string[], request: Request) => Reply): Row => ({
+  run(request, payload) {
+    const args = leadingStrings(payload);
+    return args.length >= min && args.length <= max ? run(args, request) : 'EINVAL';
+  },
+});
+/** Requests of domain 0 about one domain, which is not domain 0. */
+const aboutDomain = (run: (domid: number, session: Session) => Reply): Row => ({
+  privileged: true,
+  run({ session }, payload) {
+    const domid = atoi(onlyString(payload) ?? '');
+    return domid === 0 ? 'EINVAL' : run(domid, session);
+  },
+});
 
 const rows: Partial<Record<Name, Row>> = {
   XS_DIRECTORY: onPath(({ session, view }, path) => {
@@ -62,77 +64,92 @@ const rows: Partial<Record<Name, Row>> = {
   }),
   XS_DIRECTORY_PART: strings(2, 2, ([text = '', offset = ''], { session, view }) => {
     const path = session.path(text);
-    const from = decimal(offset);
-    if (!path || from === undefined) return 'EINVAL';
+    if (!path) return 'EINVAL';
     const found = directory(view, session.caller, path);
-    return isXsError(found) ? found : directoryPart(generationOf(found.node), found.names, from);
+    return isXsError(found) ? found : directoryPart(generationOf(found.node), found.names, atoi(offset) >>> 0);
   }),
   XS_READ: onPath(({ session, view }, path) => read(view, session.caller, path)),
   XS_WRITE: {
-    privileged: false,
-    transaction: 'allowed',
+    writes: true,
     run({ session, view }, payload) {
       const end = payload.indexOf(0); // the value is whatever follows, and need not end in NUL
       if (end < 0) return 'EINVAL';
-      const path = session.path(textUpTo(payload, end));
+      const path = session.path(textOf(payload.subarray(0, end)));
       return path ? write(view, session.caller, path, payload.slice(end + 1)) : 'EINVAL';
     },
   },
-  XS_MKDIR: onPath(({ session, view }, path) => mkdir(view, session.caller, path)),
-  XS_RM: onPath(({ session, view }, path) => rm(view, session.caller, path)),
+  XS_MKDIR: { ...onPath(({ session, view }, path) => mkdir(view, session.caller, path)), writes: true },
+  XS_RM: { ...onPath(({ session, view }, path) => rm(view, session.caller, path)), writes: true },
   XS_GET_PERMS: onPath(({ session, view }, path) => {
     const perms = getPerms(view, session.caller, path);
     return isXsError(perms) ? perms : joinStrings(formatPermissions(perms));
   }),
-  XS_SET_PERMS: strings(2, Infinity, ([text = '', ...entries], { session, view }) => {
-    const path = session.path(text);
-    const perms = parsePermissions(entries);
-    return path && perms ? setPerms(view, session.caller, path, perms) : 'EINVAL';
-  }),
+  XS_SET_PERMS: {
+    ...strings(2, Infinity, ([text = '', ...entries], { session, view }) => {
+      const perms = readPermissions(view, session.caller, entries);
+      if (isXsError(perms)) return perms;
+      const path = specialPath(text) ?? session.path(text);
+      return path ? setPerms(view, session.caller, path, perms) : 'EINVAL';
+    }),
+    writes: true,
+  },
   XS_WATCH: {
-    ...strings(2, 3, ([path = '', token = ''], { session }) => session.addWatch(path, token)),
-    transaction: 'ignored',
+    ...strings(2, 3, ([path = '', token = '', depth], { session }) => {
+      const levels = depth === undefined ? undefined : atoi(depth);
+      return levels !== undefined && levels < 0 ? 'EINVAL' : session.addWatch(path, token, levels);
+    }),
+    ignoresTransaction: true,
   },
   XS_UNWATCH: {
-    ...strings(2, 3, ([path = '', token = ''], { session }) => session.removeWatch(path, token)),
-    transaction: 'ignored',
+    ...strings(2, 2, ([path = '', token = ''], { session }) => session.removeWatch(path, token)),
+    ignoresTransaction: true,
   },
-  XS_RESET_WATCHES: {
-    privileged: false,
-    transaction: 'ignored',
-    run: ({ session }) => void session.reset(),
-  },
+  XS_RESET_WATCHES: { run: ({ session }) => void session.reset() },
   XS_TRANSACTION_START: {
-    privileged: false,
-    transaction: 'allowed',
     run({ session, txId }) {
       if (txId !== 0) return 'EBUSY';
       const id = session.beginTransaction();
       return isXsError(id) ? id : joinStrings([String(id)]);
     },
   },
-  XS_TRANSACTION_END: strings(1, 1, ([verdict], { session, txId }) =>
-    verdict === 'T' || verdict === 'F' ? session.endTransaction(txId, verdict === 'T') : 'EINVAL',
-  ),
-  XS_GET_DOMAIN_PATH: strings(1, 1, ([text = '']) => {
-    const domid = decimal(text);
-    return domid === undefined ? 'EINVAL' : joinStrings([domainPath(domid)]);
-  }),
-  XS_IS_DOMAIN_INTRODUCED: strings(1, 1, ([text = ''], { session }) => {
-    const domid = decimal(text);
-    return domid === undefined ? 'EINVAL' : joinStrings([session.host.domains.isIntroduced(domid) ? 'T' : 'F']);
-  }),
-  XS_INTRODUCE: aboutDomain(3, ([domid = 0, mfn = 0, port = 0], { host }) => host.domains.introduce(domid, mfn, port)),
-  XS_RELEASE: aboutDomain(1, ([domid = 0], { host }) => host.domains.release(domid)),
-  XS_RESUME: aboutDomain(1, ([domid = 0], { host }) => host.domains.resume(domid)),
-  XS_SET_TARGET: aboutDomain(2, ([domid = 0, target = 0], { host }) => host.domains.setTarget(domid, target)),
-  XS_CONTROL: {
-    ...strings(1, Infinity, ([command = '', ...args], { session }) => {
-      const text = session.host.control(command, args);
-      return text === undefined ? 'EINVAL' : joinStrings([text]);
-    }),
+  XS_TRANSACTION_END: {
+    run({ session, txId }, payload) {
+      const verdict = onlyString(payload);
+      return verdict === 'T' || verdict === 'F' ? session.endTransaction(txId, verdict === 'T') : 'EINVAL';
+    },
+  },
+  XS_GET_DOMAIN_PATH: {
+    run(_, payload) {
+      const text = onlyString(payload);
+      return text === undefined ? 'EINVAL' : joinStrings([domainPath(atoi(text) >>> 0)]);
+    },
+  },
+  XS_IS_DOMAIN_INTRODUCED: {
     privileged: true,
-    transaction: 'ignored',
+    run({ session }, payload) {
+      const text = onlyString(payload);
+      if (text === undefined) return 'EINVAL';
+      const domid = atoi(text);
+      return joinStrings([domid === DOMID_SELF || session.host.domains.isIntroduced(domid) ? 'T' : 'F']);
+    },
+  },
+  XS_INTRODUCE: {
+    ...strings(3, Infinity, ([domid = '', mfn = '', port = ''], { session }) =>
+      atoi(port) <= 0 ? 'EINVAL' : session.host.domains.introduce(atoi(domid), atoi(mfn), atoi(port)),
+    ),
+    privileged: true,
+  },
+  XS_RELEASE: aboutDomain((domid, { host }) => host.domains.release(domid)),
+  XS_RESUME: aboutDomain((domid, { host }) => host.domains.resume(domid)),
+  XS_SET_TARGET: {
+    ...strings(2, Infinity, ([domid = '', target = ''], { session }) =>
+      session.host.domains.setTarget(atoi(domid), atoi(target)),
+    ),
+    privileged: true,
+  },
+  XS_CONTROL: {
+    ...strings(1, Infinity, ([command = '', ...args], { session }) => session.host.control(command, args)),
+    privileged: true,
   },
 };
 
@@ -149,15 +166,7 @@ function directoryPart(generation: number, names: readonly string[], from: numbe
   const head = `${generation}\0`;
   const list = names.map((name) => `${name}\0`).join('');
   const room = XENSTORE_PAYLOAD_MAX - head.length - 1;
-  if (list.length - from <= room) return bytesOf(`${head}${list.slice(from)}${from <= list.length ? '\0' : ''}`);
+  if (list.length - from <= room) return bytesOf(`${head}${list.slice(from)}\0`);
   const end = list.lastIndexOf('\0', from + room - 1) + 1;
   return bytesOf(head + list.slice(from, Math.max(end, from)));
-}
-
-function decimal(text: string): number | undefined {
-  return /^\d{1,10}$/.test(text) ? Number(text) : undefined;
-}
-
-function textUpTo(payload: Uint8Array, end: number): string {
-  return String.fromCharCode(...payload.subarray(0, end));
 }

@@ -1,7 +1,16 @@
 /** What clients do to nodes: permission, quota, effect. Errors are values; the guest asked wrongly, and that is all. */
 import type { XsError } from '../../abi/io/xs-wire.ts';
-import type { Path } from './path.ts';
-import { isOwner, permits, READ, WRITE, type Caller, type Permissions } from './permissions.ts';
+import { specialPath, type Path } from './path.ts';
+import {
+  forExisting,
+  isOwner,
+  parsePermissions,
+  permits,
+  READ,
+  WRITE,
+  type Caller,
+  type Permissions,
+} from './permissions.ts';
 import { emptyValue, nodeHeaderSize, nodeSize, permissionSize, type StoreNode } from './tree.ts';
 import { Aspect, type View } from './view.ts';
 
@@ -49,9 +58,10 @@ export function mkdir(view: View, caller: Caller, path: Path): XsError | undefin
 
 /** Removes the node with all below it. That it does not exist is no error, but that its parent does not is. */
 export function rm(view: View, caller: Caller, path: Path): XsError | undefined {
-  if (path.length === 0) return 'EINVAL';
   const node = findOrAbsent(view, caller, path, WRITE);
   if (isXsError(node)) return node;
+  // What keeps the permissions of a special name cannot be removed, as the root cannot.
+  if (path.length === 0 || (path.length === 1 && specialPath(path[0] ?? ''))) return 'EINVAL';
   if (!node) {
     const parent = path.slice(0, -1);
     return view.touch(parent, Aspect.content) ?? (view.tree.lookup(parent) ? undefined : 'ENOENT');
@@ -62,12 +72,23 @@ export function rm(view: View, caller: Caller, path: Path): XsError | undefined 
   return undefined;
 }
 
+/** Permissions as a client names them, in the order in which xenstored finds fault with them. */
+export function readPermissions(view: View, caller: Caller, entries: readonly string[]): Permissions | XsError {
+  if (!caller.privileged && entries.length > view.quotas.permissions) return 'ENOSPC';
+  const perms = parsePermissions(entries);
+  if (!perms) return 'EINVAL';
+  return forExisting(perms, (domid) => view.domainExists(domid)) ?? 'ENOENT';
+}
+
 export function setPerms(view: View, caller: Caller, path: Path, perms: Permissions): XsError | undefined {
-  if (!caller.privileged && perms.length > view.quotas.permissionsPerNode) return 'ENOSPC';
   const node = find(view, caller, path, WRITE);
   if (isXsError(node)) return node;
   if (!isOwner(node.perms, caller)) return 'EACCES';
-  if (!caller.privileged && perms[0].domid !== node.perms[0].domid) return 'EPERM';
+  if (!caller.privileged) {
+    if (perms[0].domid !== node.perms[0].domid) return 'EPERM';
+    const size = nodeSize(node) + (perms.length - node.perms.length) * permissionSize;
+    if (size >= view.quotas['node-size']) return view.tooLarge();
+  }
   view.apply({ kind: 'setPerms', path, perms });
   return undefined;
 }
@@ -112,18 +133,27 @@ function creatorOf(caller: Caller): number | undefined {
 
 function checkSize(view: View, caller: Caller, node: StoreNode, value: Uint8Array): XsError | undefined {
   if (caller.privileged) return undefined;
-  return nodeSize(node) - node.value.length + value.length > view.quotas.nodeSize ? 'ENOSPC' : undefined;
+  const size = nodeSize(node) - node.value.length + value.length;
+  return size >= view.quotas['node-size'] ? view.tooLarge() : undefined;
 }
 
 function checkCreation(view: View, caller: Caller, path: Path, value: Uint8Array): XsError | undefined {
   if (caller.privileged) return undefined;
   const { node, depth } = view.tree.nearest(path);
-  if (view.tree.owned(caller.domid) + path.length - depth > view.quotas.nodes) return 'ENOSPC';
-  const limit = view.quotas.nodeSize;
-  if (nodeSize(node) + (path[depth]?.length ?? 0) + 1 > limit) return 'ENOSPC';
+  if (!view.mayOwn(caller.domid, path.length - depth)) return 'ENOSPC';
+  const limit = view.quotas['node-size'];
   const fresh = nodeHeaderSize + node.perms.length * permissionSize;
-  if (fresh + value.length > limit) return 'ENOSPC';
-  return path.some((name, i) => i > depth && fresh + name.length + 1 > limit) ? 'ENOSPC' : undefined;
+  const sizes = [
+    nodeSize(node) + nameSize(path[depth]), // the node that gets a new child
+    ...path.slice(depth + 1).map((name) => fresh + nameSize(name)), // those between it and the last
+    fresh + value.length,
+  ];
+  return sizes.some((size) => size >= limit) ? view.tooLarge() : undefined;
+}
+
+/** What a child's name takes in its parent. */
+function nameSize(name = ''): number {
+  return name.length + 1;
 }
 
 function touchAll(view: View, path: Path, node: StoreNode): XsError | undefined {

@@ -12,6 +12,8 @@ export const WRITE = Access.w;
 export interface Permission {
   readonly access: AccessLetter;
   readonly domid: number;
+  /** There was no such domain when the entry was made, and one that comes later shall not have the right. */
+  readonly ignored?: true;
 }
 /** At least one entry. */
 export type Permissions = readonly [Permission, ...Permission[]];
@@ -38,7 +40,7 @@ export function permits(perms: Permissions, caller: Caller, wanted: number): boo
   let granted: number | undefined;
   for (let i = 1; i < perms.length; i++) {
     const entry = perms[i];
-    if (entry && (entry.domid === caller.domid || entry.domid === caller.target)) {
+    if (entry && !entry.ignored && (entry.domid === caller.domid || entry.domid === caller.target)) {
       granted = Access[entry.access];
       break;
     }
@@ -46,12 +48,15 @@ export function permits(perms: Permissions, caller: Caller, wanted: number): boo
   return ((granted ?? Access[perms[0].access]) & wanted) === wanted;
 }
 
-/** `r12`; undefined when malformed. */
+/** `r12`; undefined when malformed. The number is read as strtol does, and keeps 32 bits: so does xenstored. */
 export function parsePermission(text: string): Permission | undefined {
-  const match = /^([nrwb])(\d{1,5})$/.exec(text);
-  if (!match) return undefined;
-  const domid = Number(match[2]);
-  return domid > 0xffff ? undefined : { access: match[1] as AccessLetter, domid };
+  const match = /^([nrwb])\s*([+-]?)(0x[\da-f]+|\d+)$/i.exec(text);
+  const [, access = '', sign = '', digits = ''] = match ?? [];
+  if (!(access in Access)) return undefined;
+  const octal = /^0[0-7]+$/.test(digits);
+  if (!octal && /^0\d/.test(digits)) return undefined;
+  const magnitude = Number(octal ? `0o${digits.slice(1)}` : digits) % 2 ** 32;
+  return { access: access as AccessLetter, domid: (sign === '-' ? -magnitude : magnitude) | 0 };
 }
 
 /** Entries in order; undefined when there is none or one is malformed. */
@@ -64,6 +69,13 @@ export function parsePermissions(texts: readonly string[]): Permissions | undefi
   }
   const [owner, ...others] = parsed;
   return owner && [owner, ...others];
+}
+
+/** As they shall be kept: rights of domains that do not exist are void. Undefined when the owner does not exist. */
+export function forExisting(perms: Permissions, exists: (domid: number) => boolean): Permissions | undefined {
+  const [owner, ...others] = perms;
+  if (!exists(owner.domid)) return undefined;
+  return [owner, ...others.map((entry) => (exists(entry.domid) ? entry : { ...entry, ignored: true as const }))];
 }
 
 export function formatPermissions(perms: Permissions): string[] {

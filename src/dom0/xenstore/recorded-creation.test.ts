@@ -15,7 +15,9 @@ function section(title: string): string[][] {
 }
 
 it("the recorded requests of a domain's creation and boot give the recorded tree, key by key, with its permissions", () => {
-  const xenstored = new Xenstored(new FakeHypervisor());
+  const hypervisor = new FakeHypervisor();
+  hypervisor.add(1);
+  const xenstored = new Xenstored(hypervisor);
   const clients = { 0: xenstored.client(), 1: xenstored.client({ domid: 1, privileged: false }) };
   const xs = clients[0];
   for (const [path = '', perms = '', ...value] of section('before')) {

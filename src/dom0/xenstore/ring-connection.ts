@@ -7,7 +7,6 @@
  */
 import {
   XENSTORE_CONNECTED,
-  XENSTORE_ERROR_COMM,
   XENSTORE_ERROR_NONE,
   XENSTORE_ERROR_PROTO,
   XENSTORE_ERROR_RINGIDX,
@@ -15,6 +14,7 @@ import {
   XENSTORE_RING_SIZE,
   XENSTORE_SERVER_FEATURE_ERROR,
   XENSTORE_SERVER_FEATURE_RECONNECTION,
+  XENSTORE_SERVER_FEATURE_WATCHDEPTH,
   XenstoreDomainInterface,
 } from '../../abi/io/xs-wire.ts';
 import type { LocalPort } from '../../hypervisor/control.ts';
@@ -24,6 +24,9 @@ import { MessageReader } from './wire.ts';
 
 const at = XenstoreDomainInterface.at;
 const mask = XENSTORE_RING_SIZE - 1;
+const ringIndices = [at.req_cons, at.req_prod, at.rsp_cons, at.rsp_prod];
+const serverFeatures =
+  XENSTORE_SERVER_FEATURE_RECONNECTION | XENSTORE_SERVER_FEATURE_ERROR | XENSTORE_SERVER_FEATURE_WATCHDEPTH;
 /** Requests served before others get their turn. */
 const REQUESTS_PER_PASS = 64;
 
@@ -45,15 +48,18 @@ export class RingConnection {
   #rspProd: number;
   #state: 'serving' | 'ignoring' | 'closed' = 'serving';
   #busy = false;
+  /** Ends the wait of a guest that has written too fast. */
+  #late: (() => void) | undefined;
 
   constructor(glue: RingGlue) {
     this.#page = glue.page;
     this.#words = new Int32Array(glue.page.buffer, glue.page.byteOffset, glue.page.byteLength / 4);
     this.#scheduler = glue.scheduler;
     this.session = glue.newSession(() => this.#onSettle());
-    this.#reqCons = this.#load(at.req_cons);
-    this.#rspProd = this.#load(at.rsp_prod);
-    this.#store(at.server_features, XENSTORE_SERVER_FEATURE_RECONNECTION | XENSTORE_SERVER_FEATURE_ERROR);
+    // Introduction begins the ring anew, as xenstored does: what a saved guest left in it was meant for another store.
+    this.#reqCons = this.#rspProd = 0;
+    for (const index of ringIndices) this.#store(index, 0);
+    this.#store(at.server_features, serverFeatures);
     this.#store(at.error, XENSTORE_ERROR_NONE);
     this.#store(at.connection, XENSTORE_CONNECTED);
   }
@@ -70,7 +76,6 @@ export class RingConnection {
     try {
       if (this.#load(at.connection) === XENSTORE_RECONNECT) this.#reconnect();
       if (this.#pass()) this.#port?.notify();
-      this.#checkBacklog();
     } finally {
       this.#busy = false;
     }
@@ -79,19 +84,17 @@ export class RingConnection {
   close(): void {
     if (this.#state === 'closed') return;
     this.#state = 'closed';
-    this.session.reset();
-    this.session.outbox.clear();
+    this.session.close();
+    this.#late?.();
     this.#port?.close();
   }
 
   /** Sends, receives, sends. True when the guest must be told that something moved. */
   #pass(): boolean {
-    const { outbox, host } = this.session;
     let moved = false;
     for (let served = 0; this.#state === 'serving'; served++) {
       moved = this.#send() || moved;
-      // A guest that does not fetch its replies is not read from any further; it will signal when it has.
-      if (outbox.replies >= host.store.quotas.outstanding) break;
+      if (this.#mustWait()) break;
       if (served === REQUESTS_PER_PASS) {
         this.#scheduler.defer(() => this.pump());
         break;
@@ -103,6 +106,25 @@ export class RingConnection {
       moved = true;
     }
     return moved;
+  }
+
+  /** A guest that has taken too much is not read from any further, until what it waits for has happened. */
+  #mustWait(): boolean {
+    const { outstanding, outbox, caller, host } = this.session;
+    const { quotas } = host.store;
+    if (outstanding.count >= quotas.outstanding) {
+      outstanding.wait(() => this.#scheduler.defer(() => this.pump()));
+      return true;
+    }
+    // It will signal when it has read what waits for it.
+    if (outbox.bytes >= quotas.memory) return true;
+    const delay = host.writeRate.delay(caller.domid);
+    if (delay === 0) return false;
+    this.#late ??= host.clock?.after(delay, () => {
+      this.#late = undefined;
+      this.pump();
+    });
+    return true;
   }
 
   /** Reads up to the end of one request, and serves it. */
@@ -160,30 +182,21 @@ export class RingConnection {
     }
     if (this.#busy) return; // the pass under way sends it
     if (this.#send()) this.#port?.notify();
-    this.#checkBacklog();
-  }
-
-  /** Watch events pile up for a guest that never reads, for as long as others change what it watches. */
-  #checkBacklog(): void {
-    const { outbox, host } = this.session;
-    if (outbox.bytes > host.store.quotas.queuedBytes) this.#ignore(XENSTORE_ERROR_COMM);
   }
 
   #ignore(error: number): void {
     this.#state = 'ignoring';
-    this.session.reset();
-    this.session.outbox.clear();
+    this.session.close();
     this.#store(at.error, error);
     this.#port?.notify();
   }
 
   /** xs_wire.h, XENSTORE_RECONNECT: everything of the old connection is forgotten, the ring begins anew. */
   #reconnect(): void {
-    this.session.reset();
-    this.session.outbox.clear();
+    this.session.close();
     this.#reader = new MessageReader();
     this.#reqCons = this.#rspProd = 0;
-    for (const index of [at.req_cons, at.req_prod, at.rsp_cons, at.rsp_prod]) this.#store(index, 0);
+    for (const index of ringIndices) this.#store(index, 0);
     this.#store(at.error, XENSTORE_ERROR_NONE);
     this.#store(at.connection, XENSTORE_CONNECTED);
     this.#state = 'serving';

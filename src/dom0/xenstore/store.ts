@@ -5,27 +5,44 @@
  * answered it. So a reply precedes the events of its own request, and no watcher runs in the middle of a change.
  */
 import type { XsError } from '../../abi/io/xs-wire.ts';
+import { specialNodes, specialPath, type SpecialNode } from './path.ts';
 import { dom0, permits, READ, type Caller, type Permissions } from './permissions.ts';
-import { defaultQuotas, type Quotas } from './quota.ts';
+import { defaults, hardLimits, softLimits, type Quotas, type SoftQuotas } from './quota.ts';
 import { Transaction } from './transaction.ts';
 import { Tree } from './tree.ts';
-import { applyTo, type Mutation, type View } from './view.ts';
-import { reportedPath, WatchTable, type Change, type Watch, type Watcher } from './watches.ts';
-
-export const specialNodes = ['@introduceDomain', '@releaseDomain'] as const;
-export type SpecialNode = (typeof specialNodes)[number];
+import { applyTo, parentPerms, type Mutation, type View } from './view.ts';
+import { reportedPath, WatchTable, type Cause, type Change, type Watch, type Watcher } from './watches.ts';
 
 const rootPerms: Permissions = [{ access: 'n', domid: 0 }];
+
+export interface StoreOptions {
+  readonly quotas?: Partial<Quotas>;
+  /** Default: all that a test may think of. */
+  readonly domainExists?: (domid: number) => boolean;
+}
+
+interface Event {
+  readonly watch: Watch;
+  readonly path: string;
+  readonly cause: Cause | undefined;
+}
 
 export class Store implements View {
   readonly tree = Tree.withRoot(rootPerms);
   readonly watches = new WatchTable();
   readonly quotas: Quotas;
-  #events: { watch: Watch; path: string }[] = [];
+  readonly softQuotas: SoftQuotas = defaults(softLimits);
+  readonly domainExists: (domid: number) => boolean;
+  /** Transactions of clients that have begun and not ended. */
+  openTransactions = 0;
+  /** The request under way, if its sender has to wait for those who hear of it. */
+  cause: Cause | undefined;
+  #events: Event[] = [];
   #settling = false;
 
-  constructor(quotas: Partial<Quotas> = {}) {
-    this.quotas = { ...defaultQuotas, ...quotas };
+  constructor(options: StoreOptions = {}) {
+    this.quotas = { ...defaults(hardLimits), ...options.quotas };
+    this.domainExists = options.domainExists ?? (() => true);
     // The special names are nodes so that their permissions say who may watch them. xenstored begins with these and /tool.
     for (const name of specialNodes) this.tree.write([name], undefined, undefined);
   }
@@ -34,26 +51,37 @@ export class Store implements View {
     return undefined; // a request outside a transaction depends on nothing that could change meanwhile
   }
 
+  mayOwn(domid: number, more: number): boolean {
+    return this.tree.owned(domid) + more <= this.quotas.nodes;
+  }
+
+  tooLarge(): XsError {
+    return 'ENOSPC';
+  }
+
   apply(mutation: Mutation): void {
     this.#fire(applyTo(this.tree, mutation));
   }
 
-  begin(): Transaction {
-    return new Transaction(this.tree, this.quotas);
+  /** `mayGrow` tells whether the caller may take up more memory. */
+  begin(caller: Caller = dom0, mayGrow: () => boolean = () => true): Transaction {
+    return new Transaction(this, caller, mayGrow);
   }
 
   /** Carries out what a transaction did, unless something it depends on has changed. */
-  commit(transaction: Transaction, caller: Caller): XsError | undefined {
-    if (transaction.conflicts(this.tree)) return 'EAGAIN';
-    if (!caller.privileged && transaction.exceedsNodes(this.tree, caller.domid)) return 'ENOSPC';
-    for (const mutation of transaction.log) this.apply(mutation);
+  commit(transaction: Transaction): XsError | undefined {
+    const refused = transaction.refusal();
+    if (refused) return refused;
+    const before = this.tree.copy();
+    for (const mutation of transaction.log) applyTo(this.tree, mutation);
+    for (const change of changesBetween(before, this.tree, transaction.log)) this.#fire(change);
     return undefined;
   }
 
   /** Registers a watch and queues its first event, which comes whether or not the node exists. */
   addWatch(watch: Watch): void {
     this.watches.add(watch);
-    this.#events.push({ watch, path: watch.text });
+    this.#events.push({ watch, path: watch.text, cause: undefined });
   }
 
   removeWatch(watch: Watch): void {
@@ -61,18 +89,19 @@ export class Store implements View {
     this.#events = this.#events.filter((event) => event.watch !== watch);
   }
 
-  fireSpecial(name: SpecialNode): void {
-    const perms = this.tree.lookup([name])?.perms ?? rootPerms;
-    for (const watch of this.watches.special(name)) {
-      if (permits(perms, watch.watcher.caller, READ)) this.#events.push({ watch, path: name });
-    }
+  fireSpecial(name: SpecialNode, domid: number): void {
+    const perms = this.tree.lookup(specialPath(name) ?? [])?.perms ?? rootPerms;
+    this.watches.special(name, domid, (watch, path) => {
+      if (permits(perms, watch.watcher.caller, READ)) this.#events.push({ watch, path, cause: undefined });
+    });
   }
 
   /** A domain is gone: what it owned goes with it, and its number loses all rights, for a later domain may get it. */
   forgetDomain(domid: number): void {
     if (domid === dom0.domid) return;
     const { owned, mentioned } = this.tree.tracesOf(domid);
-    for (const { path, perms } of mentioned) this.apply({ kind: 'setPerms', path, perms });
+    // Nobody is told of that: no right that anybody has has changed.
+    for (const { path, perms } of mentioned) this.tree.setPerms(path, perms);
     for (const path of owned) this.apply({ kind: 'rm', path });
   }
 
@@ -85,8 +114,8 @@ export class Store implements View {
         const events = this.#events;
         this.#events = [];
         const watchers = new Set<Watcher>();
-        for (const { watch, path } of events) {
-          watch.watcher.event(path, watch.token);
+        for (const { watch, path, cause } of events) {
+          watch.watcher.event(path, watch.token, cause);
           watchers.add(watch.watcher);
         }
         for (const watcher of watchers) watcher.settle();
@@ -97,6 +126,27 @@ export class Store implements View {
   }
 
   #fire(change: Change): void {
-    this.watches.match(change, (watch, path) => this.#events.push({ watch, path: reportedPath(watch, path) }));
+    const { cause } = this;
+    this.watches.match(change, (watch, path) => this.#events.push({ watch, path: reportedPath(watch, path), cause }));
   }
+}
+
+/**
+ * What watchers hear of a transaction: each node once, where it was first changed, by what came of it in the end. A node that was there only
+ * within the transaction never was.
+ */
+function changesBetween(before: Tree, after: Tree, log: readonly Mutation[]): Change[] {
+  const changes = new Map<string, Change>();
+  for (const { kind, path } of log) {
+    const key = path.join('/');
+    const known = changes.get(key);
+    if (known && kind !== 'rm') continue;
+    const then = before.lookup(path);
+    const now = after.lookup(path);
+    if (!then && !now) continue;
+    const parent = parentPerms(after, path);
+    const removed = kind === 'rm' && then ? { removed: then } : {};
+    changes.set(key, { path, before: then?.perms, after: now?.perms, parent, ...removed });
+  }
+  return [...changes.values()];
 }

@@ -5,6 +5,8 @@ import { MessageReader } from './wire.ts';
 /** Queued bytes beyond which a client is not read from until it has taken some. */
 const HIGH_WATER = 256 * 1024;
 const CHUNK = 64 * 1024;
+/** Watch events that wait for a client which does not read them; beyond that it is hung up on. */
+const TOO_MUCH = 16 * 1024 * 1024;
 
 export interface StreamGlue {
   newSession(onSettle: () => void): Session;
@@ -52,8 +54,7 @@ export class StreamConnection {
     if (this.#ended) return;
     this.#ended = true;
     this.#waiting = [];
-    this.#session.reset();
-    this.#session.outbox.clear();
+    this.#session.close();
   }
 
   #serve(): void {
@@ -65,8 +66,7 @@ export class StreamConnection {
         if (!bytes) break;
         const result = this.#reader.take(bytes, 0);
         if (result === 'too long') {
-          this.end();
-          this.#glue.close();
+          this.#hangUp();
           break;
         }
         if (result.taken < bytes.length) this.#waiting.unshift(bytes.subarray(result.taken));
@@ -84,6 +84,12 @@ export class StreamConnection {
     if (this.#ended) outbox.clear();
     if (this.#busy && this.#waiting.length > 0 && outbox.bytes < CHUNK) return; // more replies will follow at once
     while (this.#writable && !outbox.empty) this.#writable = this.#glue.send(takeChunk(outbox));
+    if (outbox.bytes > TOO_MUCH) this.#hangUp();
+  }
+
+  #hangUp(): void {
+    this.end();
+    this.#glue.close();
   }
 }
 

@@ -7,49 +7,103 @@
  */
 import type { XsError } from '../../abi/io/xs-wire.ts';
 import type { Path } from './path.ts';
+import type { Caller } from './permissions.ts';
 import type { Quotas } from './quota.ts';
 import type { StoreNode, Tree } from './tree.ts';
 import { applyTo, Aspect, type Mutation, type View } from './view.ts';
 
+/** What a transaction needs of the store that it is to become part of. */
+export type TransactionBase = Pick<View, 'tree' | 'quotas' | 'domainExists'>;
+
+/** What a node in the list of dependencies, or a change that waits, costs beside its bytes. */
+const ENTRY_BYTES = 64;
+
 export class Transaction implements View {
   readonly tree: Tree;
-  readonly quotas: Quotas;
+  readonly quotas: Readonly<Quotas>;
   readonly log: Mutation[] = [];
+  /** What it takes up, about. */
+  bytes = 0;
+  readonly #live: TransactionBase;
   /** The store at the beginning. */
   readonly #base: Tree;
+  readonly #caller: Caller;
+  /** Whether its owner may take up more memory. */
+  readonly #mayGrow: () => boolean;
   readonly #touched = new Map<string, { path: Path; aspects: number }>();
+  /** A request ran into a limit; xenstored gives up the whole transaction for that. */
+  #failed = false;
+  #created = false;
 
-  constructor(tree: Tree, quotas: Quotas) {
-    this.#base = tree.copy();
+  constructor(live: TransactionBase, caller: Caller, mayGrow: () => boolean) {
+    this.#live = live;
+    this.#caller = caller;
+    this.#base = live.tree.copy();
     this.tree = this.#base.copy();
-    this.quotas = quotas;
+    this.quotas = live.quotas;
+    this.#mayGrow = mayGrow;
+  }
+
+  domainExists(domid: number): boolean {
+    return this.#live.domainExists(domid);
   }
 
   touch(path: Path, aspects: number): XsError | undefined {
+    const limited = !this.#caller.privileged;
+    if (limited && !this.#mayGrow()) return this.#fail('ENOMEM');
     const key = path.join('/');
     const touched = this.#touched.get(key);
-    if (touched) touched.aspects |= aspects;
-    else if (this.#touched.size >= this.quotas.transactionNodes) return 'ENOSPC';
-    else this.#touched.set(key, { path, aspects });
+    if (touched) {
+      touched.aspects |= aspects;
+      return undefined;
+    }
+    if (limited && this.#touched.size >= this.quotas['transaction-nodes']) return this.#fail('ENOSPC');
+    this.#touched.set(key, { path, aspects });
+    this.bytes += key.length + ENTRY_BYTES;
     return undefined;
   }
 
+  /** Only what the domain owns outside counts here; the sum is looked at in the end. */
+  mayOwn(domid: number): boolean {
+    return this.#live.tree.owned(domid) < this.quotas.nodes;
+  }
+
+  tooLarge(): XsError {
+    return this.#fail('ENOSPC');
+  }
+
   apply(mutation: Mutation): void {
+    if (mutation.kind === 'write') {
+      this.#created ||= this.tree.lookup(mutation.path) === undefined;
+      this.bytes += mutation.value?.length ?? 0;
+    }
+    this.bytes += ENTRY_BYTES;
     applyTo(this.tree, mutation);
     this.log.push(mutation);
   }
 
-  conflicts(tree: Tree): boolean {
+  /** Why it cannot be carried out, in the order in which xenstored looks. */
+  refusal(): XsError | undefined {
+    const { domid, privileged } = this.#caller;
+    if (this.#failed) return 'ENOMEM';
+    if (this.#created && !privileged && this.#ownedAfter(domid) >= this.quotas.nodes) return 'ENOSPC';
+    return this.#conflicts() ? 'EAGAIN' : undefined;
+  }
+
+  #ownedAfter(domid: number): number {
+    return this.#live.tree.owned(domid) + this.tree.owned(domid) - this.#base.owned(domid);
+  }
+
+  #conflicts(): boolean {
     for (const { path, aspects } of this.#touched.values()) {
-      if (!same(this.#base.lookup(path), tree.lookup(path), aspects)) return true;
+      if (!same(this.#base.lookup(path), this.#live.tree.lookup(path), aspects)) return true;
     }
     return false;
   }
 
-  /** Whether the domain would own too many nodes after the commit: others of its transactions may have ended meanwhile. */
-  exceedsNodes(tree: Tree, domid: number): boolean {
-    const more = this.tree.owned(domid) - this.#base.owned(domid);
-    return more > 0 && tree.owned(domid) + more > this.quotas.nodes;
+  #fail(error: XsError): XsError {
+    this.#failed = true;
+    return error;
   }
 }
 

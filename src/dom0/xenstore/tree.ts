@@ -212,5 +212,5 @@ export function generationOf(node: StoreNode): number {
 export function nodeSize(node: StoreNode): number {
   return nodeHeaderSize + node.perms.length * permissionSize + node.value.length + node.listBytes;
 }
-export const nodeHeaderSize = 20; // struct xs_tdb_record_hdr
+export const nodeHeaderSize = 24; // struct xs_tdb_record_hdr, with the padding at its end
 export const permissionSize = 8; // struct xs_permissions

@@ -23,9 +23,15 @@ export const Aspect = { content: 1, list: 2 } as const;
 /** The store as one request sees it: the tree itself, or a transaction's copy. */
 export interface View {
   readonly tree: Tree;
-  readonly quotas: Quotas;
+  readonly quotas: Readonly<Quotas>;
+  /** Whether there is such a domain, introduced or not: others cannot be given rights. */
+  domainExists(domid: number): boolean;
   /** Takes note that the request depends on aspects of a node; an error when a transaction touches too much. */
   touch(path: Path, aspects: number): XsError | undefined;
+  /** Whether a domain may own so many nodes more. */
+  mayOwn(domid: number, more: number): boolean;
+  /** A node would have become too large. Returns the error; a transaction in which that happens cannot be committed. */
+  tooLarge(): XsError;
   apply(mutation: Mutation): void;
 }
 
@@ -33,15 +39,19 @@ export interface View {
 export function applyTo(tree: Tree, mutation: Mutation): Change {
   const { path } = mutation;
   const before = tree.lookup(path)?.perms;
-  const parent = tree.nearest(path.slice(0, -1)).node.perms;
   switch (mutation.kind) {
     case 'write':
       tree.write(path, mutation.value, mutation.creator);
-      return { path, before, after: before ?? tree.lookup(path)?.perms, parent };
+      return { path, before, after: before ?? tree.lookup(path)?.perms, parent: parentPerms(tree, path) };
     case 'setPerms':
       tree.setPerms(path, mutation.perms);
-      return { path, before, after: mutation.perms, parent };
+      return { path, before, after: mutation.perms, parent: parentPerms(tree, path) };
     case 'rm':
-      return { path, before, after: undefined, parent, removed: tree.remove(path) };
+      return { path, before, after: undefined, parent: parentPerms(tree, path), removed: tree.remove(path) };
   }
+}
+
+/** Of the directory that a node is in, or was: one that was made with the node counts, too. */
+export function parentPerms(tree: Tree, path: Path): Permissions | undefined {
+  return tree.lookup(path.slice(0, -1))?.perms;
 }

@@ -1,12 +1,18 @@
 /** Watches, found by walking the changed path once. */
 import { permits, READ, type Caller, type Permissions } from './permissions.ts';
-import { formatPath, type Path } from './path.ts';
+import { formatPath, type Path, type SpecialNode } from './path.ts';
 import type { StoreNode } from './tree.ts';
+
+/** The request that has caused an event. It is not over before its events have reached those they are for. */
+export interface Cause {
+  hold(): void;
+  release(): void;
+}
 
 export interface Watcher {
   readonly caller: Caller;
   /** A watch fired. Must not call back into the store: see Store.settle. */
-  event(path: string, token: string): void;
+  event(path: string, token: string, cause?: Cause): void;
   /** No more events for now: what has been queued may be sent. */
   settle(): void;
 }
@@ -20,6 +26,8 @@ export interface Watch {
   readonly path: Path | undefined;
   /** Length of what is cut off the beginning of reported paths, because the client gave a relative one. */
   readonly baseLength: number;
+  /** How many levels below it are of interest; for a special name, 1 asks for the domain's number. Undefined: all, and none. */
+  readonly depth?: number | undefined;
 }
 
 /** What happened to a node, with all that decides who may hear of it. */
@@ -47,28 +55,44 @@ export class WatchTable {
   }
 
   remove(watch: Watch): void {
-    if (!watch.path) {
-      this.#special.get(watch.text)?.delete(watch);
+    if (watch.path) {
+      prune(this.#root, watch.path, 0, watch);
       return;
     }
-    prune(this.#root, watch.path, 0, watch);
+    const set = this.#special.get(watch.text);
+    set?.delete(watch);
+    if (set?.size === 0) this.#special.delete(watch.text);
   }
 
-  /** The watches on a special name. */
-  special(name: string): Iterable<Watch> {
-    return this.#special.get(name) ?? [];
-  }
-
-  /** Calls back for each watch on the changed node, above it and, when it was removed, on what was below it. */
-  match(change: Change, report: (watch: Watch, path: Path) => void): void {
-    let node: TrieNode | undefined = this.#root;
-    for (const watch of node.watches) if (mayHear(watch, change)) report(watch, change.path);
-    for (const name of change.path) {
-      node = node.children.get(name);
-      if (!node) return;
-      for (const watch of node.watches) if (mayHear(watch, change)) report(watch, change.path);
+  /**
+   * Calls back for each watch on a special name, as docs/misc/xenstore.txt has it: `@releaseDomain` hears that it happened,
+   * `@releaseDomain` with depth 1 and `@releaseDomain/5` hear to which domain.
+   */
+  special(name: SpecialNode, domid: number, report: (watch: Watch, path: string) => void): void {
+    const ofDomain = `${name}/${domid}`;
+    for (const watch of this.#special.get(name) ?? []) {
+      if (watch.depth === undefined) report(watch, name);
+      else if (watch.depth > 0) report(watch, ofDomain);
     }
-    if (change.removed) matchRemoved(node, change.removed, report);
+    for (const watch of this.#special.get(ofDomain) ?? []) report(watch, ofDomain);
+  }
+
+  /** Calls back for each watch that a removal takes the node from, lowest first, then for each on the changed node and above it. */
+  match(change: Change, report: (watch: Watch, path: Path) => void): void {
+    const { path, removed } = change;
+    const way: TrieNode[] = [this.#root];
+    for (const name of path) {
+      const next = way.at(-1)?.children.get(name);
+      if (!next) break;
+      way.push(next);
+    }
+    const own = way[path.length];
+    if (own && removed) matchRemoved(own, removed, report);
+    way.forEach((node, depth) => {
+      for (const watch of node.watches) {
+        if (path.length - depth <= (watch.depth ?? Infinity) && mayHear(watch, change)) report(watch, path);
+      }
+    });
   }
 
   #setOf(watch: Watch): Set<Watch> {
@@ -120,10 +144,10 @@ function matchRemoved(trie: TrieNode, removed: StoreNode, report: (watch: Watch,
   for (const [name, child] of trie.children) {
     const node = removed.children.get(name);
     if (!node) continue;
+    matchRemoved(child, node, report);
     for (const watch of child.watches) {
       const { caller } = watch.watcher;
       if (permits(node.perms, caller, READ) || permits(removed.perms, caller, READ)) report(watch, watch.path ?? []);
     }
-    matchRemoved(child, node, report);
   }
 }

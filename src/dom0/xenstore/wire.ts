@@ -79,6 +79,16 @@ export function splitStrings(payload: Uint8Array): string[] | undefined {
   return textOf(payload.subarray(0, -1)).split('\0');
 }
 
+/** The strings that end in NUL; what follows the last of them is left out. */
+export function leadingStrings(payload: Uint8Array): string[] {
+  return textOf(payload).split('\0').slice(0, -1);
+}
+
+/** The payload as one string: one NUL, at its end. */
+export function onlyString(payload: Uint8Array): string | undefined {
+  return payload.indexOf(0) === payload.length - 1 && payload.length > 0 ? textOf(payload.subarray(0, -1)) : undefined;
+}
+
 export function joinStrings(strings: readonly string[]): Uint8Array {
   return bytesOf(strings.map((text) => `${text}\0`).join(''));
 }

@@ -6,6 +6,7 @@ import { rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { Consoles } from '../../dom0/console/index.ts';
 import type { DiskHost } from '../../dom0/disk/index.ts';
+import type { Clock as MonotonicClock } from '../../dom0/scheduler.ts';
 import { Xenstored } from '../../dom0/xenstore/index.ts';
 import type { DomainControl, HypervisorControl } from '../../hypervisor/control.ts';
 import { bootloaderService } from '../bootloader/service.ts';
@@ -51,7 +52,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     log(error instanceof Error ? (error.stack ?? error.message) : String(error));
   // Through the event loop, so that a guest that never stops talking does not keep clients and other guests waiting.
   const scheduler = { defer: (task: () => void) => void setImmediate(task) };
-  const xenstored = new Xenstored(host, { scheduler, onError });
+  const xenstored = new Xenstored(host, { scheduler, clock: monotonic, onError, log });
   const xs = xenstored.client();
   initialise(xs, (host.domain(0)?.info().totPages ?? 0) * 4);
   const consoles = new Consoles(host, xs, {
@@ -125,6 +126,14 @@ async function buildFromFiles(domain: DomainControl, request: BuildRequest): Pro
     release(image);
   }
 }
+
+const monotonic: MonotonicClock = {
+  now: () => performance.now(),
+  after(milliseconds, task) {
+    const timeout = setTimeout(task, milliseconds).unref();
+    return () => clearTimeout(timeout);
+  },
+};
 
 export const systemClock: Clock = {
   now: () => Date.now(),
