@@ -33,9 +33,17 @@ export interface Disk {
   writeZeroes(offset: number, length: number): Promise<void>;
   /** The guest needs the range no more: it reads as zeroes or as before afterwards. */
   discard(offset: number, length: number): Promise<void>;
+  /** What is known, without reading data, of the bytes from `offset` on: whether they are zeroes, for at least so many. */
+  zeroesAt?(offset: number, length: number): Promise<ZeroRun>;
   flush(): Promise<void>;
   /** Waits for what is under way, flushes, and lets go of the files. Later calls of anything are EBADF; closing twice does nothing. */
   close(): Promise<void>;
+}
+
+export interface ZeroRun {
+  readonly length: number;
+  /** False when it is not known. */
+  readonly isZero: boolean;
 }
 
 /** The bytes of all segments together. */

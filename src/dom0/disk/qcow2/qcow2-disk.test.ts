@@ -1,0 +1,168 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { DiskModel, diskRequests, seededDelay } from '../../testing/disk-model.ts';
+import { MemoryDiskHost, MemoryFile } from '../../testing/memory-disk-host.ts';
+import { DiskError, openDisk } from '../index.ts';
+import { checkImage } from './check.ts';
+import { createQcow2, type Qcow2CreateOptions } from './create.ts';
+import { ImageFile } from './image-file.ts';
+import { readHeader } from './open.ts';
+
+const size = 400 * 512;
+const sectors = size / 512;
+
+async function create(host: MemoryDiskHost, path: string, options: Qcow2CreateOptions): Promise<void> {
+  const file = await host.create(path);
+  await createQcow2(file, options);
+  await file.close();
+}
+
+async function check(host: MemoryDiskHost, path: string) {
+  const file = await host.open(path, { readOnly: true });
+  return checkImage(new ImageFile(file, await readHeader(file)));
+}
+
+const geometries: fc.Arbitrary<Omit<Qcow2CreateOptions, 'size'>> = fc.oneof(
+  fc.record({
+    clusterSize: fc.constantFrom(512, 1024, 4096, 65536),
+    refcountBits: fc.constantFrom(1, 2, 4, 8, 16, 32, 64),
+    lazyRefcounts: fc.boolean(),
+  }),
+  fc.record({ clusterSize: fc.constantFrom(512, 4096, 65536), compat: fc.constant('0.10' as const) }),
+);
+
+const open = { format: 'qcow2', readOnly: false } as const;
+
+describe('a qcow2 disk', () => {
+  it('holds what was written, whatever is under way at the same time, and its tables are right', async () => {
+    await fc.assert(
+      fc.asyncProperty(geometries, fc.integer(), diskRequests(sectors), async (geometry, seed, batches) => {
+        const host = new MemoryDiskHost({ delay: seededDelay(seed) });
+        await create(host, 'disk', { ...geometry, size });
+        const model = new DiskModel(size);
+        let disk = await openDisk(host, 'disk', open);
+        for (const batch of batches) await model.run(disk, batch);
+        await model.compare(disk);
+        await disk.close();
+        const report = await check(host, 'disk');
+        assert.deepEqual([report.corruptions, report.leaks, report.problems], [0, 0, []]);
+        disk = await openDisk(host, 'disk', open);
+        await model.compare(disk);
+        await disk.close();
+      }),
+      { numRuns: 150 },
+    );
+  });
+
+  it('shows the backing file where it has nothing, also a shorter one, and never changes it', async () => {
+    await fc.assert(
+      fc.asyncProperty(geometries, fc.integer(), diskRequests(sectors), async (geometry, seed, batches) => {
+        const host = new MemoryDiskHost({ delay: seededDelay(seed) });
+        const base = await host.create('base');
+        const content = new Uint8Array(300 * 512).map((_, index) => 1 + ((index >>> 9) % 255));
+        await base.write(0, [content]);
+        await create(host, 'middle', { size, backingFile: 'base', backingFormat: 'raw' });
+        await create(host, 'disk', { ...geometry, size, backingFile: 'middle', backingFormat: 'qcow2' });
+        const model = new DiskModel(size);
+        model.bytes.set(content);
+        const disk = await openDisk(host, 'disk', open);
+        await model.compare(disk);
+        for (const batch of batches) await model.run(disk, batch);
+        await model.compare(disk);
+        await disk.close();
+        const report = await check(host, 'disk');
+        assert.deepEqual([report.corruptions, report.leaks, report.problems], [0, 0, []]);
+        assert.deepEqual(host.files.get('base')?.current.bytes(), content);
+      }),
+      { numRuns: 100 },
+    );
+  });
+
+  it('survives a crash of the machine at any moment: what was flushed is there, and nothing is wrong but clusters that leak', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        geometries,
+        fc.integer(),
+        diskRequests(sectors),
+        fc.infiniteStream(fc.boolean()),
+        async (geometry, seed, batches, chance) => {
+          const host = new MemoryDiskHost({ delay: seededDelay(seed) });
+          await create(host, 'disk', { ...geometry, size });
+          const disk = await openDisk(host, 'disk', open);
+          const model = new DiskModel(size);
+          for (const [index, batch] of batches.entries()) {
+            if (index === batches.length - 1) {
+              await disk.flush();
+              // The last batch is under way when the machine crashes; it may have changed these sectors.
+              const touched = new Set(
+                batch.flatMap(({ at, count }) => Array.from({ length: count }, (_, step) => at + step)),
+              );
+              const ends = model.bytes.slice();
+              const running = new DiskModel(size).run(
+                disk,
+                batch.filter(({ kind }) => kind !== 'read'),
+              );
+              for (let turn = Math.abs(seed) % 60; turn > 0; turn--) await Promise.resolve();
+              const left = host.files.get('disk')?.afterCrash(() => chance.next().value);
+              await running.catch(() => undefined);
+              if (left === undefined) return;
+              const after = new MemoryDiskHost();
+              after.files.set('disk', MemoryFile.of(left));
+              if (geometry.lazyRefcounts !== true) {
+                const report = await check(after, 'disk');
+                assert.deepEqual([report.corruptions, report.problems], [0, []]);
+              }
+              const again = await openDisk(after, 'disk', open);
+              const bytes = new Uint8Array(size);
+              await again.read(0, [bytes]);
+              for (let sector = 0; sector < sectors; sector++) {
+                if (touched.has(sector)) continue;
+                const [from, to] = [sector * 512, (sector + 1) * 512];
+                assert.deepEqual(bytes.subarray(from, to), ends.subarray(from, to), `sector ${sector}`);
+              }
+              await again.write(0, [new Uint8Array(size).fill(9)]);
+              await again.close();
+              const report = await check(after, 'disk');
+              assert.deepEqual([report.corruptions, report.problems], [0, []]);
+            } else await model.run(disk, batch);
+          }
+        },
+      ),
+      { numRuns: 200 },
+    );
+  });
+
+  it('answers a request that finds no space with ENOSPC and goes on', async () => {
+    const host = new MemoryDiskHost();
+    await create(host, 'disk', { size });
+    const disk = await openDisk(host, 'disk', open);
+    const file = host.files.get('disk');
+    assert.ok(file);
+    await disk.write(0, [new Uint8Array(512).fill(1)]);
+    file.failWrites = new DiskError('ENOSPC', 'no space is left');
+    await assert.rejects(disk.write(2 ** 17, [new Uint8Array(512).fill(2)]), { code: 'ENOSPC' });
+    await assert.rejects(disk.flush(), { code: 'ENOSPC' });
+    file.failWrites = undefined;
+    await disk.write(3 * 2 ** 16, [new Uint8Array(512).fill(3)]);
+    await disk.close();
+    const report = await check(host, 'disk');
+    assert.deepEqual([report.corruptions, report.leaks, report.allocatedClusters], [0, 0, 2]);
+  });
+
+  it('that is its own backing file is refused', async () => {
+    const host = new MemoryDiskHost();
+    await create(host, 'disk', { size, backingFile: 'disk', backingFormat: 'qcow2' });
+    await assert.rejects(openDisk(host, 'disk', { format: 'qcow2', readOnly: true }), /lie behind each other/);
+  });
+
+  it('does not open a backing file as an image when nobody has said that it is one', async () => {
+    const host = new MemoryDiskHost();
+    await create(host, 'base', { size });
+    await create(host, 'disk', { size, backingFile: 'base', backingFormat: 'qcow2' });
+    // The extension with the format becomes one that nobody knows.
+    const file = await host.open('disk', { readOnly: false });
+    await file.write(112, [new Uint8Array([0x12, 0x34, 0x56, 0x78])]);
+    await assert.rejects(openDisk(host, 'disk', { format: 'qcow2', readOnly: true }), /looks like qcow2/);
+  });
+});

@@ -1,0 +1,1 @@
+export const VHD_COOKIE = 'conectix';
