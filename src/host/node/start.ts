@@ -15,6 +15,7 @@ import { XenError } from '../../toolstack/xen-error.ts';
 import { runConsole } from '../../toolstack/xl/console-session.ts';
 import { nodeDiskHost } from './disk-files.ts';
 import { createHost } from './hypervisor-host.ts';
+import { nodeNetwork } from './net/network-host.ts';
 import { PRINT_END, PromptFilter } from './shell-feed.ts';
 
 const usage = `Usage: npm start [-- OPTIONS]
@@ -89,7 +90,15 @@ async function toolstack(): Promise<{ client: DaemonClient; close: () => Promise
   const run = runDirectory();
   prepareRunDirectory(run);
   const lock = await acquireLock(run.path);
-  const daemon = lock && (await startDaemon({ host: createHost(), run, diskHost: nodeDiskHost, log: () => undefined }));
+  const daemon =
+    lock &&
+    (await startDaemon({
+      host: createHost(),
+      run,
+      diskHost: nodeDiskHost,
+      network: nodeNetwork,
+      log: () => undefined,
+    }));
   const client = await DaemonClient.connect(run.socket);
   if (!client) throw new XenError('the daemon holds its lock but does not serve');
   const close = async (): Promise<void> => {

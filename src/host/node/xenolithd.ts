@@ -82,11 +82,19 @@ async function serve(run: RunDirectory, say: (word: string) => void): Promise<nu
     }
     const { createHost } = await import('./hypervisor-host.ts');
     const { startDaemon } = await import('../../toolstack/daemon/daemon.ts');
+    const { nodeNetwork } = await import('./net/network-host.ts');
     const { nodeDiskHost } = await import('./disk-files.ts');
     const host = createHost();
     let stopped: () => void = () => undefined;
     const ended = new Promise<void>((resolve) => (stopped = resolve));
-    const daemon = await startDaemon({ host, run, diskHost: nodeDiskHost, log, onStopped: () => stopped() });
+    const daemon = await startDaemon({
+      host,
+      run,
+      diskHost: nodeDiskHost,
+      network: nodeNetwork,
+      log,
+      onStopped: () => stopped(),
+    });
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void daemon.close().then(stopped));
     // A closed terminal is no reason to end other people's domains.
     process.on('SIGHUP', () => undefined);

@@ -16,6 +16,7 @@ import { initialise } from '../domain/xenstore-tree.ts';
 import { Connection } from './connection.ts';
 import { openConsoleLog, openMonitorLog } from './log-files.ts';
 import { listen } from './private-socket.ts';
+import { startNetwork, type NetworkHost } from './network.ts';
 import { handle, type RequestContext } from './requests.ts';
 import type { RunDirectory } from './run-directory.ts';
 import { serveXenstore } from './xenstore-socket.ts';
@@ -26,6 +27,8 @@ export type Host = HypervisorControl & { close(): Promise<void> };
 export interface DaemonOptions {
   readonly host: Host;
   readonly run: RunDirectory;
+  /** Sockets and the like for the guests' networks; without it there are no networks. */
+  readonly network?: NetworkHost;
   readonly clock?: Clock;
   /** A test's builder; the real one is loaded when the first domain is created. */
   readonly build?: (domain: DomainControl, request: BuildRequest) => Promise<BuiltRings>;
@@ -60,6 +63,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     openLog: (name) => openConsoleLog(run.logs, name),
     tty: (console) => `${run.socket}:${console.domid}`,
   });
+  const network = options.network && (await startNetwork(options.network, xenstored.client(), log));
   const openLog = (name: string): ReturnType<typeof openMonitorLog> => openMonitorLog(run.logs, name);
   const manager = new DomainManager({
     hypervisor: host,
@@ -74,6 +78,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     hypervisor: host,
     manager,
     xenstore: xs,
+    network,
     console: (domid) => consoles.get(domid) ?? consoles.serve(domid),
     openLog,
     clock,
@@ -104,6 +109,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     server.close();
     await manager.close();
     for (const connection of connections) connection.close();
+    network?.close();
     consoles.close();
     xenstoreSocket.close();
     xenstored.close();

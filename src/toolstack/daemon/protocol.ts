@@ -86,6 +86,13 @@ export interface XenstoreNode {
   readonly children: readonly string[];
 }
 
+/** A port of the host that leads to a guest, as `tcp:127.0.0.1:2222` and `web:22`. */
+export interface ForwardSummary {
+  readonly host: string;
+  readonly guest: string;
+  readonly bridge: string;
+}
+
 /** method → what it takes and what it answers. */
 export interface Methods {
   hello: { params: Record<never, never>; result: { version: number; pid: number; domains: number } };
@@ -121,6 +128,10 @@ export interface Methods {
   attachConsole: { params: { domid: number }; result: Record<never, never> };
   /** One node of xenstore as domain 0 sees it; null when there is none. */
   xenstoreNode: { params: { path: string }; result: { node: XenstoreNode | null } };
+  forwards: { params: Record<never, never>; result: { forwards: readonly ForwardSummary[] } };
+  /** Listens from now on, until the daemon ends. A port of 0 is answered with the one that was chosen. */
+  addForward: { params: { host: string; guest: string; bridge?: string }; result: ForwardSummary };
+  removeForward: { params: { host: string }; result: Record<never, never> };
   /** Destroys all domains and ends the daemon. */
   stop: { params: Record<never, never>; result: Record<never, never> };
 }

@@ -1,6 +1,7 @@
 /** What the daemon does for each request: one row a method. */
 import { cpus, hostname, machine, release, version } from 'node:os';
 import type { DomainConsole } from '../../dom0/console/index.ts';
+import type { Network } from '../../dom0/net/network.ts';
 import type { Xenstore } from '../../dom0/xenstore/index.ts';
 import type { DomainControl, HypervisorControl } from '../../hypervisor/control.ts';
 import { configToJson, type DomainConfig } from '../config/domain-config.ts';
@@ -11,6 +12,7 @@ import { LibxlError } from '../domain/libxl-error.ts';
 import type { Clock, MonitorLog } from '../domain/services.ts';
 import { monitor } from '../domain/monitor.ts';
 import type { Call } from './connection.ts';
+import { addForward, listForwards, removeForward } from './network.ts';
 import * as read from './parameters.ts';
 import { profile } from './profile-request.ts';
 import {
@@ -26,6 +28,7 @@ export interface RequestContext {
   readonly hypervisor: HypervisorControl;
   readonly manager: DomainManager;
   readonly xenstore: Xenstore;
+  readonly network: Network | undefined;
   readonly console: (domid: number) => DomainConsole | undefined;
   readonly openLog: (domainName: string) => MonitorLog;
   readonly clock: Clock;
@@ -89,6 +92,9 @@ const handlers: { readonly [M in Method]: Handler<M> } = {
     if (children === undefined) return { node: null };
     return { node: { value: xenstore.read(path) ?? '', perms: xenstore.getPerms(path) ?? '', children } };
   },
+  forwards: ({ network }) => ({ forwards: listForwards(network) }),
+  addForward: ({ network }, params) => addForward(network, params),
+  removeForward: async ({ network }, params) => done(await removeForward(network, params)),
   stop: ({ stop }) => done(stop()),
 };
 

@@ -122,6 +122,7 @@ export const commandTable: Readonly<Record<string, CommandRow>> = {
   'qemu-monitor-command': later(2, 'domain'),
   // Not of xl, see README.md.
   profile: works(() => import('./commands/profile.ts')),
+  'network-forward': works(() => import('./commands/network-forward.ts')),
 };
 
 /** A full name, or a beginning that only one command has. */

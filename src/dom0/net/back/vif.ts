@@ -94,7 +94,7 @@ class Vif implements BackendInstance<VifConnection> {
       room: () => this.#device.guard(() => this.#queues.forEach(({ tx }) => tx.room())),
     });
     this.#end = end;
-    bridge.plug(other, { name });
+    bridge.plug(other, { name, mac: read('mac') });
     return {};
   }
 

@@ -14,6 +14,8 @@ import type { Guard } from './guard.ts';
 export interface SwitchOptions {
   /** What a port may say it is; undefined: anything. */
   readonly guardFor?: (port: BridgePort) => Guard | undefined;
+  /** A port has gone. */
+  readonly unplugged?: (port: BridgePort) => void;
 }
 
 /** Linux' default for a bridge. */
@@ -80,7 +82,10 @@ export class LearningSwitch implements Bridge {
     end.attach({
       receive: (frame) => this.#receive(port, frame),
       room: () => this.#hasRoom(port),
-      closed: () => this.#unplug(port),
+      closed: () => {
+        this.#unplug(port);
+        this.#options.unplugged?.(bridgePort);
+      },
     });
   }
 

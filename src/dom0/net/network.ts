@@ -1,0 +1,134 @@
+/** The networks of a host: its bridges by name, each a switch of its own, most with a way out by NAT. */
+import { LinkEnd, type Bridge } from './link.ts';
+import { contains, formatMac, parseIp, parseMac } from './packet/addresses.ts';
+import { Nat, type NatHost } from './nat/nat.ts';
+import type { NatConfig } from './nat/nat-config.ts';
+import type { ForwardRule } from './nat/forwards.ts';
+import type { HostAddress } from './nat/host-sockets.ts';
+import { eui64, guardFor, type Guard } from './switch/guard.ts';
+import { LearningSwitch } from './switch/learning-switch.ts';
+import type { VifDirectory } from './vif-directory.ts';
+
+export interface BridgeConfig {
+  /** As `bridge=` of a vif names it. */
+  readonly name: string;
+  /** Undefined: the guests are among themselves. */
+  readonly nat?: NatConfig | undefined;
+  /** Guests are kept to their own addresses. */
+  readonly antispoof: boolean;
+}
+
+export interface NamedForward extends ForwardRule {
+  readonly bridge: string;
+}
+
+interface Member {
+  readonly config: BridgeConfig;
+  readonly bridge: LearningSwitch;
+  readonly nat: Nat | undefined;
+}
+
+/** A person asked for something that cannot be. */
+export class NetworkError extends Error {
+  override readonly name = 'NetworkError';
+}
+
+export class Network {
+  readonly #bridges = new Map<string, Member>();
+  readonly #directory: VifDirectory;
+
+  constructor(configs: readonly BridgeConfig[], host: NatHost, directory: VifDirectory) {
+    this.#directory = directory;
+    for (const config of configs) this.#bridges.set(config.name, this.#make(config, host));
+  }
+
+  #make(config: BridgeConfig, host: NatHost): Member {
+    const directory = this.#directory;
+    let nat: Nat | undefined;
+    const bridge = new LearningSwitch(host.timers, {
+      ...(config.antispoof ? { guardFor: ({ mac }) => this.#guard(mac, () => nat) } : {}),
+      unplugged: ({ mac }) => {
+        const address = mac === undefined ? undefined : parseMac(mac);
+        if (address) nat?.forget(address);
+      },
+    });
+    if (config.nat) {
+      const [end, other] = LinkEnd.pair();
+      nat = new Nat(end, config.nat, host, {
+        reservedAddress: (mac) => directory.addressesOf(mac).find((address) => address.length === 4),
+        macsOf: (name) => directory.macsOf(name),
+      });
+      bridge.plug(other, { name: 'nat' });
+    }
+    return { config, bridge, nat };
+  }
+
+  /** With addresses from the configuration those alone; else what DHCP has given and what IPv6 makes of the ethernet address. */
+  #guard(mac: string | undefined, nat: () => Nat | undefined): Guard | undefined {
+    const bytes = mac === undefined ? undefined : parseMac(mac);
+    if (bytes === undefined) return undefined;
+    const key = formatMac(bytes);
+    return guardFor(key, () => {
+      const configured = this.#directory.addressesOf(key);
+      if (configured.length > 0) return configured;
+      const gateway = nat();
+      if (gateway === undefined) return undefined;
+      const lease = gateway.leaseOf(key);
+      const { subnet6 } = gateway.config;
+      return [...(lease ? [lease] : []), ...(subnet6 ? [eui64(subnet6.address, bytes)] : [])];
+    });
+  }
+
+  /** Undefined: there is no bridge of this name. */
+  bridge(name: string): Bridge | undefined {
+    return this.#bridges.get(name)?.bridge;
+  }
+
+  get names(): readonly string[] {
+    return [...this.#bridges.keys()];
+  }
+
+  get forwards(): readonly NamedForward[] {
+    return [...this.#bridges].flatMap(([bridge, { nat }]) =>
+      (nat?.forwards ?? []).map((rule) => ({ ...rule, bridge })),
+    );
+  }
+
+  /** Listens at a port of the host for a guest. Without a bridge: the one whose subnet the guest's address is of, or the first with NAT. */
+  async forward(rule: ForwardRule, bridge: string | undefined): Promise<NamedForward> {
+    const [name, nat] = this.#gatewayFor(rule.guest, bridge);
+    try {
+      return { ...(await nat.forward(rule)), bridge: name };
+    } catch (error) {
+      throw new NetworkError(error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  /** Throws NetworkError when there is none. */
+  removeForward(protocol: 'tcp' | 'udp', host: HostAddress): void {
+    for (const { nat } of this.#bridges.values()) if (nat?.removeForward(protocol, host)) return;
+    throw new NetworkError(`nothing is forwarded from ${protocol} ${host.address} port ${host.port}`);
+  }
+
+  #gatewayFor(guest: string, bridge: string | undefined): [string, Nat] {
+    const address = parseIp(guest);
+    for (const [name, { nat }] of this.#bridges) {
+      if (!nat || (bridge !== undefined && bridge !== name)) continue;
+      const { subnet, subnet6 } = nat.config;
+      const inside = address && (contains(subnet, address) || (subnet6 !== undefined && contains(subnet6, address)));
+      if (address === undefined || inside) return [name, nat];
+    }
+    if (bridge !== undefined && !this.#bridges.has(bridge)) throw new NetworkError(`there is no bridge "${bridge}"`);
+    if (bridge !== undefined && this.#bridges.get(bridge)?.nat === undefined)
+      throw new NetworkError(`the bridge "${bridge}" has no NAT, so nothing can be forwarded to it`);
+    throw new NetworkError(
+      address
+        ? `no bridge${bridge === undefined ? '' : ` "${bridge}"`} has a subnet with ${guest} in it`
+        : 'no bridge of this host has NAT',
+    );
+  }
+
+  close(): void {
+    for (const { nat } of this.#bridges.values()) nat?.close();
+  }
+}
