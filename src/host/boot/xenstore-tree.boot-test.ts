@@ -1,0 +1,99 @@
+/**
+ * The store of a host with one running guest beside that of real Xen 4.17 with the same configuration, key by key, with permissions.
+ * What may differ is the list in docs/xenstore.md, and that alone; this test reads it there.
+ */
+import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { after, before, describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { guestFiles, PLAIN_CONSOLE } from '../../toolstack/guest-files/guest-files.ts';
+import { Machine } from '../testing/machine.ts';
+
+const uuid = '11111111-aaaa-bbbb-cccc-000000000001';
+const root = new URL('../../..', import.meta.url);
+
+/** Path to `permissions value`. */
+type Tree = ReadonlyMap<string, string>;
+
+interface Allowed {
+  readonly pattern: RegExp;
+  readonly what: string;
+}
+
+/** The part of recorded-creation.txt that shows the tree when the guest was up. */
+function recordedTree(): Tree {
+  const text = readFileSync(new URL('src/dom0/xenstore/recorded-creation.txt', root), 'utf8');
+  const [, part = ''] = text.split('[after]\n');
+  const lines = part.trimEnd().split('\n');
+  return new Map(lines.map((line) => [line.split(' ', 1)[0] ?? '', line.slice(line.indexOf(' ') + 1).trimEnd()]));
+}
+
+/** What `xenstore-ls -f -p` prints. */
+function listedTree(text: string): Tree {
+  const entries = text.trimEnd().split('\n');
+  return new Map(
+    entries.map((line) => {
+      const [, path = '', value = '', perms = ''] = /^(\S+) = "(.*)" +\((.*)\)$/.exec(line) ?? [];
+      return [path, `${perms} ${value}`.trimEnd()];
+    }),
+  );
+}
+
+/** The rows of the table of keys: `*` stands for one name, `**` for the node and all below it. */
+function documentedDifferences(): Allowed[] {
+  const text = readFileSync(new URL('docs/xenstore.md', root), 'utf8');
+  const rows = [...text.matchAll(/^\| `(\/[^`]*)` +\|(.*)\|$/gm)];
+  return rows.map(([, key = '', what = '']) => {
+    const source = key.replaceAll('/**', '(/.*)?').replace(/(?<![.)])\*/g, '[^/]*');
+    return { pattern: new RegExp(`^${source}$`), what };
+  });
+}
+
+describe('the store of a running guest', () => {
+  const machine = new Machine();
+  const allowed = documentedDifferences();
+
+  before(async () => {
+    const { kernel, ramdisk } = await guestFiles();
+    writeFileSync(machine.path('disk.img'), new Uint8Array(16 * 1024 * 1024));
+    const settings = [
+      'name = "testvm"',
+      `uuid = "${uuid}"`,
+      `kernel = "${kernel}"`,
+      `ramdisk = "${ramdisk}"`,
+      `extra = "console=hvc0 ${PLAIN_CONSOLE}"`,
+      'memory = 256',
+      'vcpus = 1',
+      'maxvcpus = 2',
+      `disk = [ "format=raw,vdev=xvda,access=rw,target=${machine.path('disk.img')}" ]`,
+      'vif = [ "mac=00:16:3e:01:02:03,bridge=xenbr0" ]',
+    ];
+    writeFileSync(machine.path('testvm.cfg'), `${settings.join('\n')}\n`);
+    await machine.ok('create', '-q', machine.path('testvm.cfg'));
+    await machine.console('testvm').ready();
+  });
+  after(() => machine.close());
+
+  it('is that of real Xen, but for the documented differences', async (t) => {
+    const real = recordedTree();
+    const unlike = (ours: Tree): string[] =>
+      [...new Set([...real.keys(), ...ours.keys()])].filter((path) => real.get(path) !== ours.get(path)).sort();
+    const undocumented = (ours: Tree): string[] =>
+      unlike(ours)
+        .filter((path) => !allowed.some(({ pattern }) => pattern.test(path)))
+        .map((path) => `${path}: real ${real.get(path) ?? 'none'}, here ${ours.get(path) ?? 'none'}`);
+    // Drivers may still be connecting when the shell is there.
+    let ours: Tree = new Map();
+    for (let tries = 0; tries < 20; tries++) {
+      ours = listedTree(await machine.xenstore());
+      if (undocumented(ours).length === 0) break;
+      await sleep(500);
+    }
+    assert.deepEqual(undocumented(ours), []);
+    const all = unlike(ours);
+    for (const { pattern, what } of allowed) {
+      if (!all.some((path) => pattern.test(path))) t.diagnostic(`no longer needed: ${pattern.source} ${what}`);
+    }
+    assert.ok(real.size > 180 && real.size - all.length > 80, `${real.size} keys, ${all.length} of them unlike`);
+  });
+});
