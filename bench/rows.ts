@@ -6,6 +6,7 @@ import { row as hypervisorSize } from './rows/hypervisor-size.ts';
 import { hypercall, pageFault, syscall } from './rows/round-trips.ts';
 import { instructions, throughput } from './rows/sha256.ts';
 import { row as xlList } from './rows/xl-list.ts';
+import { storeLatency, storeRing, storeThroughput } from './rows/xenstore.ts';
 
 export const rows: readonly Row[] = [
   bootInit,
@@ -18,5 +19,8 @@ export const rows: readonly Row[] = [
   hypercall,
   syscall,
   pageFault,
+  storeLatency,
+  storeThroughput,
+  storeRing,
   hypervisorSize,
 ];
