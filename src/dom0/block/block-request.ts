@@ -17,7 +17,6 @@ export interface Segment {
 }
 
 export class BlockRequest {
-  /** As the response repeats it. */
   readonly operation: number;
   readonly #protocol: BlkifProtocol;
   readonly #view: DataView;
@@ -28,7 +27,7 @@ export class BlockRequest {
     this.operation = this.#view.getUint8(protocol.request.operation);
   }
 
-  /** What is read or written: for an indirect request its own operation. */
+  /** What is to be done, which the response repeats: for an indirect request the operation within. blkfront gives up on another answer. */
   get effective(): number {
     return this.operation === BLKIF_OP.INDIRECT
       ? this.#view.getUint8(this.#protocol.indirect.indirect_op)
@@ -65,7 +64,7 @@ export class BlockRequest {
     const { request, response } = this.#protocol;
     into.setUint32(response.id, this.#view.getUint32(request.id, true), true);
     into.setUint32(response.id + 4, this.#view.getUint32(request.id + 4, true), true);
-    into.setUint16(response.operation, this.operation, true); // with the pad behind it
+    into.setUint16(response.operation, this.effective, true); // with the pad behind it
     into.setInt16(response.status, status, true);
   }
 
