@@ -13,6 +13,7 @@ import { bootloaderService } from '../bootloader/service.ts';
 import { DomainManager } from '../domain/domain-manager.ts';
 import type { BuildRequest, BuiltRings, Clock } from '../domain/services.ts';
 import { initialise } from '../domain/xenstore-tree.ts';
+import { startBackends } from './backends.ts';
 import { Connection } from './connection.ts';
 import { openConsoleLog, openMonitorLog } from './log-files.ts';
 import { listen } from './private-socket.ts';
@@ -64,6 +65,14 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     tty: (console) => `${run.socket}:${console.domid}`,
   });
   const network = options.network && (await startNetwork(options.network, xenstored.client(), log));
+  const backends = startBackends({
+    control: host,
+    xs: xenstored.client(),
+    diskHost: options.diskHost,
+    scheduler,
+    onError,
+    log,
+  });
   const openLog = (name: string): ReturnType<typeof openMonitorLog> => openMonitorLog(run.logs, name);
   const manager = new DomainManager({
     hypervisor: host,
@@ -110,6 +119,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     await manager.close();
     for (const connection of connections) connection.close();
     network?.close();
+    await backends.close();
     consoles.close();
     xenstoreSocket.close();
     xenstored.close();

@@ -68,9 +68,14 @@ export function config(params: JsonObject): DomainConfig {
     const action = reactions[reaction];
     if (action === undefined || !actions.includes(action)) refuse(reaction);
   }
-  const devices = object(message['devices'], 'devices');
-  optional(devices['disks'], (value) => list(value, 'disks').forEach((disk) => object(disk, 'disk')));
+  for (const devices of Object.values(object(message['devices'], 'devices')))
+    optional(devices, (value) => list(value, 'devices').forEach((item) => object(item, 'devices')));
   return message as unknown as DomainConfig;
+}
+
+/** A device of a configuration; its members are read where they are acted on. */
+export function device(params: JsonObject, name: string): JsonObject {
+  return object(params[name], name);
 }
 
 function optional(value: JsonValue | undefined, check: (value: JsonValue) => unknown): void {

@@ -4,6 +4,7 @@
  * both ways. The names here are the only place where both sides meet.
  */
 import type { JsonObject } from '../config/json.ts';
+import type { DiskSummary } from '../devices/disks.ts';
 import type { DomainProfile } from '../domain/profile.ts';
 
 /** Raised with every incompatible change. */
@@ -121,6 +122,12 @@ export interface Methods {
   shutdown: { params: { domid: number }; result: Record<never, never> };
   reboot: { params: { domid: number }; result: Record<never, never> };
   rename: { params: { domid: number; name: string }; result: Record<never, never> };
+  attachDisk: { params: { domid: number; disk: JsonObject }; result: Record<never, never> };
+  /** Whether the name is one of a disk that the domain has; an error when not. */
+  findDisk: { params: { domid: number; vdev: string }; result: Record<never, never> };
+  detachDisk: { params: { domid: number; vdev: string; force: boolean }; result: Record<never, never> };
+  disks: { params: { domid: number }; result: { disks: readonly DiskSummary[] } };
+  insertCdrom: { params: { domid: number; disk: JsonObject }; result: Record<never, never> };
   sysrq: { params: { domid: number; letter: string }; result: Record<never, never> };
   /** Answers at once; then `{ death: 'shutdown' | 'destroyed', domid, reason }` for each of these domains as it comes. */
   watchDeaths: { params: { domids: readonly number[] }; result: Record<never, never> };

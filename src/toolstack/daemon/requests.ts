@@ -8,6 +8,7 @@ import { configToJson, type DomainConfig } from '../config/domain-config.ts';
 import type { JsonObject, JsonValue } from '../config/json.ts';
 import { formatUuid } from '../config/uuid.ts';
 import type { DomainManager } from '../domain/domain-manager.ts';
+import { diskOf } from '../devices/disks.ts';
 import { LibxlError } from '../domain/libxl-error.ts';
 import type { Clock, MonitorLog } from '../domain/services.ts';
 import { monitor } from '../domain/monitor.ts';
@@ -77,6 +78,14 @@ const handlers: { readonly [M in Method]: Handler<M> } = {
   reboot: async ({ manager }, params) => done(await manager.request(read.domid(params), 'reboot')),
   rename: ({ manager }, params) => done(manager.rename(read.domid(params), read.text(params, 'name'))),
   sysrq: ({ manager }, params) => done(manager.sendSysrq(read.domid(params), read.text(params, 'letter'))),
+  attachDisk: async ({ manager }, params) =>
+    done(await manager.attachDisk(read.domid(params), read.device(params, 'disk'))),
+  findDisk: ({ xenstore }, params) =>
+    done(void diskOf({ xs: xenstore }, read.domid(params), read.text(params, 'vdev'))),
+  detachDisk: async ({ manager }, params) =>
+    done(await manager.detachDisk(read.domid(params), read.text(params, 'vdev'), read.flag(params, 'force'))),
+  disks: ({ manager }, params) => ({ disks: manager.disks(read.domid(params)) }),
+  insertCdrom: ({ manager }, params) => done(manager.insertCdrom(read.domid(params))),
   watchDeaths,
   attachConsole: (context, params, call) => {
     const domid = read.domid(params);
@@ -193,8 +202,10 @@ function keptConfig({ manager, hypervisor }: RequestContext, domid: number): Jso
   }
   const { config } = domain;
   const info = config.b_info;
+  const disks = config.devices.disks?.map((disk) => ({ ...disk, colo_restore_enable: 'False' })) ?? [];
   const full: DomainConfig = {
     ...config,
+    devices: { ...config.devices, disks },
     c_info: { ...config.c_info, name: domain.name, domid: 0xffffffff, uuid: domain.uuid },
     b_info: {
       ...info,

@@ -8,7 +8,11 @@ import { HypercallError, type DomainControl, type DomainInfo } from '../../hyper
 import type { BootloaderFiles } from '../bootloader/service.ts';
 import type { BuildLog } from '../builder/build-log.ts';
 import type { DomainConfig } from '../config/domain-config.ts';
+import type { JsonObject } from '../config/json.ts';
 import { generateUuid, uuidBytes } from '../config/uuid.ts';
+import { addDisk, addDisks, checkDisks, diskOf, listDisks, removeDisk, type DiskSummary } from '../devices/disks.ts';
+import { devicesOf, removeDevice, type DeviceGlue } from '../devices/split-device.ts';
+import { diskNumber } from '../devices/vdev.ts';
 import { XenError } from '../xen-error.ts';
 import { duplicateName, failedCreation, noMemory, refuseWhatIsMissing } from './creation-errors.ts';
 import { cleanUpLines, errorText, LibxlError, libxlLine, noSuchDomainType } from './libxl-error.ts';
@@ -93,6 +97,7 @@ export class DomainManager {
     const { domid } = domain;
     this.#domains.set(domid, domain);
     try {
+      checkDisks(domid, config.devices.disks ?? []);
       tree.writeSkeleton(this.#store, { domid, name: '', uuid: domain.uuid });
       this.#takeName(domain);
       await this.#build(domain, options.log);
@@ -165,6 +170,36 @@ export class DomainManager {
     domain.name = name;
   }
 
+  /** Resolves when the disk can be used. It is part of the domain's configuration from then on. */
+  async attachDisk(domid: number, disk: JsonObject): Promise<void> {
+    const domain = this.#domains.get(domid);
+    if (domain === undefined) throw noSuchDomainType(domid);
+    await addDisk(this.#devices, domid, disk);
+    const { devices } = domain.config;
+    devices.disks = [...(devices.disks ?? []), disk];
+  }
+
+  /** Resolves when nobody uses the disk any more. `force` does not wait for the guest. */
+  async detachDisk(domid: number, vdev: string, force: boolean): Promise<void> {
+    const device = diskOf(this.#devices, domid, vdev);
+    await removeDisk(this.#devices, device, force ? 'yes' : 'no');
+    const devices = this.#domains.get(domid)?.config.devices;
+    if (devices?.disks === undefined) return;
+    devices.disks = devices.disks.filter((disk) => diskNumber(String(disk['vdev'])) !== device.devid);
+  }
+
+  /** libxl_cdrom_insert. The medium of a PV guest's drive cannot be changed: its driver would not notice. */
+  insertCdrom(domid: number): void {
+    if (!this.#domains.has(domid)) throw noSuchDomainType(domid);
+    throw new LibxlError('INVAL', [
+      libxlLine('libxl_cdrom_insert', `Domain ${domid}:cdrom-insert requires an HVM domain`),
+    ]);
+  }
+
+  disks(domid: number): readonly DiskSummary[] {
+    return listDisks(this.#devices, domid);
+  }
+
   /** Resolves when nothing is left of the domain. */
   destroy(domid: number): Promise<void> {
     const domain = this.#domains.get(domid);
@@ -177,6 +212,10 @@ export class DomainManager {
     await Promise.all(this.domains().map((domain) => this.destroy(domain.domid)));
     this.#unsubscribe();
     this.#listeners.clear();
+  }
+
+  get #devices(): DeviceGlue {
+    return { xs: this.#store, clock: this.#services.clock };
   }
 
   get #store(): ReturnType<DomainServices['store']['client']> {
@@ -272,6 +311,7 @@ export class DomainManager {
     this.#services.store.introduceDomain(domid, rings.storeMfn, rings.storePort);
     tree.writeConsole(this.#store, domid, rings.consolePort, rings.consoleMfn);
     this.#services.consoles.serve(domid);
+    await addDisks(this.#devices, domid, config.devices.disks ?? []);
   }
 
   /** What to boot: from this host, or, with a bootloader, from the domain's first disk. */
@@ -286,6 +326,8 @@ export class DomainManager {
     const { domid, control } = domain;
     const { store } = this.#services;
     if (!control.info().shutdown) control.pause();
+    // What a backend has open is closed, and what was written is on disk, when the domain is gone.
+    await Promise.all(devicesOf(this.#store, domid).map((device) => removeDevice(this.#devices, device, 'yes')));
     try {
       store.releaseDomain(domid);
     } catch {

@@ -12,6 +12,7 @@ export const libxlErrors = {
   TIMEDOUT: -9,
   NOPARAVIRT: -10,
   NOT_READY: -11,
+  DEVICE_EXISTS: -17,
   DOMAIN_NOTFOUND: -21,
 } as const;
 export type LibxlErrorName = keyof typeof libxlErrors;
@@ -33,10 +34,29 @@ export const sourceLines = {
   libxl__bootloader_run: 'libxl_bootloader.c:427',
   bootloader_finished: 'libxl_bootloader.c:767',
   libxl_report_child_exitstatus: 'libxl_exec.c:117',
+  libxl__device_disk_set_backend: 'libxl_device.c:455',
+  device_backend_callback: 'libxl_device.c:1181',
+  device_hotplug_child_death_cb: 'libxl_device.c:1337',
+  device_addrm_aocomplete: 'libxl_device.c:1481',
+  device_add_nothing: 'libxl_device.c:1486',
+  libxl__device_from_disk: 'libxl_disk.c:214',
+  device_disk_add_identifier: 'libxl_disk.c:335',
+  device_disk_add: 'libxl_disk.c:343',
+  libxl__disk_from_xenstore: 'libxl_disk.c:516',
+  libxl_cdrom_insert: 'libxl_disk.c',
+  domain_create_disk: 'libxl_create.c:1318',
+  domcreate_launch_dm: 'libxl_create.c:1672',
 } as const;
 
+/** A function that speaks in several places has a name for each; this is the function's own. */
+const functionOf: Readonly<Partial<Record<keyof typeof sourceLines, string>>> = {
+  device_add_nothing: 'device_addrm_aocomplete',
+  device_disk_add_identifier: 'device_disk_add',
+  domain_create_disk: 'initiate_domain_create',
+};
+
 export function libxlLine(where: keyof typeof sourceLines, text: string): string {
-  return `libxl: error: ${sourceLines[where]}:${where}: ${text}`;
+  return `libxl: error: ${sourceLines[where]}:${functionOf[where] ?? where}: ${text}`;
 }
 
 export class LibxlError extends XenError {

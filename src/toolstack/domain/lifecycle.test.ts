@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Consoles } from '../../dom0/console/index.ts';
+import { microtasks } from '../../dom0/scheduler.ts';
 import { Xenstored, type Xenstore } from '../../dom0/xenstore/index.ts';
 import type { DomainConfig, ShutdownAction, ShutdownReaction } from '../config/domain-config.ts';
 import { parseConfig } from '../config/parse-config.ts';
 import { FakeHost, type GuestDomain } from '../testing/fake-host.ts';
 import { type XenError } from '../xen-error.ts';
+import { startBackends } from '../daemon/backends.ts';
+import { FakeDiskHost } from '../testing/fake-disk-host.ts';
 import { DomainManager } from './domain-manager.ts';
 import { monitor } from './monitor.ts';
 import type { BootloaderService } from '../bootloader/service.ts';
@@ -50,6 +53,14 @@ class World {
 
   constructor() {
     initialise(this.xs, 512 * 1024);
+    startBackends({
+      control: this.host.asHost(),
+      xs: this.xenstored.client(),
+      diskHost: new FakeDiskHost(),
+      scheduler: microtasks,
+      onError: (error) => this.lines.push(String(error)),
+      log: (line) => this.lines.push(line),
+    });
     this.manager = new DomainManager({
       hypervisor: this.host.asHost(),
       store: this.xenstored,
@@ -101,13 +112,15 @@ describe('creating a domain', () => {
   it('boots what its bootloader finds, and lets go of that when the domain is built', async () => {
     const world = new World();
     let removed = 0;
+    const disks = [{ pdev_path: import.meta.filename, vdev: 'xvda' }];
     world.bootloader = ({ domid, disk, args, cmdline }) => {
-      assert.deepEqual([domid, disk, args, cmdline], [1, { pdev_path: '/x' }, ['-q'], 'quiet']);
+      assert.deepEqual([domid, disk, args, cmdline], [1, disks[0], ['-q'], 'quiet']);
       return Promise.resolve({ kernel: '/k', ramdisk: '/r', cmdline: 'ro quiet', remove: () => removed++ });
     };
     const config = configOf();
     config.b_info = { ...config.b_info, bootloader: 'pygrub', bootloader_args: ['-q'], cmdline: 'quiet' };
-    config.devices = { disks: [{ pdev_path: '/x' }] };
+    config.devices = { disks };
+    world.clock.endless = true; // nobody waits for long
     const { uuid } = await world.manager.create(config);
     const image = `/vm/${uuid}/image`;
     assert.deepEqual(

@@ -12,6 +12,7 @@ import { remarks } from '../../config/keys.ts';
 import { parseConfig } from '../../config/parse-config.ts';
 import type { Settings } from '../../config/settings.ts';
 import type { DaemonClient } from '../../daemon/client.ts';
+import { withAbsoluteTarget } from '../disk-arguments.ts';
 import { attempt, Exit, printHelp, readArguments, type Invocation } from '../command.ts';
 import type { ConsoleEnd } from '../console-session.ts';
 
@@ -163,5 +164,6 @@ function tell(settings: Settings, err: (line: string) => void): void {
 function withAbsolutePaths(config: DomainConfig): DomainConfig {
   const { kernel, ramdisk } = config.b_info;
   const absolute = (path: string | undefined): string | undefined => (path ? resolve(path) : path);
-  return { ...config, b_info: { ...config.b_info, kernel: absolute(kernel), ramdisk: absolute(ramdisk) } };
+  const devices = { ...config.devices, disks: config.devices.disks?.map(withAbsoluteTarget) ?? [] };
+  return { ...config, b_info: { ...config.b_info, kernel: absolute(kernel), ramdisk: absolute(ramdisk) }, devices };
 }
