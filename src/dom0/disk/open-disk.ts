@@ -5,6 +5,7 @@ import { type Disk, type DiskFormat, diskFormats } from './disk.ts';
 import { probeFormat } from './probe.ts';
 import { openQcow2 } from './qcow2/open.ts';
 import { RawDisk, unknownFormat } from './raw-disk.ts';
+import { openVhd, readFooter } from './vhd/open.ts';
 
 /** How many images may lie behind each other. */
 const MAX_CHAIN = 64;
@@ -43,18 +44,58 @@ type Open = (host: DiskHost, file: DiskFile, options: OpenDiskOptions, chain: Ch
 
 const formats: Readonly<Record<DiskFormat, Open>> = {
   raw: (_host, file) => RawDisk.open(file),
-  qcow2: (host, file, { shared = false }, { depth, tables }) =>
+  qcow2: (host, file, { shared = false }, chain) =>
     openQcow2(file, {
       codecs: host.codecs,
-      openBacking: (name, format) => openBacking(host, file.path, name, format, shared, { depth: depth + 1, tables }),
-      takeMemory: (bytes) => {
-        tables.bytes += bytes;
-        if (tables.bytes > MAX_CHAIN_TABLES)
-          throw new DiskError('ENOTSUP', `${file.path}: the tables take too much memory`);
-      },
+      openBacking: (name, format) => openBacking(host, file.path, name, format, shared, behind(chain)),
+      takeMemory: (bytes) => takeMemory(chain, bytes, file.path),
     }),
-  vhd: (_host, { path }) => Promise.reject(new DiskError('ENOTSUP', `${path}: vhd images are not supported yet`)),
+  vhd: (host, file, { shared = false }, chain) =>
+    openVhd(file, {
+      openParent: (names, uuid) => openParent(host, file.path, names, uuid, shared, behind(chain)),
+      takeMemory: (bytes) => takeMemory(chain, bytes, file.path),
+    }),
 };
+
+function behind({ depth, tables }: Chain): Chain {
+  return { depth: depth + 1, tables };
+}
+
+function takeMemory({ tables }: Chain, bytes: number, path: string): void {
+  tables.bytes += bytes;
+  if (tables.bytes > MAX_CHAIN_TABLES) throw new DiskError('ENOTSUP', `${path}: the tables take too much memory`);
+}
+
+/** The parent of a differencing VHD, which must be the one that it was made from. */
+async function openParent(
+  host: DiskHost,
+  base: string,
+  names: readonly string[],
+  uuid: Uint8Array,
+  shared: boolean,
+  chain: Chain,
+): Promise<Disk> {
+  for (const name of names) {
+    const path = host.resolve(base, name);
+    let file: DiskFile;
+    try {
+      file = await host.open(path, { readOnly: true, shared });
+    } catch (error) {
+      if (error instanceof DiskError && error.code === 'ENOENT') continue;
+      throw error;
+    }
+    try {
+      const footer = await readFooter(file);
+      if (footer.uuid.some((byte, index) => byte !== uuid[index])) {
+        throw new DiskError('EINVAL', `${base}: ${path} is not the parent that it was made from`);
+      }
+    } finally {
+      await file.close();
+    }
+    return openLink(host, path, { format: 'vhd', readOnly: true, shared }, chain);
+  }
+  throw new DiskError('ENOENT', `${base}: its parent is not there (${names.join(', ') || 'it names none'})`);
+}
 
 async function openBacking(
   host: DiskHost,

@@ -1,7 +1,7 @@
 /** A file or block device whose bytes are the disk's. */
 import { DiskError } from './disk-error.ts';
 import { type DiskFile } from './disk-file.ts';
-import { type Disk, SECTOR_SIZE, type Segments, totalLength } from './disk.ts';
+import { type Disk, type DiskFormat, SECTOR_SIZE, type Segments, totalLength } from './disk.ts';
 import { RequestGate } from './requests.ts';
 import { zeroSegments } from './segments.ts';
 
@@ -9,7 +9,7 @@ import { zeroSegments } from './segments.ts';
 const ZEROES_AT_A_TIME = 8 * 2 ** 20;
 
 export class RawDisk implements Disk {
-  readonly format = 'raw';
+  readonly format: DiskFormat;
   readonly size: number;
   readonly readOnly: boolean;
   readonly discardGranularity: number;
@@ -22,8 +22,10 @@ export class RawDisk implements Disk {
     return new RawDisk(file, Math.ceil(size / SECTOR_SIZE) * SECTOR_SIZE);
   }
 
-  constructor(file: DiskFile, size: number) {
+  /** `format` is for a fixed VHD, whose bytes are the disk's as well. */
+  constructor(file: DiskFile, size: number, format: DiskFormat = 'raw') {
     this.#file = file;
+    this.format = format;
     this.size = size;
     this.readOnly = file.readOnly;
     this.discardGranularity = file.punches && !file.readOnly ? 4096 : 0;
