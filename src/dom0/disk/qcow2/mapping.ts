@@ -142,26 +142,20 @@ export class Mapping {
     this.#tables.clear();
   }
 
-  /** The table of an L1 entry, for changes of its flags alone; undefined when there is none. */
-  async table(index: number): Promise<EntryTable | undefined> {
-    if (this.#l1.offset(index) === 0) return undefined;
-    return (await this.#loaded(index)).entries;
-  }
-
   /** Sets whether entries say that they are the only ones, by asking for each; only what changes is written. */
-  async setCopied(index: number, isOurs: (cluster: number) => Promise<boolean>): Promise<void> {
+  async setCopied(index: number, isOurs: (cluster: number) => boolean): Promise<void> {
     const { clusterSize } = this.#image;
     const table = await this.#loaded(index);
     for (let at = 0; at < this.#perTable; at++) {
       const entry = this.#entry(table, at);
       if (entry.host === 0 || entry.kind === 'compressed') continue;
-      const ours = await isOurs(Math.floor(entry.host / clusterSize));
+      const ours = isOurs(Math.floor(entry.host / clusterSize));
       if (ours === entry.isOurs) continue;
       table.entries.set(at, ((entry.high & ~OFLAG_COPIED) | (ours ? OFLAG_COPIED : 0)) >>> 0, entry.low);
       table.mark(at * ENTRY_SIZE, (at + 1) * ENTRY_SIZE);
     }
     const offset = this.#l1.offset(index);
-    const ours = await isOurs(offset / clusterSize);
+    const ours = isOurs(offset / clusterSize);
     if (ours !== this.#l1.isCopied(index)) this.#setL1(index, offset, ours);
   }
 
