@@ -1,4 +1,4 @@
-/** The networks of a host: its bridges by name, each a switch of its own, most with a way out by NAT. */
+/** The networks of a host: its bridges by name, each a switch of its own, most with a way out by NAT; or bridges that the host has besides. */
 import { LinkEnd, type Bridge } from './link.ts';
 import { contains, formatMac, parseIp, parseMac } from './packet/addresses.ts';
 import { Nat, type NatHost } from './nat/nat.ts';
@@ -16,6 +16,13 @@ export interface BridgeConfig {
   readonly nat?: NatConfig | undefined;
   /** Guests are kept to their own addresses. */
   readonly antispoof: boolean;
+  /** It is the host's own bridge of this name, and nothing else here applies. */
+  readonly host?: boolean;
+}
+
+export interface NetworkHost extends NatHost {
+  /** A bridge that the host itself has; undefined when there is none of this name. Its \`plug\` throws an Error for a person when it is not allowed. */
+  readonly hostBridge?: (name: string) => Bridge | undefined;
 }
 
 export interface NamedForward extends ForwardRule {
@@ -35,11 +42,17 @@ export class NetworkError extends Error {
 
 export class Network {
   readonly #bridges = new Map<string, Member>();
+  readonly #hostBridges = new Set<string>();
+  readonly #host: NetworkHost;
   readonly #directory: VifDirectory;
 
-  constructor(configs: readonly BridgeConfig[], host: NatHost, directory: VifDirectory) {
+  constructor(configs: readonly BridgeConfig[], host: NetworkHost, directory: VifDirectory) {
     this.#directory = directory;
-    for (const config of configs) this.#bridges.set(config.name, this.#make(config, host));
+    this.#host = host;
+    for (const config of configs) {
+      if (config.host === true) this.#hostBridges.add(config.name);
+      else this.#bridges.set(config.name, this.#make(config, host));
+    }
   }
 
   #make(config: BridgeConfig, host: NatHost): Member {
@@ -81,11 +94,12 @@ export class Network {
 
   /** Undefined: there is no bridge of this name. */
   bridge(name: string): Bridge | undefined {
+    if (this.#hostBridges.has(name)) return this.#host.hostBridge?.(name);
     return this.#bridges.get(name)?.bridge;
   }
 
   get names(): readonly string[] {
-    return [...this.#bridges.keys()];
+    return [...this.#bridges.keys(), ...this.#hostBridges];
   }
 
   get forwards(): readonly NamedForward[] {
@@ -118,7 +132,7 @@ export class Network {
       const inside = address && (contains(subnet, address) || (subnet6 !== undefined && contains(subnet6, address)));
       if (address === undefined || inside) return [name, nat];
     }
-    if (bridge !== undefined && !this.#bridges.has(bridge)) throw new NetworkError(`there is no bridge "${bridge}"`);
+    if (bridge !== undefined && !this.names.includes(bridge)) throw new NetworkError(`there is no bridge "${bridge}"`);
     if (bridge !== undefined && this.#bridges.get(bridge)?.nat === undefined)
       throw new NetworkError(`the bridge "${bridge}" has no NAT, so nothing can be forwarded to it`);
     throw new NetworkError(

@@ -70,6 +70,7 @@ describe('network.cfg', () => {
       ['bridge = [ "name=a, subnet=10.1.0.0/16", "name=b, subnet=10.1.2.0/24" ]', /is another bridge's too/],
       ['bridge = [ "name=a, mtu=100" ]', /mtu of bridge "a" is from 1280 to 9000/],
       ['bridge = [ "name=a, dhcp=yes" ]', /dhcp of bridge "a" is 0 or 1, not "yes"/],
+      ['bridge = [ "name=br0, host=1, dhcp=1" ]', /bridge "br0" is the host's own, so dhcp means nothing/],
       ['forward = [ "22 web" ]', /a forward is like "2222 web:22"/],
       ['bridge = "xenbr0"', /should be a list/],
       ['bridge = [', /syntax error/],

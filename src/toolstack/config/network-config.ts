@@ -34,6 +34,7 @@ type Keys = Map<string, string[]>;
 /** What each key of a bridge takes. */
 const bridgeKeys: ReadonlySet<string> = new Set([
   'name',
+  'host',
   'nat',
   'subnet',
   'ipv6',
@@ -128,6 +129,11 @@ function readBridge(keys: Keys, taken: Subnet[], refuse: Refuse): BridgeConfig {
     if (value !== '0' && value !== '1') throw refuse(`${key} of bridge "${name}" is 0 or 1, not "${value}"`);
     return value === '1';
   };
+  if (flag('host', false)) {
+    const other = [...keys.keys()].find((key) => key !== 'name' && key !== 'host');
+    if (other) throw refuse(`bridge "${name}" is the host's own, so ${other} means nothing`);
+    return { name, antispoof: false, host: true };
+  }
   const antispoof = flag('antispoof', false);
   if (!flag('nat', true)) return { name, antispoof };
   const subnet = readSubnet(keys, name, taken, refuse);

@@ -17,7 +17,7 @@ import { startBackends } from './backends.ts';
 import { Connection } from './connection.ts';
 import { openConsoleLog, openMonitorLog } from './log-files.ts';
 import { listen } from './private-socket.ts';
-import { startNetwork, type NetworkHost } from './network.ts';
+import { startNetwork, type DaemonNetwork } from './network.ts';
 import { handle, type RequestContext } from './requests.ts';
 import type { RunDirectory } from './run-directory.ts';
 import { serveXenstore } from './xenstore-socket.ts';
@@ -29,7 +29,7 @@ export interface DaemonOptions {
   readonly host: Host;
   readonly run: RunDirectory;
   /** Sockets and the like for the guests' networks; without it there are no networks. */
-  readonly network?: NetworkHost;
+  readonly network?: DaemonNetwork;
   readonly clock?: Clock;
   /** A test's builder; the real one is loaded when the first domain is created. */
   readonly build?: (domain: DomainControl, request: BuildRequest) => Promise<BuiltRings>;

@@ -1,6 +1,5 @@
 /** The host's networks in the daemon: made from network.cfg when it starts, and changed by `xl network-forward`. */
-import { Network } from '../../dom0/net/network.ts';
-import type { NatHost } from '../../dom0/net/nat/nat.ts';
+import { Network, type NetworkHost } from '../../dom0/net/network.ts';
 import { VifDirectory } from '../../dom0/net/vif-directory.ts';
 import type { Xenstore } from '../../dom0/xenstore/index.ts';
 import type { JsonObject } from '../config/json.ts';
@@ -11,12 +10,12 @@ import * as read from './parameters.ts';
 import type { ForwardSummary } from './protocol.ts';
 
 /** The network's parts of the host, and its configuration when it is not to be read from the usual file. */
-export interface NetworkHost extends NatHost {
+export interface DaemonNetwork extends NetworkHost {
   readonly config?: NetworkConfig;
 }
 
 /** A forward that cannot be opened keeps the daemon from nothing: its port may be free again tomorrow. */
-export async function startNetwork(host: NetworkHost, xs: Xenstore, log: (line: string) => void): Promise<Network> {
+export async function startNetwork(host: DaemonNetwork, xs: Xenstore, log: (line: string) => void): Promise<Network> {
   const { bridges, forwards } = host.config ?? readNetworkConfig();
   const network = new Network(bridges, host, new VifDirectory(xs));
   for (const { bridge, ...rule } of forwards) {
