@@ -3,7 +3,7 @@
  * anything. Where apt's lists are missing or out of date, a private set of lists is kept in the cache folder.
  */
 import { execFile } from 'node:child_process';
-import { mkdir, readdir, stat } from 'node:fs/promises';
+import { mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { checksum, type Cache } from './cache.ts';
 import { GuestFilesError } from './guest-files-error.ts';
@@ -16,6 +16,20 @@ export interface Package {
   readonly depends: string;
   readonly size: number;
   readonly sha256: string;
+}
+
+/** A package file as apt names it. */
+export interface Archive {
+  readonly name: string;
+  readonly file: string;
+  readonly size: number;
+}
+
+/** A line of apt's sources. */
+export interface DebianSource {
+  readonly uri: string;
+  readonly suite: string;
+  readonly components: readonly string[];
 }
 
 /** Architectures that guests run. */
@@ -63,6 +77,88 @@ export class Apt {
       if (current === undefined) throw error;
       return this.#download(current, folder);
     }
+  }
+
+  /**
+   * All packages that a system without any needs for these, by apt's own solver; `names` may be its patterns. Where apt gets them from is in its
+   * sources, and the lists are those of the machine unless they are missing.
+   */
+  async resolve(names: readonly string[]): Promise<readonly Archive[]> {
+    return this.#withEmptySystem(async (options) => {
+      const list = (): Promise<string> =>
+        this.#run('apt-get', [...options, '--print-uris', '--yes', 'install', ...names], undefined);
+      let output: string;
+      try {
+        output = await list();
+      } catch (error) {
+        if (!(error instanceof GuestFilesError) || error.cause !== 'exit' || this.#private !== undefined) throw error;
+        await this.#usePrivateLists({ refresh: false });
+        output = await list();
+      }
+      return [...output.matchAll(/^'[^']+' (\S+) (\d+) /gm)].map(([, file = '', size]) => ({
+        name: file.split('_')[0] ?? '',
+        file,
+        size: Number(size),
+      }));
+    });
+  }
+
+  /** Downloads what `resolve` found for the names into `folder`, checked by apt. */
+  async downloadAll(names: readonly string[], archives: readonly Archive[], folder: string): Promise<void> {
+    const total = archives.reduce((sum, { size }) => sum + size, 0);
+    const step = `downloading ${archives.length} packages`;
+    const report = (done: number): void => this.#progress({ step, done, total });
+    report(0);
+    await mkdir(join(folder, 'partial'), { recursive: true });
+    const timer = setInterval(() => void sizeOf(folder).then(report, () => undefined), POLL_MS);
+    try {
+      await this.#withEmptySystem(async (options) => {
+        const where = ['-o', `Dir::Cache::archives=${folder}/`];
+        await this.#run('apt-get', [...options, ...where, '--download-only', '--yes', 'install', ...names], undefined);
+      });
+    } finally {
+      clearInterval(timer);
+    }
+    await rm(join(folder, 'partial'), { recursive: true, force: true });
+    report(total);
+  }
+
+  /** The Debian archives that the machine's apt knows: others are no part of a system that has nothing but Debian. */
+  async debianSources(): Promise<readonly DebianSource[]> {
+    const format = '$(ORIGIN) $(REPO_URI) $(RELEASE) $(COMPONENT) $(CREATED_BY)';
+    const found = new Map<string, { uri: string; suite: string; components: Set<string> }>();
+    for (const line of (await this.#run('apt-get', ['indextargets', '--format', format], undefined)).split('\n')) {
+      const [origin, uri, suite, component, target] = line.split(' ');
+      if (origin !== 'Debian' || target !== 'Packages' || !uri || !suite || !component) continue;
+      const source = found.get(`${uri} ${suite}`) ?? { uri, suite, components: new Set() };
+      source.components.add(component);
+      found.set(`${uri} ${suite}`, source);
+    }
+    return [...found.values()].map(({ uri, suite, components }) => ({ uri, suite, components: [...components] }));
+  }
+
+  /** Options for apt to believe that nothing is installed; what it keeps on the side is in memory or thrown away. */
+  #withEmptySystem<T>(use: (options: readonly string[]) => Promise<T>): Promise<T> {
+    return this.#cache.withScratch(async (scratch) => {
+      const status = join(scratch, 'status');
+      await writeFile(status, '');
+      await mkdir(join(scratch, 'archives', 'partial'), { recursive: true });
+      const settings = [
+        `Dir::State::status=${status}`,
+        `Dir::State::extended_states=${join(scratch, 'extended_states')}`,
+        `Dir::Cache::archives=${join(scratch, 'archives')}/`,
+        'Dir::Cache::pkgcache=',
+        'Dir::Cache::srcpkgcache=',
+        `APT::Architecture=${this.#architecture}`,
+        `APT::Architectures=${this.#architecture}`,
+        'APT::Install-Recommends=0',
+        'APT::Install-Suggests=0',
+        'APT::Sandbox::User=root',
+        // The lock belongs to the machine's own apt, whose state is not touched.
+        'Debug::NoLocking=1',
+      ];
+      return use(settings.flatMap((setting) => ['-o', setting]));
+    });
   }
 
   async #download(wanted: Package, folder: string): Promise<string> {

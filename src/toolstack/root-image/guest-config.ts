@@ -1,0 +1,121 @@
+/** The configuration files of the guest: all that makes Debian's packages the system of a Xen domain. */
+import type { DebianSource } from '../guest-files/apt.ts';
+import type { RootImageOptions } from './options.ts';
+
+export interface GuestFile {
+  readonly content: string;
+  readonly mode?: number;
+}
+
+/** Every image has these, and with them all that is Essential. */
+export const basePackages = [
+  // Instead of the program that would move files into /usr: here they are unpacked there.
+  'usr-is-merged',
+  'apt',
+  'ca-certificates',
+  'debian-archive-keyring',
+  'dbus',
+  'e2fsprogs',
+  'initramfs-tools',
+  'iproute2',
+  'iputils-ping',
+  'kmod',
+  'less',
+  'netbase',
+  'openssh-server',
+  'procps',
+  'systemd-resolved',
+  'systemd-sysv',
+  'tzdata',
+  'udev',
+] as const;
+
+const SSH_KEY = '/etc/ssh/ssh_host_ed25519_key';
+
+/** By path. `uuid` is the file system's. */
+export function guestConfig(
+  options: RootImageOptions,
+  uuid: string,
+  sources: readonly DebianSource[],
+): ReadonlyMap<string, GuestFile> {
+  const { hostname, sshKeys, rootPassword } = options;
+  const files = new Map<string, GuestFile>([
+    ['etc/hostname', { content: `${hostname}\n` }],
+    [
+      'etc/hosts',
+      { content: `127.0.0.1 localhost\n127.0.1.1 ${hostname}\n::1 localhost ip6-localhost ip6-loopback\n` },
+    ],
+    ['etc/fstab', { content: `UUID=${uuid} / ext4 errors=remount-ro,x-systemd.growfs 0 1\n` }],
+    ['etc/default/locale', { content: 'LANG=C.UTF-8\n' }],
+    ['etc/apt/sources.list', { content: '# See sources.list.d.\n' }],
+    ['etc/apt/sources.list.d/debian.sources', { content: sources.map(stanza).join('\n') }],
+    ['etc/systemd/network/80-dhcp.network', { content: network }],
+    // dpkg keeps to this for later packages, too: what a guest of this kind never shows.
+    ['etc/dpkg/dpkg.cfg.d/no-documentation', { content: noDocumentation }],
+    // Another one is made at the first boot: copies of an image are different machines.
+    ['etc/systemd/system/ssh.service.d/host-key.conf', { content: hostKey }],
+    ['etc/initramfs-tools/conf.d/xen', { content: 'MODULES=list\nCOMPRESS=gzip\nRESUME=none\n' }],
+    ['usr/share/initramfs-tools/modules.d/xen', { content: 'xen-blkfront\nxen-netfront\next4\ncrc32c_generic\n' }],
+    ['boot/grub/grub.cfg', { content: grubCfg(uuid) }],
+  ]);
+  if (sshKeys.length > 0)
+    files.set('root/.ssh/authorized_keys', { content: sshKeys.map((key) => `${key}\n`).join(''), mode: 0o600 });
+  if (rootPassword === undefined) {
+    files.set('etc/systemd/system/serial-getty@hvc0.service.d/login.conf', { content: automaticLogin });
+  } else {
+    files.set('etc/ssh/sshd_config.d/root-password.conf', { content: 'PermitRootLogin yes\n' });
+  }
+  return files;
+}
+
+function stanza({ uri, suite, components }: DebianSource): string {
+  const keyring = '/usr/share/keyrings/debian-archive-keyring.gpg';
+  return `Types: deb\nURIs: ${uri}\nSuites: ${suite}\nComponents: ${components.join(' ')}\nSigned-By: ${keyring}\n`;
+}
+
+const network = `[Match]
+Name=eth* en*
+
+[Network]
+DHCP=yes
+`;
+
+const noDocumentation = `path-exclude=/usr/share/doc/*
+path-include=/usr/share/doc/*/copyright
+path-exclude=/usr/share/man/*
+path-exclude=/usr/share/info/*
+path-exclude=/usr/share/locale/*
+path-include=/usr/share/locale/locale.alias
+`;
+
+/** An RSA key, which ssh-keygen -A would make as well, takes an emulated processor long. The test of the configuration needs a key, so it comes second. */
+const hostKey = `[Service]
+ExecStartPre=
+ExecStartPre=/bin/sh -c 'test -e ${SSH_KEY} || ssh-keygen -q -t ed25519 -N "" -f ${SSH_KEY}'
+ExecStartPre=/usr/sbin/sshd -t
+`;
+
+const automaticLogin = `[Service]
+ExecStart=
+ExecStart=-/sbin/agetty -o '-p -f -- \\\\u' --autologin root --keep-baud 115200,57600,38400,9600 %I $TERM
+`;
+
+/** Read by the bootloader on the host. The links point at the newest kernel, whatever package it came in. */
+function grubCfg(uuid: string): string {
+  return `# Read by the host's pygrub when the domain is built; GRUB is not installed in this system.
+set default=0
+set timeout=0
+menuentry 'Debian GNU/Linux' --id debian {
+  linux /vmlinuz root=UUID=${uuid} ro console=hvc0
+  initrd /initrd.img
+}
+menuentry 'Debian GNU/Linux, the kernel before' --id old {
+  linux /vmlinuz.old root=UUID=${uuid} ro console=hvc0
+  initrd /initrd.img.old
+}
+menuentry 'Debian GNU/Linux, rescue' --id rescue {
+  linux /vmlinuz root=UUID=${uuid} ro console=hvc0 single
+  initrd /initrd.img
+}
+`;
+}
