@@ -3,6 +3,7 @@ import type { Row } from './row.ts';
 import { bootInit, bootShell, xlCreate } from './rows/boot.ts';
 import { row as domainOverhead } from './rows/domain-overhead.ts';
 import { row as hypervisorSize } from './rows/hypervisor-size.ts';
+import { natDownload, natUpload } from './rows/nat.ts';
 import { hypercall, pageFault, syscall } from './rows/round-trips.ts';
 import { instructions, throughput } from './rows/sha256.ts';
 import { row as xlList } from './rows/xl-list.ts';
@@ -22,5 +23,7 @@ export const rows: readonly Row[] = [
   storeLatency,
   storeThroughput,
   storeRing,
+  natDownload,
+  natUpload,
   hypervisorSize,
 ];
