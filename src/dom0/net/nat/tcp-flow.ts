@@ -36,6 +36,8 @@ export interface FlowGlue {
 }
 
 const CHECKSUM_AT = 16;
+/** A stream that gives so much at once most likely has more. */
+const FULL_READ = 64 * 1024;
 const IP_AND_TCP_4 = 40;
 const IP_AND_TCP_6 = 60;
 /** Ethernet, IP, TCP with all its options. */
@@ -148,7 +150,7 @@ export class TcpFlow {
       },
       data: (bytes) => {
         this.active = this.#glue.timers.now();
-        this.connection?.write(bytes);
+        this.connection?.write(bytes, bytes.length >= FULL_READ);
         if (this.#paused || (this.connection?.buffered ?? 0) < this.#glue.share()) return;
         this.#paused = true;
         this.#stream?.pause();

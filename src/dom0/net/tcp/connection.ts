@@ -159,9 +159,10 @@ export class TcpConnection {
   readonly #early: Uint8Array[] = [];
   #closing = false;
 
-  write(bytes: Uint8Array): void {
+  /** `more`: the next piece will follow at once, so that this one's rest may wait for it. */
+  write(bytes: Uint8Array, more = false): void {
     if (this.#closing || this.#ended) return;
-    if (this.#sender) this.#sender.append(bytes);
+    if (this.#sender) this.#sender.append(bytes, more);
     else this.#early.push(bytes);
     this.#output();
   }
@@ -247,7 +248,7 @@ export class TcpConnection {
     const window = segment.window << (segment.flags & SYN ? 0 : this.#peerScale);
     const largest = Math.max(Math.floor(this.#o.largest / this.#mss), 1) * this.#mss;
     this.#sender = new Sender(seqAdd(this.#o.iss, 1), this.#mss, largest, { seq: segment.seq, window });
-    for (const bytes of this.#early.splice(0)) this.#sender.append(bytes);
+    for (const bytes of this.#early.splice(0)) this.#sender.append(bytes, false);
     this.#synDue = false;
     this.#due.retransmit = Infinity;
     this.#state = this.#closing ? 'FIN-WAIT-1' : 'ESTABLISHED';

@@ -46,6 +46,7 @@ export class Sender {
   #windowSeq: number;
   #windowAck: number;
   #ended = false;
+  #more = false;
   #duplicates = 0;
   #recovering = false;
   /** Recovery is over when this is acknowledged. */
@@ -85,13 +86,16 @@ export class Sender {
     return this.#ended && this.una === this.#end;
   }
 
-  append(bytes: Uint8Array): void {
+  /** `more`: the next piece will follow at once. */
+  append(bytes: Uint8Array, more: boolean): void {
     this.#buffer.append(bytes);
+    this.#more = more;
   }
 
   /** No more will be appended. */
   end(): void {
     this.#ended = true;
+    this.#more = false;
   }
 
   slice(seq: number, length: number): Uint8Array[] {
@@ -125,14 +129,15 @@ export class Sender {
     const sent = seqDiff(next, this.una);
     const usable = Math.min(this.#window - sent, this.#congestion.size - this.#pipe());
     let length = Math.min(available, usable, this.#largest);
+    // Few large segments are worth the wait for the next acknowledgement: what a segment costs hardly depends on its length.
+    const large = Math.min(this.#largest, Math.floor(Math.min(this.#window, this.#congestion.size) / 3));
+    if (length === available && this.#more && sent > 0 && length < large) return undefined;
     if (length < available) {
       if (length > this.#mss) length -= length % this.#mss;
       // A part of a segment goes only when nothing is on its way that will bring more room (RFC 9293, section 3.8.6.2.1).
       const worth = Math.min(this.#mss, Math.max(this.#largestWindow >> 1, 1));
       if (length <= 0 || (length < this.#mss && (sent > 0 || length < worth))) return undefined;
-      // Few large segments are worth the wait for the next acknowledgement: what a segment costs hardly depends on its length.
-      const share = Math.floor(Math.min(this.#window, this.#congestion.size) / 3);
-      if (sent > 0 && length < Math.min(this.#largest, share)) return undefined;
+      if (sent > 0 && length < large) return undefined;
     }
     const last = length === available;
     return { seq: next, length, fin: last && this.#ended, push: last, repair: false };
