@@ -23,7 +23,7 @@ export function parseGuestPort(text: string): Pick<ForwardRule, 'guest' | 'guest
 }
 
 /** An IPv6 address stands in brackets. */
-function splitPort(text: string): { readonly name: string; readonly port: number } | undefined {
+export function splitPort(text: string): { readonly name: string; readonly port: number } | undefined {
   const [, six, other, portText = ''] = /^(?:\[([^\]]*)\]|([^:[\]]*)):([0-9]{1,5})$/.exec(text) ?? [];
   const port = Number(portText);
   const name = six ?? other;

@@ -27,7 +27,7 @@ describe('network.cfg', () => {
     const { bridges } = parse(`bridge = [
       "name=xenbr1",
       "name=lan, nat=0, antispoof=1",
-      "name=dmz, subnet=192.168.5.0/25, ipv6=0, allow_host=1, resolver=9.9.9.9, resolver=2620:fe::fe, mtu=1400",
+      "name=dmz, subnet=192.168.5.0/25, ipv6=0, allow_host=1, resolver=9.9.9.9, resolver=2620:fe::fe, resolver=127.0.0.1:5300, mtu=1400",
     ]`);
     assert.deepEqual(
       bridges.map(({ name, nat }) => [name, nat && formatIp(nat.subnet.address)]),
@@ -41,8 +41,8 @@ describe('network.cfg', () => {
     const dmz = bridges[3]?.nat;
     assert.deepEqual([dmz?.subnet6, dmz?.allowHost, dmz?.mtu], [undefined, true, 1400]);
     assert.deepEqual(
-      dmz?.resolvers?.map(({ address }) => address),
-      ['9.9.9.9', '2620:fe::fe'],
+      dmz?.resolvers?.map(({ address, port }) => `${address} ${port}`),
+      ['9.9.9.9 53', '2620:fe::fe 53', '127.0.0.1 5300'],
     );
   });
 

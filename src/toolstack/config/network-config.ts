@@ -10,7 +10,7 @@ import type { ForwardRule } from '../../dom0/net/nat/forwards.ts';
 import type { HostAddress } from '../../dom0/net/nat/host-sockets.ts';
 import { contains, formatIp, parseIp, parseSubnet, type Subnet } from '../../dom0/net/packet/addresses.ts';
 import { XenError } from '../xen-error.ts';
-import { parseGuestPort, parseHostPort } from './forward-spec.ts';
+import { parseGuestPort, parseHostPort, splitPort } from './forward-spec.ts';
 import { parseText } from './grammar.ts';
 import { Settings } from './settings.ts';
 
@@ -196,9 +196,11 @@ function readSubnet6(keys: Keys, name: string, { address }: Subnet, refuse: Refu
 }
 
 function readResolver(text: string, name: string, refuse: Refuse): HostAddress {
-  const address = parseIp(text);
-  if (address === undefined) throw refuse(`resolver of bridge "${name}" is an address, not "${text}"`);
-  return { address: formatIp(address), port: DNS_PORT };
+  const at = parseIp(text) ? { name: text, port: DNS_PORT } : splitPort(text);
+  const address = parseIp(at?.name ?? '');
+  if (at === undefined || address === undefined)
+    throw refuse(`resolver of bridge "${name}" is an address, or one with a port, not "${text}"`);
+  return { address: formatIp(address), port: at.port };
 }
 
 function readForward(text: string, refuse: Refuse): ForwardRule & { readonly bridge: string | undefined } {
