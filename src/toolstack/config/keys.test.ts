@@ -19,7 +19,8 @@ describe('the table of keys', () => {
   it('has every key that is read', () => {
     const folder = new URL('.', import.meta.url).pathname;
     const read = new Set<string>();
-    for (const file of globSync('*.ts', { cwd: folder, exclude: ['*.test.ts'] })) {
+    // network.cfg is another file than a domain's.
+    for (const file of globSync('*.ts', { cwd: folder, exclude: ['*.test.ts', 'network-config.ts'] })) {
       const text = readFileSync(`${folder}/${file}`, 'utf8');
       for (const [, name] of text.matchAll(/settings\.(?:string|long|bool|list|strings)\('([a-z_0-9]+)'/g))
         read.add(name ?? '');
@@ -32,14 +33,14 @@ describe('the table of keys', () => {
   });
 
   it('tells once of what is without effect, and of what nobody knows', () => {
-    assert.deepEqual(said('name="x"\ndisk=["a"]\nvif=["b"]\nvncpasswd="y"\nnosuchthing=1\nkernal="k"\n'), [
-      't.cfg: warning: not supported yet and without effect: vif (line 3)',
+    assert.deepEqual(said('name="x"\ndisk=["a"]\nvfb=["b"]\nvncpasswd="y"\nnosuchthing=1\nkernal="k"\n'), [
+      't.cfg: warning: not supported yet and without effect: vfb (line 3)',
       "t.cfg:5: warning: unknown parameter `nosuchthing' is ignored",
       "t.cfg:6: warning: unknown parameter `kernal' is ignored; did you mean `kernel'?",
     ]);
   });
 
   it('is silent about what asks for nothing', () => {
-    assert.deepEqual(said('vif=[]\nvnc=0\nfirmware=""\nnomigrate=1\n'), []);
+    assert.deepEqual(said('vfb=[]\nvnc=0\nfirmware=""\nnomigrate=1\n'), []);
   });
 });

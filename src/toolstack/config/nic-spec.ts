@@ -43,18 +43,33 @@ const order = [
  * A wrong parameter is told and left out, the interface is made all the same: so xl does for a configuration file. `refused`
  * counts them for `xl network-attach`, which gives up instead.
  */
-export function parseNic(spec: string, devid: number, context: NicContext): { nic: Device; refused: number } {
-  const members = new Map<string, JsonValue>([['devid', devid]]);
+export function parseNic(spec: string, devid: number, context: NicContext): ParsedNic {
+  return fromTokens(tokens(spec), new Map([['devid', devid]]), context);
+}
+
+/** The arguments of `xl network-attach`, each a parameter; without a number of its own, the interface gets the next. */
+export function parseNicArguments(words: readonly string[], context: NicContext): ParsedNic {
+  return fromTokens(words, new Map(), context);
+}
+
+export interface ParsedNic {
+  readonly nic: Device;
+  readonly refused: number;
+}
+
+function fromTokens(words: readonly string[], members: Map<string, JsonValue>, context: NicContext): ParsedNic {
   let refused = 0;
-  for (const token of tokens(spec)) {
+  for (const token of words) {
     if (!parameter(token, members, context)) refused += 1;
   }
-  const nic: Record<string, JsonValue> = {};
-  for (const member of [...order, ...[...members.keys()].filter((name) => !order.includes(name))]) {
-    const value = members.get(member);
-    if (value !== undefined) nic[member] = value;
-  }
-  return { nic, refused };
+  return { nic: inOrder(Object.fromEntries(members)), refused };
+}
+
+/** The members as libxl prints them. */
+export function inOrder(nic: Device): Device {
+  const known = order.filter((member) => nic[member] !== undefined).map((member) => [member, nic[member]] as const);
+  const others = Object.entries(nic).filter(([member]) => !order.includes(member));
+  return Object.fromEntries([...known, ...others]);
 }
 
 /** strtok(3) with a comma, then leading blanks dropped: how xl takes its device lists apart. */

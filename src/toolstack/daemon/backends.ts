@@ -2,10 +2,17 @@
 import { BackendDevices, type BackendServices } from '../../dom0/backend/index.ts';
 import { VbdDriver, type VbdServices } from '../../dom0/block/index.ts';
 import { openDisk, type DiskHost } from '../../dom0/disk/index.ts';
+import { netback } from '../../dom0/net/back/index.ts';
+import { vifBridge, type Bridges } from '../../dom0/net/vif-bridge.ts';
+import type { Timers } from '../../dom0/net/timers.ts';
 import type { Scheduler } from '../../dom0/scheduler.ts';
 
 export interface BackendOptions extends Omit<BackendServices, 'timers'> {
   readonly diskHost: DiskHost | undefined;
+  /** What vifs are connected to; without it they cannot be. */
+  readonly bridges: Bridges | undefined;
+  /** Of the host: Linux' netback gives as many queues. */
+  readonly nrCpus: number;
   readonly scheduler: Scheduler;
 }
 
@@ -14,19 +21,25 @@ export interface Backends {
   close(): Promise<void>;
 }
 
+/** More would be of no use: all are served by one thread. */
+const MAX_QUEUES = 8;
+
+const timers: Timers = {
+  now: () => performance.now(),
+  after(milliseconds, task) {
+    const timer = setTimeout(task, milliseconds).unref();
+    return () => clearTimeout(timer);
+  },
+};
+
 export function startBackends(options: BackendOptions): Backends {
-  const { diskHost, scheduler } = options;
+  const { bridges, diskHost, scheduler, xs } = options;
   const services: BackendServices = {
     control: options.control,
-    xs: options.xs,
+    xs,
     onError: options.onError,
     log: options.log,
-    timers: {
-      after(milliseconds, task) {
-        const timer = setTimeout(task, milliseconds).unref();
-        return () => clearTimeout(timer);
-      },
-    },
+    timers,
   };
   const vbd: VbdServices = {
     scheduler,
@@ -35,9 +48,12 @@ export function startBackends(options: BackendOptions): Backends {
       return openDisk(diskHost, path, { format, readOnly });
     },
   };
+  const maxQueues = Math.min(options.nrCpus, MAX_QUEUES);
+  const vif = netback({ xs, scheduler, timers, maxQueues, findBridge: (address) => vifBridge(bridges, address) });
   const kinds = [
     new BackendDevices(new VbdDriver('vbd', vbd), services),
     new BackendDevices(new VbdDriver('qdisk', vbd), services),
+    new BackendDevices(vif, services),
   ];
   return {
     close: async () => {

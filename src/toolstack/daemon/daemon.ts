@@ -69,6 +69,8 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     control: host,
     xs: xenstored.client(),
     diskHost: options.diskHost,
+    bridges: network,
+    nrCpus: host.physInfo().nrCpus,
     scheduler,
     onError,
     log,

@@ -5,6 +5,7 @@
  */
 import type { JsonObject } from '../config/json.ts';
 import type { DiskSummary } from '../devices/disks.ts';
+import type { NicSummary } from '../devices/nics.ts';
 import type { DomainProfile } from '../domain/profile.ts';
 
 /** Raised with every incompatible change. */
@@ -128,6 +129,11 @@ export interface Methods {
   detachDisk: { params: { domid: number; vdev: string; force: boolean }; result: Record<never, never> };
   disks: { params: { domid: number }; result: { disks: readonly DiskSummary[] } };
   insertCdrom: { params: { domid: number; disk: JsonObject }; result: Record<never, never> };
+  attachNic: { params: { domid: number; nic: JsonObject }; result: Record<never, never> };
+  /** An error when the domain has no interface with this number or MAC address. */
+  findNic: { params: { domid: number; which: string }; result: Record<never, never> };
+  detachNic: { params: { domid: number; which: string }; result: Record<never, never> };
+  nics: { params: { domid: number }; result: { nics: readonly NicSummary[] } };
   sysrq: { params: { domid: number; letter: string }; result: Record<never, never> };
   /** Answers at once; then `{ death: 'shutdown' | 'destroyed', domid, reason }` for each of these domains as it comes. */
   watchDeaths: { params: { domids: readonly number[] }; result: Record<never, never> };

@@ -9,6 +9,7 @@ import type { JsonObject, JsonValue } from '../config/json.ts';
 import { formatUuid } from '../config/uuid.ts';
 import type { DomainManager } from '../domain/domain-manager.ts';
 import { diskOf } from '../devices/disks.ts';
+import { nicOf } from '../devices/nics.ts';
 import { LibxlError } from '../domain/libxl-error.ts';
 import type { Clock, MonitorLog } from '../domain/services.ts';
 import { monitor } from '../domain/monitor.ts';
@@ -86,6 +87,12 @@ const handlers: { readonly [M in Method]: Handler<M> } = {
     done(await manager.detachDisk(read.domid(params), read.text(params, 'vdev'), read.flag(params, 'force'))),
   disks: ({ manager }, params) => ({ disks: manager.disks(read.domid(params)) }),
   insertCdrom: ({ manager }, params) => done(manager.insertCdrom(read.domid(params))),
+  attachNic: async ({ manager }, params) =>
+    done(await manager.attachNic(read.domid(params), read.device(params, 'nic'))),
+  findNic: ({ xenstore }, params) => done(void nicOf({ xs: xenstore }, read.domid(params), read.text(params, 'which'))),
+  detachNic: async ({ manager }, params) =>
+    done(await manager.detachNic(read.domid(params), read.text(params, 'which'))),
+  nics: ({ manager }, params) => ({ nics: manager.nics(read.domid(params)) }),
   watchDeaths,
   attachConsole: (context, params, call) => {
     const domid = read.domid(params);

@@ -11,6 +11,7 @@ import type { DomainConfig } from '../config/domain-config.ts';
 import type { JsonObject } from '../config/json.ts';
 import { generateUuid, uuidBytes } from '../config/uuid.ts';
 import { addDisk, addDisks, checkDisks, diskOf, listDisks, removeDisk, type DiskSummary } from '../devices/disks.ts';
+import { addNic, addNics, checkNics, listNics, nicOf, type NicSummary } from '../devices/nics.ts';
 import { devicesOf, removeDevice, type DeviceGlue } from '../devices/split-device.ts';
 import { diskNumber } from '../devices/vdev.ts';
 import { XenError } from '../xen-error.ts';
@@ -98,6 +99,7 @@ export class DomainManager {
     this.#domains.set(domid, domain);
     try {
       checkDisks(domid, config.devices.disks ?? []);
+      config.devices.nics = checkNics(domid, config.devices.nics ?? []);
       tree.writeSkeleton(this.#store, { domid, name: '', uuid: domain.uuid });
       this.#takeName(domain);
       await this.#build(domain, options.log);
@@ -186,6 +188,28 @@ export class DomainManager {
     const devices = this.#domains.get(domid)?.config.devices;
     if (devices?.disks === undefined) return;
     devices.disks = devices.disks.filter((disk) => diskNumber(String(disk['vdev'])) !== device.devid);
+  }
+
+  /** Resolves when the interface is connected. It is part of the domain's configuration from then on. */
+  async attachNic(domid: number, nic: JsonObject): Promise<void> {
+    const domain = this.#domains.get(domid);
+    if (domain === undefined) throw noSuchDomainType(domid);
+    const { devices } = domain.config;
+    const added = await addNic(this.#devices, domid, nic);
+    devices.nics = [...(devices.nics ?? []), added];
+  }
+
+  /** Resolves when nobody uses the interface any more. `which`: its number or MAC address. */
+  async detachNic(domid: number, which: string): Promise<void> {
+    const device = nicOf(this.#devices, domid, which);
+    await removeDevice(this.#devices, device, 'no');
+    const devices = this.#domains.get(domid)?.config.devices;
+    if (devices?.nics === undefined) return;
+    devices.nics = devices.nics.filter(({ devid }) => devid !== device.devid);
+  }
+
+  nics(domid: number): readonly NicSummary[] {
+    return listNics(this.#devices, domid);
   }
 
   /** libxl_cdrom_insert. The medium of a PV guest's drive cannot be changed: its driver would not notice. */
@@ -312,6 +336,7 @@ export class DomainManager {
     tree.writeConsole(this.#store, domid, rings.consolePort, rings.consoleMfn);
     this.#services.consoles.serve(domid);
     await addDisks(this.#devices, domid, config.devices.disks ?? []);
+    await addNics(this.#devices, domid, config.devices.nics ?? []);
   }
 
   /** What to boot: from this host, or, with a bootloader, from the domain's first disk. */

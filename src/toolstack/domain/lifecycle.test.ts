@@ -57,6 +57,8 @@ class World {
       control: this.host.asHost(),
       xs: this.xenstored.client(),
       diskHost: new FakeDiskHost(),
+      bridges: undefined,
+      nrCpus: 1,
       scheduler: microtasks,
       onError: (error) => this.lines.push(String(error)),
       log: (line) => this.lines.push(line),

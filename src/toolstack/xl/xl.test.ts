@@ -278,11 +278,11 @@ describe('xl with a domain', () => {
   });
 
   it('says what is in a configuration and not acted on, and what nobody knows', async () => {
-    const { err, code } = await xl('create', config('typo', 'vif=[""]\nmemroy=128'));
+    const { err, code } = await xl('create', config('typo', 'vfb=["vnc=1"]\nmemroy=128'));
     assert.equal(code, 0);
     const file = join(directory, 'typo.cfg');
     assert.deepEqual(err.trimEnd().split('\n').slice(1), [
-      `${file}: warning: not supported yet and without effect: vif (line 6)`,
+      `${file}: warning: not supported yet and without effect: vfb (line 6)`,
       `${file}:7: warning: unknown parameter \`memroy' is ignored; did you mean \`memory'?`,
     ]);
     await xl('destroy', 'typo');
