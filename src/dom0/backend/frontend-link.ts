@@ -3,6 +3,7 @@
  * for it; a backend instance that fails does not own it, and its successor goes on with it.
  */
 import { GNTST } from '../../abi/grant-table.ts';
+import { PAGE_SIZE } from '../../abi/numbers.ts';
 import { HypercallError, type GrantMapping, type HypervisorControl } from '../../hypervisor/control.ts';
 import type { XenstoreView } from '../xenstore/index.ts';
 import { BackRing } from './back-ring.ts';
@@ -83,7 +84,10 @@ export class FrontendLink {
     if (typeof mapping === 'number') return mapping;
     const { mfn } = mapping;
     const unmap = (): void => {
-      if (this.#mapped.delete(unmap)) mapping.unmap();
+      if (!this.#mapped.delete(unmap)) return;
+      // It may have held code that is decoded; what a device puts there, the guest may execute without writing it first.
+      if (!readonly) domain.frames.wrote(mfn, 0, PAGE_SIZE);
+      mapping.unmap();
     };
     this.#mapped.add(unmap);
     return { mfn, bytes: domain.frames.view(mfn), unmap };

@@ -239,6 +239,17 @@ describe('what a guest receives', () => {
     );
   });
 
+  it('has its pages announced, since they may have held code', async () => {
+    const { frontend, tester } = await new NetHost().connect();
+    const wrote: number[] = [];
+    Object.assign(frontend.domain.frames, { wrote: (mfn: number) => wrote.push(mfn) });
+    frontend.post(3);
+    frontend.send(udpFrame({ payload: 3000 }));
+    assert.deepEqual(wrote, []);
+    tester.end.send({ head: pattern(9000), fragments: [], length: 9000 });
+    assert.deepEqual([wrote.length, new Set(wrote).size], [3, 3]);
+  });
+
   it('is told what is left to be done', async () => {
     const { frontend, tester } = await new NetHost().connect();
     frontend.post(30);
