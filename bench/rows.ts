@@ -4,6 +4,7 @@ import { bootInit, bootShell, xlCreate } from './rows/boot.ts';
 import { row as domainOverhead } from './rows/domain-overhead.ts';
 import { row as hypervisorSize } from './rows/hypervisor-size.ts';
 import { natDownload, natUpload } from './rows/nat.ts';
+import { vifRoundTrip, vifThroughput } from './rows/network.ts';
 import { hypercall, pageFault, syscall } from './rows/round-trips.ts';
 import { instructions, throughput } from './rows/sha256.ts';
 import { row as xlList } from './rows/xl-list.ts';
@@ -25,5 +26,7 @@ export const rows: readonly Row[] = [
   storeRing,
   natDownload,
   natUpload,
+  vifThroughput,
+  vifRoundTrip,
   hypervisorSize,
 ];

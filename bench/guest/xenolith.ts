@@ -25,7 +25,13 @@ export function bootFiles(note: (text: string) => void): Promise<GuestFiles> {
 }
 
 /** In the syntax of xl.cfg. */
-export function domainConfig(name: string, { kernel, ramdisk }: GuestFiles, memory = MEMORY_MIB, vcpus = 1): string {
+export function domainConfig(
+  name: string,
+  { kernel, ramdisk }: GuestFiles,
+  memory = MEMORY_MIB,
+  vcpus = 1,
+  vif: readonly string[] = [],
+): string {
   const settings = {
     name,
     type: 'pv',
@@ -35,6 +41,7 @@ export function domainConfig(name: string, { kernel, ramdisk }: GuestFiles, memo
     vcpus,
     cmdline: `console=hvc0 ${PLAIN_CONSOLE}`,
     on_crash: 'destroy',
+    vif,
   };
   return Object.entries(settings)
     .map(([key, value]) => `${key} = ${JSON.stringify(value)}\n`)
@@ -48,6 +55,7 @@ export class Xenolith {
   readonly #files: GuestFiles;
   readonly #memory: number;
   readonly #vcpus: number;
+  readonly #vif: readonly string[];
   readonly #client: DaemonClient;
   #guests = 0;
 
@@ -57,6 +65,7 @@ export class Xenolith {
     files: GuestFiles;
     memory: number;
     vcpus: number;
+    vif: readonly string[];
     client: DaemonClient;
     pid: number;
   }) {
@@ -65,23 +74,29 @@ export class Xenolith {
     this.#files = o.files;
     this.#memory = o.memory;
     this.#vcpus = o.vcpus;
+    this.#vif = o.vif;
     this.#client = o.client;
     this.pid = o.pid;
   }
 
-  /** The files, MiB of memory and vCPUs are for the guests that will be created. */
+  /** The files, MiB of memory, vCPUs and interfaces are for the guests that will be created. */
   static async start(
     note: (text: string) => void,
-    guests: { readonly files?: GuestFiles; readonly memory?: number; readonly vcpus?: number } = {},
+    guests: {
+      readonly files?: GuestFiles;
+      readonly memory?: number;
+      readonly vcpus?: number;
+      readonly vif?: readonly string[];
+    } = {},
   ): Promise<Xenolith> {
-    const { files = await bootFiles(note), memory = MEMORY_MIB, vcpus = 1 } = guests;
+    const { files = await bootFiles(note), memory = MEMORY_MIB, vcpus = 1, vif = [] } = guests;
     const folder = mkdtempSync(join(tmpdir(), 'xenolith-bench-'));
     const env = { ...process.env, XENOLITH_RUN_DIR: join(folder, 'run') };
     await command('bin/xenolithd', [], env);
     const client = await connect(env);
     const { pid } = await client.call('hello', {});
     await atRest(pid);
-    return new Xenolith({ folder, env, files, memory, vcpus, client, pid });
+    return new Xenolith({ folder, env, files, memory, vcpus, vif, client, pid });
   }
 
   /** `xl ARGUMENTS`: seconds until it has ended. */
@@ -95,7 +110,7 @@ export class Xenolith {
   async create(): Promise<Guest> {
     const name = `bench${++this.#guests}`;
     const config = join(this.#folder, `${name}.cfg`);
-    writeFileSync(config, domainConfig(name, this.#files, this.#memory, this.#vcpus));
+    writeFileSync(config, domainConfig(name, this.#files, this.#memory, this.#vcpus, this.#vif));
     const begun = performance.now();
     const created = await this.xl('create', '-q', config);
     const { domid } = await this.#client.call('domid', { name });
