@@ -216,17 +216,23 @@ export class Processor {
 
   /** Executes exactly one instruction (a repeated string instruction counts as one). `Exit.Budget` means that it completed. */
   step(): Exit {
-    this.memory.setInt32(this.regionAt + S.budget, 1, true);
-    this.state.instructionsRetired += 1;
-    return this.#stepOnce();
+    return this.#step();
   }
 
-  #stepOnce(): Exit {
+  #step(decoded?: () => void): Exit {
+    this.memory.setInt32(this.regionAt + S.budget, 1, true);
+    this.state.instructionsRetired += 1;
+    return this.#stepOnce(decoded);
+  }
+
+  /** @param known called when the instruction is decoded and has not been executed yet */
+  #stepOnce(known?: () => void): Exit {
     const host = this.#fetch(this.state.rip);
     if (host === 0) return Exit.Exception;
     const off = this.state.ripLow & 4095;
     const decoded = this.#decodeAt(host, off, this.state.rip);
     if (!decoded) return Exit.Exception;
+    known?.();
     // What happens here is for the caller to see.
     this.#setHooks(false);
     const at = this.regionAt + S.scratchOps;
@@ -245,12 +251,22 @@ export class Processor {
     return (exit === Exit.Decode || exit === Exit.Interrupt ? Exit.Budget : exit) as Exit;
   }
 
-  /** One instruction that may write frame `mfn` although its mapping is read-only. */
-  stepWithWritableFrame(mfn: number): Exit {
+  /**
+   * One instruction that may write frame `mfn` although its mapping is read-only.
+   * @param before called before it is executed, with the bytes that it stores at most, from the first one on
+   */
+  stepWithWritableFrame(mfn: number, before?: (bytes: number) => void): Exit {
     this.memory.setInt32(this.regionAt + S.writableFrame, mfn, true);
-    const exit = this.step();
+    const exit = this.#step(before && (() => before(this.#storedAtMost())));
     this.memory.setInt32(this.regionAt + S.writableFrame, -1, true);
     return exit;
+  }
+
+  /** Of the instruction decoded last: its memory operand, or a page where that has no size or the instruction repeats itself. */
+  #storedAtMost(): number {
+    const handler = this.#set.handlers[this.#decoder.decoded.handler];
+    const bits = handler?.operands.find(({ kind }) => kind === 'm')?.bits ?? 0;
+    return bits === 0 || handler?.variant.rep !== 'none' ? 4096 : bits / 8;
   }
 
   /** With TF set every instruction ends in a debug trap (SDM Vol. 3B, "Single-Step Exception Condition"). */

@@ -11,7 +11,8 @@ export interface Processor {
   /** Runs about `budget` instructions; returns an `Exit`. */
   run(budget: number): number;
   step(): number;
-  stepWithWritableFrame(mfn: Mfn): number;
+  /** `before` is called when the instruction is known, with the bytes that it stores at most. */
+  stepWithWritableFrame(mfn: Mfn, before?: (bytes: number) => void): number;
   /** 0: kernel view, U/S ignored. 1: user view, U/S enforced. Each has its own root and TLB set. */
   setSpace(index: 0 | 1): void;
   /** Translations that it had with these tables are used again, as far as `tables` knows them to be right. */

@@ -8,7 +8,7 @@ import { PvGuest, frames, powerOff, va } from './testing/pv-guest.ts';
 const data = va(frames.data);
 const keep = (slot: number, gpr = 0): readonly number[] => store(data + slot * 8, gpr);
 const kept = (guest: PvGuest, slot: number): string => guest.read64(frames.data, slot * 8);
-const R = { rax: 0, rcx: 1, rdx: 2, rbx: 3 } as const;
+const R = { rax: 0, rcx: 1, rdx: 2, rbx: 3, rdi: 7 } as const;
 /** PHYSDEVOP_set_iopl(1), the argument at 0x700 of the data frame. */
 const setIopl = hypercall(33, 6, data + 0x700);
 
@@ -184,6 +184,20 @@ describe('a store into a pinned L1 table', () => {
     assert.deepEqual(
       [kept(guest, 0), kept(guest, 1), guest.l1Entry(40)],
       ['0010000000028025', '0010000000028025', '0000000000000000'],
+    );
+  });
+
+  it('works for a repeated store, which changes more than one entry', () => {
+    const guest = run(enable, mov(R.rdi, entryVa), mov(R.rcx, 3), mov(R.rax, 0), hex('f3 48 ab'));
+    assert.equal(guest.control.info().shutdownReason, 0);
+    assert.deepEqual(
+      [40, 41, 42].map((n) => guest.l1Entry(n)),
+      Array(3).fill('0000000000000000'),
+    );
+    assert.deepEqual(
+      [40, 41, 42].map((frame) => guest.types.typeCount(frame)),
+      [0, 0, 0],
+      'the old mappings’ uses of their frames are given back',
     );
   });
 

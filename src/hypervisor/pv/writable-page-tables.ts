@@ -13,6 +13,10 @@ import { addressOkay } from './pv-vcpu.ts';
 /** Page-fault error code (SDM Vol. 3A, "Page-Fault Exceptions"). */
 export const PFEC = { present: 1, write: 2, reserved: 8, fetch: 16 } as const;
 const WORDS = 1024;
+/** A store that is said to be shorter is taken for one of these: CMPXCHG16B has its size from a prefix. */
+const LEAST_STORE = 16;
+/** Longer ones may go down from their address as well. */
+const LONG_STORE = 64;
 const GPRS = 16;
 
 /** `fault`: not such a store, or one that may not be; the guest gets its page fault. Otherwise the exit of the one step. */
@@ -42,30 +46,38 @@ export class WritablePageTables {
       const lo = e < 0 ? 0 : (domain.i32[e] ?? 0);
       if ((lo & (PTE.P | PTE.RW)) !== PTE.P) return NOT_FIXED;
       const mfn = lo >>> 12;
-      return domain.hasFrame(mfn) && tables.types.typeInUse(mfn) === PGT.l1_page_table ? this.#store(mfn) : NOT_FIXED;
+      return domain.hasFrame(mfn) && tables.types.typeInUse(mfn) === PGT.l1_page_table
+        ? this.#store(mfn, va)
+        : NOT_FIXED;
     } finally {
       domain.unlock();
     }
   }
 
-  #store(mfn: number): number {
+  #store(mfn: number, va: number): number {
     const { domain, processor, cpu, tables } = this.#pv;
     const first = tables.entriesOf(mfn);
     const before = this.#before;
-    before.set(domain.i32.subarray(first, first + WORDS));
+    // The words that may change. Mostly it is one entry, and a table has 512.
+    const from = (va & 0xff8) / 4;
+    let [begin, end] = [from, from];
     for (let i = 0; i < GPRS; i++) {
       this.#gprs[i * 2] = cpu.lo(i);
       this.#gprs[i * 2 + 1] = cpu.hi(i);
     }
     const { rip, rflags } = cpu;
-    const exit = processor.stepWithWritableFrame(mfn);
-    for (let i = 0; i < WORDS; i += 2) {
+    const exit = processor.stepWithWritableFrame(mfn, (bytes) => {
+      if (bytes > LONG_STORE) [begin, end] = [0, WORDS];
+      else end = Math.min(WORDS, from + 2 + Math.ceil(Math.max(bytes, LEAST_STORE) / 8) * 2);
+      before.set(domain.i32.subarray(first + begin, first + end), begin);
+    });
+    for (let i = begin; i < end; i += 2) {
       const oldLo = before[i] ?? 0;
       const oldHi = before[i + 1] ?? 0;
       if (domain.i32[first + i] === oldLo && domain.i32[first + i + 1] === oldHi) continue;
       if (tables.revalidateL1(first + i, oldLo, oldHi) === 0) continue;
       // Refused: as if the instruction had not been executed.
-      for (let j = i + 2; j < WORDS; j++) domain.i32[first + j] = before[j] ?? 0;
+      for (let j = i + 2; j < end; j++) domain.i32[first + j] = before[j] ?? 0;
       for (let gpr = 0; gpr < GPRS; gpr++) cpu.setLoHi(gpr, this.#gprs[gpr * 2] ?? 0, this.#gprs[gpr * 2 + 1] ?? 0);
       cpu.rip = rip;
       cpu.rflags = rflags;
