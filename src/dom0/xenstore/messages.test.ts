@@ -288,6 +288,20 @@ describe('watch events', () => {
   });
 });
 
+describe('a mistake of ours', () => {
+  it('costs the request an EIO, and nobody the connection', () => {
+    const errors: unknown[] = [];
+    const xenstored = new Xenstored(new FakeHypervisor(), { onError: (error) => errors.push(error) });
+    const client = new StreamClient(xenstored);
+    xenstored.control = () => {
+      throw new Error('broken');
+    };
+    assert.equal(client.call('XS_CONTROL', 'help|'), 'EIO');
+    assert.equal(errors.length, 1);
+    assert.equal(client.call('XS_READ', '/tool/xenstored|'), 'xenolith');
+  });
+});
+
 describe('a stream connection', () => {
   it('is closed when a payload is too long', () => {
     const client = new StreamClient(new Xenstored(new FakeHypervisor()));

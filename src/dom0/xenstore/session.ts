@@ -31,6 +31,8 @@ export interface SessionHost {
   /** XS_CONTROL */
   control(command: string, args: readonly string[]): Reply;
   log(line: string): void;
+  /** Hears of our own mistakes; the client gets EIO. */
+  bug(error: unknown): void;
   /** Sees every request, for an access log. */
   readonly trace: ((connection: string, request: string, detail: string) => void) | undefined;
 }
@@ -85,7 +87,7 @@ export class Session implements Watcher {
     const request = this.caller.privileged ? undefined : this.outstanding.begin();
     store.cause = request;
     try {
-      this.#answer(message, this.#run(message), request);
+      this.#answer(message, this.#guarded(message), request);
       store.settle();
     } finally {
       store.cause = undefined;
@@ -191,6 +193,16 @@ export class Session implements Watcher {
     this.outbox.clear();
     this.#expiry?.();
     this.#expiry = undefined;
+  }
+
+  /** Whatever goes wrong here costs one request its answer, and nobody their connection. */
+  #guarded(message: Message): Reply {
+    try {
+      return this.#run(message);
+    } catch (error) {
+      this.host.bug(error);
+      return 'EIO';
+    }
   }
 
   #run(message: Message): Reply {

@@ -16,7 +16,7 @@ export interface XenstoredOptions {
   /** Without it, events wait for ever for who does not read, and guests may write as fast as they can. */
   readonly clock?: Clock;
   readonly quotas?: Partial<Quotas>;
-  /** A callback of a client's watch threw. Default: the error is thrown again on its own. */
+  /** A callback of a client's watch threw, or the store itself. Default: the error is thrown again on its own. */
   readonly onError?: (error: unknown) => void;
   /** Where the daemon says what it has to say. */
   readonly log?: (line: string) => void;
@@ -89,6 +89,10 @@ export class Xenstored implements SessionHost {
       command,
       args,
     );
+  }
+
+  bug(error: unknown): void {
+    this.#onError(error);
   }
 
   /** Clients write what they want; a line of the log stays one. */

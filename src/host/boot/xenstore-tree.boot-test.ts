@@ -3,11 +3,14 @@
  * What may differ is the list in docs/xenstore.md, and that alone; this test reads it there.
  */
 import assert from 'node:assert/strict';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { guestFiles, PLAIN_CONSOLE } from '../../toolstack/guest-files/guest-files.ts';
-import { Machine } from '../testing/machine.ts';
+import type { GuestTerminal } from '../testing/guest-terminal.ts';
+import { Machine, until } from '../testing/machine.ts';
 
 const uuid = '11111111-aaaa-bbbb-cccc-000000000001';
 const root = new URL('../../..', import.meta.url);
@@ -49,7 +52,10 @@ function documentedDifferences(): Allowed[] {
   });
 }
 
+const tools = spawnSync('xenstore-ls', ['-h']).error === undefined;
+
 describe('the store of a running guest', () => {
+  let guest: GuestTerminal;
   const machine = new Machine();
   const allowed = documentedDifferences();
 
@@ -70,7 +76,8 @@ describe('the store of a running guest', () => {
     ];
     writeFileSync(machine.path('testvm.cfg'), `${settings.join('\n')}\n`);
     await machine.ok('create', '-q', machine.path('testvm.cfg'));
-    await machine.console('testvm').ready();
+    guest = machine.console('testvm');
+    await guest.ready();
   });
   after(() => machine.close());
 
@@ -96,4 +103,25 @@ describe('the store of a running guest', () => {
     }
     assert.ok(real.size > 180 && real.size - all.length > 80, `${real.size} keys, ${all.length} of them unlike`);
   });
+
+  it(
+    'is shown and changed by Debian’s own tools',
+    { skip: tools ? false : 'xenstore-utils is not installed' },
+    async () => {
+      const env = { ...machine.env, XENSTORED_RUNDIR: join(machine.run, 'xenstored') };
+      const tool = (name: string, ...args: readonly string[]): string =>
+        execFileSync(`xenstore-${name}`, args, { env, encoding: 'utf8' });
+      // Permissions of long lines are not padded alike.
+      const entries = (text: string): string[] => [...listedTree(text)].map((entry) => entry.join(' ')).sort();
+      assert.deepEqual(entries(tool('ls', '-f', '-p')), entries(await machine.xenstore()));
+      // The guest's kernel takes the letter, does what it says, and empties the node.
+      tool('write', '/local/domain/1/control/sysrq', 'h');
+      await guest.expect(/sysrq: HELP/);
+      await until('the guest to take the letter', () =>
+        Promise.resolve(tool('read', '/local/domain/1/control/sysrq') === '\n'),
+      );
+      tool('write', '/local/domain/1/control/shutdown', 'poweroff');
+      assert.equal(await guest.ended, 0);
+    },
+  );
 });
