@@ -1,6 +1,7 @@
 /** What `npm run bench` measures, in the order it is told. What wants an undisturbed machine comes first. */
 import type { Row } from './row.ts';
 import { bootInit, bootShell, xlCreate } from './rows/boot.ts';
+import { vbdIops1, vbdIops32, vbdRead, vbdWrite, vbdWriteIops32 } from './rows/disk.ts';
 import { row as domainOverhead } from './rows/domain-overhead.ts';
 import { row as hypervisorSize } from './rows/hypervisor-size.ts';
 import { natDownload, natUpload } from './rows/nat.ts';
@@ -24,6 +25,11 @@ export const rows: readonly Row[] = [
   storeLatency,
   storeThroughput,
   storeRing,
+  vbdRead,
+  vbdWrite,
+  vbdIops1,
+  vbdIops32,
+  vbdWriteIops32,
   natDownload,
   natUpload,
   vifThroughput,

@@ -24,13 +24,16 @@ export function bootFiles(note: (text: string) => void): Promise<GuestFiles> {
   return files;
 }
 
+/** `disk` and `vif` of xl.cfg. */
+export type Devices = Readonly<Partial<Record<'disk' | 'vif', readonly string[]>>>;
+
 /** In the syntax of xl.cfg. */
 export function domainConfig(
   name: string,
   { kernel, ramdisk }: GuestFiles,
   memory = MEMORY_MIB,
   vcpus = 1,
-  vif: readonly string[] = [],
+  devices: Devices = {},
 ): string {
   const settings = {
     name,
@@ -41,7 +44,7 @@ export function domainConfig(
     vcpus,
     cmdline: `console=hvc0 ${PLAIN_CONSOLE}`,
     on_crash: 'destroy',
-    vif,
+    ...devices,
   };
   return Object.entries(settings)
     .map(([key, value]) => `${key} = ${JSON.stringify(value)}\n`)
@@ -55,7 +58,7 @@ export class Xenolith {
   readonly #files: GuestFiles;
   readonly #memory: number;
   readonly #vcpus: number;
-  readonly #vif: readonly string[];
+  readonly #devices: Devices;
   readonly #client: DaemonClient;
   #guests = 0;
 
@@ -65,7 +68,7 @@ export class Xenolith {
     files: GuestFiles;
     memory: number;
     vcpus: number;
-    vif: readonly string[];
+    devices: Devices;
     client: DaemonClient;
     pid: number;
   }) {
@@ -74,29 +77,28 @@ export class Xenolith {
     this.#files = o.files;
     this.#memory = o.memory;
     this.#vcpus = o.vcpus;
-    this.#vif = o.vif;
+    this.#devices = o.devices;
     this.#client = o.client;
     this.pid = o.pid;
   }
 
-  /** The files, MiB of memory, vCPUs and interfaces are for the guests that will be created. */
+  /** The files, MiB of memory, vCPUs and devices are for the guests that will be created. */
   static async start(
     note: (text: string) => void,
     guests: {
       readonly files?: GuestFiles;
       readonly memory?: number;
       readonly vcpus?: number;
-      readonly vif?: readonly string[];
-    } = {},
+    } & Devices = {},
   ): Promise<Xenolith> {
-    const { files = await bootFiles(note), memory = MEMORY_MIB, vcpus = 1, vif = [] } = guests;
+    const { files = await bootFiles(note), memory = MEMORY_MIB, vcpus = 1, disk = [], vif = [] } = guests;
     const folder = mkdtempSync(join(tmpdir(), 'xenolith-bench-'));
     const env = { ...process.env, XENOLITH_RUN_DIR: join(folder, 'run') };
     await command('bin/xenolithd', [], env);
     const client = await connect(env);
     const { pid } = await client.call('hello', {});
     await atRest(pid);
-    return new Xenolith({ folder, env, files, memory, vcpus, vif, client, pid });
+    return new Xenolith({ folder, env, files, memory, vcpus, devices: { disk, vif }, client, pid });
   }
 
   /** `xl ARGUMENTS`: seconds until it has ended. */
@@ -110,7 +112,7 @@ export class Xenolith {
   async create(): Promise<Guest> {
     const name = `bench${++this.#guests}`;
     const config = join(this.#folder, `${name}.cfg`);
-    writeFileSync(config, domainConfig(name, this.#files, this.#memory, this.#vcpus, this.#vif));
+    writeFileSync(config, domainConfig(name, this.#files, this.#memory, this.#vcpus, this.#devices));
     const begun = performance.now();
     const created = await this.xl('create', '-q', config);
     const { domid } = await this.#client.call('domid', { name });
