@@ -5,54 +5,15 @@
  * Order of events for the user: `established` once, `data` any number of times, `peerEnded` at most once, `drained` any number of times,
  * then `ended` once: nothing moves any more. `gone` comes last, after TIME-WAIT: the connection's addresses are free again.
  */
-import { Alarm, type Timers } from '../timers.ts';
+import { TokenBucket } from '../token-bucket.ts';
+import { Alarm } from '../timers.ts';
+import { AcknowledgementPolicy } from './acknowledgement-policy.ts';
+import type { ConnectionOptions, EndReason, Outgoing, User, Wire } from './owner.ts';
 import { Receiver } from './receiver.ts';
 import { ACK, encodeOptions, FIN, PSH, RST, seqAdd, seqDiff, SYN, type Segment } from './segment.ts';
 import { Sender, type Plan } from './sender.ts';
 
-export interface Outgoing {
-  readonly seq: number;
-  readonly ack: number;
-  readonly flags: number;
-  readonly window: number;
-  readonly options: Uint8Array;
-  readonly payload: readonly Uint8Array[];
-  readonly payloadLength: number;
-  /** A longer payload has to be cut into segments of this length. */
-  readonly mss: number;
-}
-
-export interface Wire {
-  /** False: no room. The owner calls `resume` when there is. */
-  transmit(segment: Outgoing): boolean;
-}
-
-export type EndReason = 'done' | 'reset' | 'timeout';
-
-export interface User {
-  established(): void;
-  /** In order. The bytes are the user's now. */
-  data(bytes: Uint8Array): void;
-  /** How many bytes more could be taken; asked for every window that is told. */
-  room(): number;
-  peerEnded(): void;
-  /** Something that was sent is acknowledged. */
-  drained(): void;
-  ended(reason: EndReason): void;
-  gone(): void;
-}
-
-export interface ConnectionOptions {
-  readonly wire: Wire;
-  readonly timers: Timers;
-  readonly user: User;
-  /** Initial sequence number (RFC 6528 says how to choose). */
-  readonly iss: number;
-  /** Largest payload of a segment either way, without options. */
-  readonly mss: number;
-  /** Largest payload that the wire takes at once. */
-  readonly largest: number;
-}
+export type { ConnectionOptions, EndReason, Outgoing, User, Wire };
 
 type State =
   | 'SYN-SENT'
@@ -67,9 +28,6 @@ type State =
   | 'CLOSED';
 
 /** Times in milliseconds. */
-const DELAYED_ACK = 40;
-/** At the begin of a connection and after a pause everything is acknowledged at once, as Linux does: a peer that is slow to start waits for it. */
-const QUICK_ACKS = 16;
 const TIME_WAIT = 10_000;
 const KEEP_ALIVE_IDLE = 15 * 60_000;
 const KEEP_ALIVE_INTERVAL = 30_000;
@@ -102,18 +60,16 @@ export class TcpConnection {
   /** Our SYN is to be sent (again). */
   #synDue = true;
   #syns = 0;
-  #ackDue = false;
-  #unacknowledged = 0;
-  #quickAcks = QUICK_ACKS;
+  readonly #acks = new AcknowledgementPolicy();
   #ended = false;
   /** Since the window was last open, and since the peer last said anything. */
   #probes = 0;
   #silentProbes = 0;
-  #challenges = { since: 0, count: 0 };
+  readonly #challenges: TokenBucket;
   #heard: number;
   #keepAlives = 0;
   /** Deadlines; Infinity when not in use. */
-  #due = { retransmit: Infinity, persist: Infinity, ack: Infinity, wait: Infinity };
+  #due = { retransmit: Infinity, persist: Infinity, wait: Infinity };
   #busy = false;
   #again = false;
   #blocked = false;
@@ -125,6 +81,7 @@ export class TcpConnection {
     this.#mss = options.mss;
     this.#alarm = new Alarm(options.timers, () => this.#ring());
     this.#heard = options.timers.now();
+    this.#challenges = new TokenBucket(options.timers, CHALLENGES, CHALLENGES);
   }
 
   /** A connection to the peer. It begins with `start`, so that who makes it can keep it first: the answer may come at once. */
@@ -224,7 +181,7 @@ export class TcpConnection {
       this.#takeSyn(segment, false);
       if (good) {
         this.#establish(segment);
-        this.#ackDue = true;
+        this.#acks.now();
       } else {
         this.#state = 'SYN-RECEIVED';
         this.#synDue = true;
@@ -266,7 +223,7 @@ export class TcpConnection {
     if (!receiver.acceptable(seq, length, finOnly)) {
       if (flags & RST) return;
       if (this.#state === 'SYN-RECEIVED' && flags & SYN) this.#synDue = true;
-      else this.#ackDue = true;
+      else this.#acks.now();
       // A window of zero does not keep acknowledgements out.
       if (!(flags & ACK) || seqDiff(seq, receiver.next) !== 0 || this.#state === 'TIME-WAIT') {
         if (this.#state === 'TIME-WAIT' && flags & FIN) this.#due.wait = this.#o.timers.now() + TIME_WAIT;
@@ -337,15 +294,12 @@ export class TcpConnection {
     const fin = (flags & FIN) !== 0;
     if (payload.length === 0 && !fin) return;
     const { pieces, irregular, finished } = receiver.arrive(seq, payload, fin);
-    if (irregular || finished || receiver.finished) this.#ackDue = true;
+    if (irregular || finished || receiver.finished) this.#acks.now();
     for (const piece of pieces) {
-      this.#unacknowledged += piece.length;
+      this.#acks.taken(piece.length, this.#mss, this.#o.timers.now());
       this.#o.user.data(piece);
       if (!this.#isOpen()) return;
     }
-    const pending = this.#unacknowledged;
-    if (pending >= 2 * this.#mss || (pending > 0 && this.#quickAcks > 0)) this.#ackDue = true;
-    else if (pending > 0 && this.#due.ack === Infinity) this.#due.ack = this.#o.timers.now() + DELAYED_ACK;
     if (!finished) return;
     this.#peerEnded();
   }
@@ -370,7 +324,7 @@ export class TcpConnection {
 
   #wait(): void {
     this.#state = 'TIME-WAIT';
-    this.#due = { retransmit: Infinity, persist: Infinity, ack: Infinity, wait: this.#o.timers.now() + TIME_WAIT };
+    this.#due = { retransmit: Infinity, persist: Infinity, wait: this.#o.timers.now() + TIME_WAIT };
     this.#end('done');
   }
 
@@ -394,10 +348,7 @@ export class TcpConnection {
   }
 
   #challenge(): void {
-    const now = this.#o.timers.now();
-    if (now - this.#challenges.since >= 1000) this.#challenges = { since: now, count: 0 };
-    this.#challenges.count += 1;
-    if (this.#challenges.count <= CHALLENGES) this.#ackDue = true;
+    if (this.#challenges.take()) this.#acks.now();
   }
 
   /** Takes what has arrived and sends all that may be sent. May be called from within itself, by way of the user or the wire. */
@@ -427,8 +378,8 @@ export class TcpConnection {
       plan: this.#state === 'TIME-WAIT' ? undefined : this.#sender.plan(),
     };
     if (plan) return this.#sendPlan(sender, plan);
-    if (this.#windowWorthTelling()) this.#ackDue = true;
-    return this.#ackDue && this.#put(this.#segment(sender.next, ACK, []));
+    if (this.#windowWorthTelling()) this.#acks.now();
+    return this.#acks.due && this.#put(this.#segment(sender.next, ACK, []));
   }
 
   #sendSyn(): boolean {
@@ -467,10 +418,7 @@ export class TcpConnection {
       this.#blocked = true;
       return false;
     }
-    if (this.#quickAcks > 0 && this.#unacknowledged > 0) this.#quickAcks -= 1;
-    this.#ackDue = false;
-    this.#unacknowledged = 0;
-    this.#due.ack = Infinity;
+    this.#acks.sent();
     return true;
   }
 
@@ -524,7 +472,7 @@ export class TcpConnection {
     }
     const keepAlive =
       this.#state === 'TIME-WAIT' ? Infinity : this.#heard + KEEP_ALIVE_IDLE + this.#keepAlives * KEEP_ALIVE_INTERVAL;
-    this.#alarm.set(Math.min(due.retransmit, due.persist, due.ack, due.wait, keepAlive));
+    this.#alarm.set(Math.min(due.retransmit, due.persist, this.#acks.deadline, due.wait, keepAlive));
   }
 
   #ring(): void {
@@ -534,12 +482,7 @@ export class TcpConnection {
       this.#close('done');
       return;
     }
-    if (due.ack <= now) {
-      due.ack = Infinity;
-      this.#ackDue = true;
-      // Who waits for the delayed one talks and listens in turns.
-      this.#quickAcks = Math.max(this.#quickAcks, 1);
-    }
+    this.#acks.ring(now);
     if (due.retransmit <= now && !this.#retransmit(now)) return;
     if (due.persist <= now && !this.#probe(now)) return;
     if (!this.#keepAlive(now)) return;
