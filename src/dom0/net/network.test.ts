@@ -52,15 +52,25 @@ function network(config: Partial<BridgeConfig> = {}, hostBridge?: (name: string)
   return { timers, sockets, network: made, plug };
 }
 
+/** The address that is offered. */
 function discover(guest: NetGuest): string | undefined {
+  ask(guest, [53, 1, 1]);
+  const offer = guest.datagrams.at(-1)?.data;
+  return offer && formatIp(offer.slice(16, 20));
+}
+
+function lease(guest: NetGuest): void {
+  const [a = 0, b = 0, c = 0, d = 0] = (discover(guest) ?? '').split('.').map(Number);
+  ask(guest, [53, 1, 3, 50, 4, a, b, c, d]);
+}
+
+function ask(guest: NetGuest, options: readonly number[]): void {
   const data = new Uint8Array(300);
   data.set([1, 1, 6, 0]);
   data.set(guest.mac, 28);
   put32(data, 236, 0x63825363);
-  data.set([53, 1, 1, 255], 240);
+  data.set([...options, 255], 240);
   guest.sendUdp('255.255.255.255', 67, 68, data);
-  const offer = guest.datagrams.at(-1)?.data;
-  return offer && formatIp(offer.slice(16, 20));
 }
 
 describe('the networks of a host', () => {
@@ -82,16 +92,17 @@ describe('the networks of a host', () => {
 
   it('keep guests to what they are, where that is wanted', () => {
     const { plug, sockets } = network({ antispoof: true });
-    const spoofed = [
-      plug(1, '10.0.2.78').guest,
-      plug(1, '10.0.2.77', '00:16:3e:00:00:09').guest,
-      plug(0, '10.0.2.15').guest,
-    ];
-    for (const guest of spoofed) guest.sendUdp('192.0.2.1', 9, 9, Uint8Array.of(1));
-    assert.equal(sockets.udp.length, 0, 'an address of its own is needed, by configuration or by DHCP');
-    const { guest } = plug(1, '10.0.2.77');
+    const { guest } = plug(0, '10.0.2.15');
+    for (const spoofing of [plug(1, '10.0.2.77', '00:16:3e:00:00:09').guest, guest])
+      spoofing.sendUdp('192.0.2.1', 9, 9, Uint8Array.of(1));
+    assert.equal(sockets.udp.length, 0, 'one has to be what it was made, and to have an address by DHCP');
+    lease(plug(0, '0.0.0.0').guest);
     guest.sendUdp('192.0.2.1', 9, 9, Uint8Array.of(1));
     assert.equal(sockets.udp.length, 1);
+    plug(0, '10.0.2.16').guest.sendUdp('192.0.2.1', 9, 10, Uint8Array.of(1));
+    assert.equal(sockets.udp.length, 1, "somebody else's address");
+    plug(1, '10.0.2.77').guest.sendUdp('192.0.2.1', 9, 9, Uint8Array.of(1));
+    assert.equal(sockets.udp.length, 2, 'with ip= the backend looks at addresses');
   });
 
   it('forget what a guest had when it is unplugged', () => {

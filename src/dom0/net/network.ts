@@ -1,6 +1,6 @@
 /** The networks of a host: its bridges by name, each a switch of its own, most with a way out by NAT; or bridges that the host has besides. */
 import { LinkEnd, type Bridge } from './link.ts';
-import { contains, formatMac, parseIp, parseMac } from './packet/addresses.ts';
+import { contains, formatMac, parseIp, parseIpv4, parseMac } from './packet/addresses.ts';
 import { Nat, type NatHost } from './nat/nat.ts';
 import type { NatConfig } from './nat/nat-config.ts';
 import type { ForwardRule } from './nat/forwards.ts';
@@ -68,7 +68,7 @@ export class Network {
     if (config.nat) {
       const [end, other] = LinkEnd.pair();
       nat = new Nat(end, config.nat, host, {
-        reservedAddress: (mac) => directory.addressesOf(mac).find((address) => address.length === 4),
+        reservedAddress: (mac) => directory.ipOf(mac).flatMap((text) => parseIpv4(text) ?? [])[0],
         macsOf: (name) => directory.macsOf(name),
       });
       bridge.plug(other, { name: 'nat' });
@@ -76,16 +76,14 @@ export class Network {
     return { config, bridge, nat };
   }
 
-  /** With addresses from the configuration those alone; else what DHCP has given and what IPv6 makes of the ethernet address. */
+  /** What DHCP has given and what IPv6 makes of the ethernet address. With `ip=` the backend looks at addresses, and here is left the ethernet address. */
   #guard(mac: string | undefined, nat: () => Nat | undefined): Guard | undefined {
     const bytes = mac === undefined ? undefined : parseMac(mac);
     if (bytes === undefined) return undefined;
     const key = formatMac(bytes);
     return guardFor(key, () => {
-      const configured = this.#directory.addressesOf(key);
-      if (configured.length > 0) return configured;
       const gateway = nat();
-      if (gateway === undefined) return undefined;
+      if (gateway === undefined || this.#directory.ipOf(key).length > 0) return undefined;
       const lease = gateway.leaseOf(key);
       const { subnet6 } = gateway.config;
       return [...(lease ? [lease] : []), ...(subnet6 ? [eui64(subnet6.address, bytes)] : [])];

@@ -1,6 +1,6 @@
-/** What xenstore says about guests' interfaces: which domain has which ethernet address, and the IP addresses that `ip=` gives it. */
+/** What xenstore says about guests' interfaces: which domain has which ethernet address, and what `ip=` says of it. */
 import type { Xenstore } from '../xenstore/index.ts';
-import { parseIp, parseMac } from './packet/addresses.ts';
+import { parseMac } from './packet/addresses.ts';
 
 type Store = Pick<Xenstore, 'ls' | 'read'>;
 
@@ -20,12 +20,12 @@ export class VifDirectory {
     return this.#interfaces(domid).flatMap((path) => parseMac(this.#xs.read(`${path}/mac`) ?? '') ?? []);
   }
 
-  /** The addresses that the configuration gives the interface with this ethernet address, with blanks between them as libxl writes them. */
-  addressesOf(mac: string): readonly Uint8Array[] {
+  /** What `ip=` says of the interface with this ethernet address, addresses and networks; nothing for one that has none. */
+  ipOf(mac: string): readonly string[] {
     for (const domid of this.#domids()) {
       for (const path of this.#interfaces(domid)) {
         if (this.#xs.read(`${path}/mac`)?.toLowerCase() !== mac) continue;
-        return (this.#xs.read(`${path}/ip`) ?? '').split(/\s+/).flatMap((text) => parseIp(text) ?? []);
+        return (this.#xs.read(`${path}/ip`) ?? '').split(/\s+/).filter((text) => text !== '');
       }
     }
     return [];
