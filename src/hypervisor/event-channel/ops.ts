@@ -81,24 +81,29 @@ function send(vcpu: Vcpu, va: number): number {
   const port = vcpu.guest.readU32(va);
   if (port === undefined) return Errno.EFAULT;
   if (!isValid(domain, port)) return Errno.EINVAL;
+  let peer: Port | undefined;
   domain.lock();
   try {
     switch (entry.state(domain, port)) {
       case PortState.interdomain:
         if (entry.remoteDomid(domain, port) === domain.domid) raisePort(domain, entry.remote(domain, port));
-        else vcpu.glue.notifyDom0(entry.remote(domain, port));
-        return 0;
+        else peer = entry.remote(domain, port);
+        break;
       case PortState.ipi:
         raisePort(domain, port);
-        return 0;
+        break;
       case PortState.unbound:
-        return 0;
+        break;
       default:
         return Errno.EINVAL;
     }
   } finally {
     domain.unlock();
   }
+  // Not under the lock: domain 0 wakes up at once and wants it, perhaps on the very processor that this thread loses to it. The
+  // port may have been closed since; an event for nobody does no harm (Dom0Ports.#allocate).
+  if (peer !== undefined) vcpu.glue.notifyDom0(peer);
+  return 0;
 }
 
 function unmask(vcpu: Vcpu, va: number): number {
