@@ -133,6 +133,33 @@ describe('a qcow2 disk', () => {
     );
   });
 
+  it('has a larger table of counts when the first is full, on whose way a crash finds the one or the other', async () => {
+    const large = 12 * 2 ** 20;
+    const host = new MemoryDiskHost();
+    await create(host, 'disk', { size: large, clusterSize: 512, refcountBits: 64 });
+    const disk = await openDisk(host, 'disk', open);
+    const model = new DiskModel(large);
+    const file = host.files.get('disk');
+    assert.ok(file);
+    for (let at = 0; at < large; at += 2 ** 18) {
+      model.bytes.fill(1 + (at >>> 18), at, at + 2 ** 18);
+      const writing = disk.write(at, [model.bytes.subarray(at, at + 2 ** 18)]);
+      for (let turn = 0; turn < at >>> 15; turn++) await Promise.resolve();
+      const after = new MemoryDiskHost();
+      after.files.set('disk', MemoryFile.of(file.afterCrash((index) => index % 3 > 0)));
+      const { corruptions, problems } = await check(after, 'disk');
+      assert.deepEqual([corruptions, problems], [0, []]);
+      await writing;
+      if (at % 2 ** 19 === 0) await disk.flush();
+    }
+    await model.compare(disk);
+    await disk.close();
+    const { corruptions, leaks } = await check(host, 'disk');
+    assert.deepEqual([corruptions, leaks], [0, 0]);
+    const again = await openDisk(host, 'disk', open);
+    await model.compare(again);
+  });
+
   it('answers a request that finds no space with ENOSPC and goes on', async () => {
     const host = new MemoryDiskHost();
     await create(host, 'disk', { size });

@@ -261,6 +261,7 @@ export class Refcounts {
     bytes.set(this.#table.bytes);
     this.#table = new EntryTable(bytes);
     this.#tableDirty = new DirtyTable(bytes, (first + blocks) * clusterSize);
+    this.#tableDirty.mark();
     for (let block = 0; block < blocks; block++) this.#addBlock(index + block, first + block);
     await this.#add({ first: first + blocks, count: clusters }, 1);
     for (const write of [...this.takeBlocks(), ...this.takeTable()]) {
