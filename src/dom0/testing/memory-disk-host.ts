@@ -70,6 +70,8 @@ export class MemoryFile {
   #unflushed: Change[] = [];
   /** Fails every write while it is set. */
   failWrites: DiskError | undefined;
+  /** Called when a flush is about to take effect: of all moments, the one at which a crash can do the most. */
+  onFlush: (() => void) | undefined;
 
   change(change: Change): void {
     this.#unflushed.push(change);
@@ -77,6 +79,7 @@ export class MemoryFile {
   }
 
   flush(): void {
+    this.onFlush?.();
     for (const change of this.#unflushed) apply(this.#durable, change);
     this.#unflushed = [];
   }
