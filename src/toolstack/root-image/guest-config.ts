@@ -1,5 +1,6 @@
 /** The configuration files of the guest: all that makes Debian's packages the system of a Xen domain. */
 import type { DebianSource } from '../guest-files/apt.ts';
+import { GUEST_PROMPT, PLAIN_CONSOLE } from '../guest-files/guest-scripts.ts';
 import type { RootImageOptions } from './options.ts';
 
 export interface GuestFile {
@@ -49,6 +50,9 @@ export function guestConfig(
     ['etc/default/locale', { content: 'LANG=C.UTF-8\n' }],
     ['etc/apt/sources.list', { content: '# See sources.list.d.\n' }],
     ['etc/apt/sources.list.d/debian.sources', { content: sources.map(stanza).join('\n') }],
+    ['etc/profile.d/console.sh', { content: consoleProfile }],
+    ['etc/systemd/system/serial-getty@hvc0.service', { content: consoleLogin(rootPassword === undefined) }],
+    ['etc/systemd/system.conf.d/patience.conf', { content: patience }],
     ['etc/systemd/network/80-dhcp.network', { content: network }],
     // dpkg keeps to this for later packages, too: what a guest of this kind never shows.
     ['etc/dpkg/dpkg.cfg.d/no-documentation', { content: noDocumentation }],
@@ -60,11 +64,8 @@ export function guestConfig(
   ]);
   if (sshKeys.length > 0)
     files.set('root/.ssh/authorized_keys', { content: sshKeys.map((key) => `${key}\n`).join(''), mode: 0o600 });
-  if (rootPassword === undefined) {
-    files.set('etc/systemd/system/serial-getty@hvc0.service.d/login.conf', { content: automaticLogin });
-  } else {
+  if (rootPassword !== undefined)
     files.set('etc/ssh/sshd_config.d/root-password.conf', { content: 'PermitRootLogin yes\n' });
-  }
   return files;
 }
 
@@ -72,6 +73,21 @@ function stanza({ uri, suite, components }: DebianSource): string {
   const keyring = '/usr/share/keyrings/debian-archive-keyring.gpg';
   return `Types: deb\nURIs: ${uri}\nSuites: ${suite}\nComponents: ${components.join(' ')}\nSigned-By: ${keyring}\n`;
 }
+
+/** A console that a program types into: what `npm run debian` does when its standard input is no terminal. */
+const consoleProfile = `if [ "$(tty)" = /dev/hvc0 ]; then
+  # A console has no size of its own.
+  stty cols 80 rows 24
+  case " $(cat /proc/cmdline) " in
+    *" ${PLAIN_CONSOLE} "*)
+      stty -echo
+      export TERM=dumb PAGER=cat SYSTEMD_PAGER=cat
+      set +o emacs +o vi
+      PS1='${GUEST_PROMPT}\\w\\$ '
+      ;;
+  esac
+fi
+`;
 
 const network = `[Match]
 Name=eth* en*
@@ -95,9 +111,41 @@ ExecStartPre=/bin/sh -c 'test -e ${SSH_KEY} || ssh-keygen -q -t ed25519 -N "" -f
 ExecStartPre=/usr/sbin/sshd -t
 `;
 
-const automaticLogin = `[Service]
-ExecStart=
-ExecStart=-/sbin/agetty -o '-p -f -- \\\\u' --autologin root --keep-baud 115200,57600,38400,9600 %I $TERM
+/**
+ * In place of systemd's own unit for serial lines, which waits for udev to know of the device, and gives up when the machine is slow.
+ */
+function consoleLogin(automatic: boolean): string {
+  const login = automatic ? "-o '-p -f -- \\\\u' --autologin root" : "-o '-p -- \\\\u'";
+  return `[Unit]
+Description=Login on the console of the domain
+After=systemd-user-sessions.service getty-pre.target
+Before=getty.target
+IgnoreOnIsolate=yes
+ConditionPathExists=/dev/hvc0
+
+[Service]
+ExecStart=-/sbin/agetty ${login} --keep-baud 115200 hvc0 vt220
+Type=idle
+Restart=always
+UtmpIdentifier=hvc0
+StandardInput=tty
+StandardOutput=tty
+TTYPath=/dev/hvc0
+TTYReset=yes
+TTYVHangup=yes
+IgnoreSIGPIPE=no
+SendSIGHUP=yes
+
+[Install]
+WantedBy=getty.target
+`;
+}
+
+/** systemd's patience is made for processors that are not emulated on a busy machine. */
+const patience = `[Manager]
+DefaultTimeoutStartSec=15min
+DefaultTimeoutStopSec=5min
+DefaultDeviceTimeoutSec=15min
 `;
 
 /** Read by the bootloader on the host. The links point at the newest kernel, whatever package it came in. */

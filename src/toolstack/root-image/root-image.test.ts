@@ -1,11 +1,17 @@
 import assert from 'node:assert/strict';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import type { DiskHost } from '../../dom0/disk/index.ts';
 import { DiskBytes } from '../bootloader/disk-bytes.ts';
 import { readGrubMenu } from '../bootloader/menu/grub-menu.ts';
 import { partitionsOf } from '../bootloader/partitions.ts';
 import { memoryDisk } from '../bootloader/testing/images.ts';
+import { Cache } from '../guest-files/cache.ts';
 import { GuestFilesError } from '../guest-files/guest-files-error.ts';
 import { bootRecord, FIRST_PARTITION } from './boot-record.ts';
+import { dataFolder, provideDebianDisk } from './debian-disk.ts';
 import { guestConfig } from './guest-config.ts';
 import { checkOptions, defaultOptions, type RootImageOptions } from './options.ts';
 import { namespaceOptions, runIsolated } from './namespaces.ts';
@@ -58,9 +64,9 @@ describe('the configuration of a root image', () => {
       content: 'ssh-ed25519 AAAA somebody\nssh-rsa BBBB\n',
       mode: 0o600,
     });
-    const login = 'etc/systemd/system/serial-getty@hvc0.service.d/login.conf';
-    assert.match(text({}, login) ?? '', /--autologin root/);
-    assert.equal(text({ rootPassword: 'secret' }, login), undefined);
+    const login = 'etc/systemd/system/serial-getty@hvc0.service';
+    assert.match(text({}, login) ?? '', /agetty -o '-p -f -- \\\\u' --autologin root --keep-baud/);
+    assert.match(text({ rootPassword: 'secret' }, login) ?? '', /agetty -o '-p -- \\\\u' --keep-baud/);
     assert.ok(
       ![...guestConfig({ ...defaultOptions, rootPassword: 'secret' }, uuid, sources).values()].some(({ content }) =>
         content.includes('secret'),
@@ -118,5 +124,28 @@ describe('a script in namespaces of its own', () => {
     await runIsolated(options, { ...base, args: ['x'] });
     assert.deepEqual(lines, ['0', 'hello x']);
     await assert.rejects(runIsolated(options, { ...base, args: ['x', '3'] }), /failed \(3\):\n0\nhello x/);
+  });
+});
+
+describe("a person's disk", () => {
+  it('lies where the environment says', () => {
+    assert.equal(dataFolder({ XENOLITH_DATA: '/d', XDG_DATA_HOME: '/x' }), '/d');
+    assert.equal(dataFolder({ XDG_DATA_HOME: '/x' }), '/x/xenolith');
+    assert.match(dataFolder({ XDG_DATA_HOME: 'relative' }), /\/\.local\/share\/xenolith$/);
+  });
+
+  it('is left as it is when it is there', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'xenolith-disk-'));
+    try {
+      const path = join(folder, 'disk.qcow2');
+      await writeFile(path, 'precious');
+      const cache = new Cache(join(folder, 'cache'));
+      await provideDebianDisk({ ...defaultOptions, path, fresh: false }, {} as DiskHost, cache, () =>
+        assert.fail('nothing is to be built'),
+      );
+      assert.equal(await readFile(path, 'utf8'), 'precious');
+    } finally {
+      await rm(folder, { recursive: true });
+    }
   });
 });

@@ -65,7 +65,9 @@ trouble=$(dpkg --audit)
 if [ -n "$trouble" ]; then echo "$trouble"; exit 1; fi
 
 step settings
-systemctl enable systemd-networkd.service systemd-resolved.service
+systemctl enable systemd-networkd.service systemd-resolved.service serial-getty@hvc0.service
+# There is no screen, and no LVM that could hold a snapshot to check.
+systemctl mask getty@tty1.service e2scrub_reap.service e2scrub_all.timer
 if [ -n "$ROOT_PASSWORD" ]; then printf 'root:%s\\n' "$ROOT_PASSWORD" | chpasswd; else passwd -l root; fi
 ln -sf ../run/systemd/resolve/stub-resolv.conf /etc/resolv.conf
 # What makes one machine different from another comes with its first boot.
