@@ -45,9 +45,9 @@ export class Machine {
     return this.#command(join(root, 'bin/xenolithd'), args);
   }
 
-  /** Standard input is the text; the guest gets it line by line. */
-  npmStart(input: string, ...args: readonly string[]): Promise<Outcome> {
-    return this.#command('npm', ['start', '--silent', '--', ...args], input);
+  /** `npm run demo`, which `npm start` is, or `npm run debian`. Standard input is the text; the guest gets it line by line. */
+  npmRun(script: 'demo' | 'debian', input: string, ...args: readonly string[]): Promise<Outcome> {
+    return this.#command('npm', ['run', '--silent', script, '--', ...args], input);
   }
 
   /** A file of the test's own. */
