@@ -82,8 +82,9 @@ export class ClusterWriter {
 
   #overwrite({ host, length }: Extent, from: Segments): Promise<void> {
     const run = this.#image.clustersAt(host, length);
-    if (this.#image.isReserved(run))
-      return this.#image.corrupt(`data is said to be where tables are, at cluster ${run.first}`);
+    if (this.#image.isReserved(run) || host + length > this.#image.end) {
+      return this.#image.corrupt(`data is said to be where none can be, at cluster ${run.first}`);
+    }
     return this.#image.file.write(host, from);
   }
 
@@ -94,7 +95,8 @@ export class ClusterWriter {
     const last = Math.floor((end - 1) / clusterSize);
     await this.#commits.markDirty();
     // A cluster that is kept for zeroes gets its data, and then its flag is taken away.
-    const kept = extent.kind === 'zero' && extent.isOurs && extent.host !== 0 ? extent.host : undefined;
+    const isKept = extent.kind === 'zero' && extent.isOurs && extent.host !== 0;
+    const kept = isKept && extent.host < this.#image.end ? extent.host : undefined;
     while (cluster <= last) {
       const count = last - cluster + 1;
       const run =

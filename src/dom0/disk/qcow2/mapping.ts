@@ -235,7 +235,7 @@ export class Mapping {
 
   async #readTable(index: number): Promise<void> {
     const offset = this.#l1.offset(index);
-    if (offset % this.#image.clusterSize !== 0 || !Number.isSafeInteger(offset + this.#image.clusterSize)) {
+    if (offset % this.#image.clusterSize !== 0 || offset >= this.#image.end) {
       return this.#image.corrupt(`L2 table ${index} is at an impossible place`);
     }
     const table = new L2Table(new Uint8Array(this.#image.clusterSize), offset);

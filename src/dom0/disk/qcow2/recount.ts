@@ -6,15 +6,12 @@ import { DiskError } from '../disk-error.ts';
 import { ENTRY_SIZE, EntryTable, OFLAG_COMPRESSED, OFLAG_COPIED } from './entry-table.ts';
 import { headerAt, Incompatible, MAX_REFCOUNT_TABLE_BYTES } from './header.ts';
 import { type ImageFile } from './image-file.ts';
-import { countReferences, MAX_COUNTED_CLUSTERS, type References } from './references.ts';
+import { countReferences, type References } from './references.ts';
 import { refcountWidth } from './refcount-width.ts';
 
 /** For an image that is not open otherwise. Refuses when something refers to what cannot be, unless `evenDamaged`. */
 export async function recount(image: ImageFile, options: { readonly evenDamaged?: boolean } = {}): Promise<References> {
-  const { file, header, clusterSize } = image;
-  if ((await file.size()) / clusterSize > MAX_COUNTED_CLUSTERS) {
-    throw new DiskError('ENOTSUP', `${file.path} has too many clusters to be counted`);
-  }
+  const { file, header } = image;
   const references = await countReferences(image);
   if (references.problemCount > 0 && options.evenDamaged !== true) {
     throw new DiskError('EIO', `${file.path} is damaged: ${references.problems[0]}`, {

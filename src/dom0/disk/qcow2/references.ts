@@ -1,4 +1,5 @@
 /** Walks everything that refers to clusters of an image's file, and counts. */
+import { DiskError } from '../disk-error.ts';
 import { breathe } from '../turns.ts';
 import { ENTRY_SIZE, EntryTable, OFLAG_COMPRESSED, OFLAG_ZERO } from './entry-table.ts';
 import { type ClusterRun, type ImageFile } from './image-file.ts';
@@ -6,7 +7,7 @@ import { compressedPlace } from './mapping.ts';
 import { readSnapshots, snapshotTableLength } from './snapshot-table.ts';
 
 /** Images with more clusters than this are not counted: 16 TiB of the usual ones. */
-export const MAX_COUNTED_CLUSTERS = 2 ** 28;
+const MAX_COUNTED_CLUSTERS = 2 ** 28;
 const MAX_PROBLEMS = 100;
 /** So many tables are walked before others get their turn. */
 const TABLES_AT_A_TIME = 32;
@@ -33,6 +34,9 @@ interface L2Use {
 export async function countReferences(image: ImageFile): Promise<References> {
   const { header, clusterSize } = image;
   const clusters = Math.ceil((await image.file.size()) / clusterSize);
+  if (clusters > MAX_COUNTED_CLUSTERS) {
+    throw new DiskError('ENOTSUP', `${image.file.path} has too many clusters to be counted`);
+  }
   const references: References = {
     counts: new Uint32Array(clusters),
     problems: [],

@@ -39,6 +39,9 @@ export class BlockTable {
     let end = header.tableOffset + Math.ceil((header.entries * 4) / SECTOR_SIZE) * SECTOR_SIZE;
     for (let index = 0; index < header.entries; index++) {
       const offset = this.offset(index);
+      if (offset !== undefined && offset >= fileSize && !file.readOnly) {
+        throw new DiskError('EINVAL', `${file.path}: block ${index} is at an impossible place`);
+      }
       if (offset !== undefined) end = Math.max(end, offset + this.bitmapSize + this.blockSize);
     }
     this.#end = end;
