@@ -7,6 +7,7 @@ import { row as hypervisorSize } from './rows/hypervisor-size.ts';
 import { natDownload, natUpload } from './rows/nat.ts';
 import { vifRoundTrip, vifThroughput } from './rows/network.ts';
 import { hypercall, pageFault, syscall } from './rows/round-trips.ts';
+import { imageRequests, imageThroughput } from './rows/image.ts';
 import { instructions, throughput } from './rows/sha256.ts';
 import { row as xlList } from './rows/xl-list.ts';
 import { storeLatency, storeRing, storeThroughput } from './rows/xenstore.ts';
@@ -34,5 +35,7 @@ export const rows: readonly Row[] = [
   natUpload,
   vifThroughput,
   vifRoundTrip,
+  imageThroughput,
+  imageRequests,
   hypervisorSize,
 ];
