@@ -49,10 +49,10 @@ export class GuestTerminal {
   async try(command: string): Promise<{ code: number; out: string }> {
     const id = `${process.pid}-${++commands}`;
     // The mark is put together in the guest, so that an echo of the line is not taken for it. The first line ends what the kernel
-    // or a prompt left half-written.
-    this.type(`echo; echo begin-''of-${id}; { ${command}\n} 2>&1; echo end-''of-${id} $?\n`);
-    await this.expect(new RegExp(`begin-of-${id}\\r?\\n`));
-    const { before, match } = await this.expect(new RegExp(`end-of-${id} (\\d+)\\r?\\n`));
+    // or a prompt left half-written; the full stops are there because the kernel may write before a line's end.
+    this.type(`echo; echo begin-''of-${id}.; { ${command}\n} 2>&1; echo end-''of-${id} $?.\n`);
+    await this.expect(new RegExp(`begin-of-${id}\\.(?:\\r?\\n)?`));
+    const { before, match } = await this.expect(new RegExp(`end-of-${id} (\\d+)\\.`));
     return { code: Number(match[1]), out: before.replaceAll('\r', '').trim() };
   }
 
