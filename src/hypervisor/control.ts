@@ -217,6 +217,26 @@ export interface GrantMapping {
   unmap(): void;
 }
 
+/** Grants that were mapped together. */
+export interface GrantBatch {
+  /** In the order in which they were asked for: the frame, or a negative GNTST_* number for a grant that may not be mapped. */
+  readonly frames: Int32Array;
+  /** The first such number, in order; GNTST_okay when all are mapped. */
+  readonly status: number;
+  /** Lets go of all of them; calling it again does nothing. */
+  unmap(): void;
+}
+
+/** One element of `grantCopy`. */
+export interface GrantCopy {
+  readonly ref: number;
+  /** Of the first byte in the granted page. */
+  readonly offset: number;
+  /** Domain 0's end: what is written into the page, or filled from it. */
+  readonly bytes: Uint8Array;
+  readonly direction: 'to grant' | 'from grant';
+}
+
 /** Names for addresses in crash dumps and profiles, e.g. from the guest kernel's own symbol table. */
 export type Symbolizer = (
   va: number,
@@ -242,6 +262,16 @@ export interface DomainControl {
   seedGrant(ref: number, mfn: number): void;
   /** Domain 0 maps a grant of the domain; a negative GNTST_* status number when it may not. */
   grantMap(ref: number, options: { readonly readonly: boolean }): GrantMapping | number;
+  /**
+   * GNTTABOP_map_grant_ref with a count: as `grantMap` of each, with few passages through the domain's lock. Some may be mapped
+   * and others not; `unmap` is to be called in any case.
+   */
+  grantMapBatch(refs: readonly number[], options: { readonly readonly: boolean }): GrantBatch;
+  /**
+   * GNTTABOP_copy between granted pages and domain 0's memory, one after the other: a GNTST_* number for each, GNTST_okay when
+   * it was copied. No grant stays in use, and code in the pages need not be announced with `frames.wrote`.
+   */
+  grantCopy(copies: readonly GrantCopy[]): Int32Array;
   /** mmuext_op PIN_L4_TABLE with the domain's frames. Throws HypercallError when validation fails. */
   pinL4(mfn: number): void;
   /** Throws HypercallError. */

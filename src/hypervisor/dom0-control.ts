@@ -1,6 +1,6 @@
 /** Domain 0 in the list of domains: the process itself. It has no vCPU, no frames and no grant table of the hypervisor's. */
 import { Errno } from '../abi/errno.ts';
-import type { DomainControl, DomainInfo, GrantMapping, GuestFrames, VcpuInfo } from './control.ts';
+import type { DomainControl, DomainInfo, GrantBatch, GrantMapping, GuestFrames, VcpuInfo } from './control.ts';
 import { HypercallError } from './control.ts';
 import type { Clock } from './host-services.ts';
 
@@ -83,6 +83,14 @@ export class Dom0Control implements DomainControl {
 
   grantMap(): GrantMapping | number {
     return refuse('map a grant');
+  }
+
+  grantMapBatch(): GrantBatch {
+    return refuse('map grants');
+  }
+
+  grantCopy(): Int32Array {
+    return refuse('copy from grants');
   }
 
   pinL4(): void {

@@ -7,6 +7,8 @@ import type {
   CreateDomain,
   DomainControl,
   DomainInfo,
+  GrantBatch,
+  GrantCopy,
   GrantMapping,
   GuestFrames,
   ShutdownReason,
@@ -141,6 +143,14 @@ export class DomainControlOf implements DomainControl {
 
   grantMap(ref: number, options: { readonly readonly: boolean }): GrantMapping | number {
     return this.#grants.map(ref, options.readonly);
+  }
+
+  grantMapBatch(refs: readonly number[], options: { readonly readonly: boolean }): GrantBatch {
+    return this.#grants.mapBatch(refs, options.readonly);
+  }
+
+  grantCopy(copies: readonly GrantCopy[]): Int32Array {
+    return this.#grants.copy(copies);
   }
 
   pinL4(mfn: number): void {

@@ -4,6 +4,8 @@ import { GNTST } from '../../abi/grant-table.ts';
 import {
   HypercallError,
   type DomainInfo,
+  type GrantBatch,
+  type GrantCopy,
   type GrantMapping,
   type GuestFrames,
   type LocalPort,
@@ -79,6 +81,30 @@ export class FakeDomain {
         mapped = false;
       },
     };
+  }
+
+  grantMapBatch(refs: readonly number[], options: { readonly readonly: boolean }): GrantBatch {
+    const mappings = refs.map((ref) => this.grantMap(ref, options));
+    return {
+      frames: Int32Array.from(mappings, (mapping) => (typeof mapping === 'number' ? mapping : mapping.mfn)),
+      status: mappings.find((mapping) => typeof mapping === 'number') ?? GNTST.okay,
+      unmap: () => {
+        for (const mapping of mappings) if (typeof mapping !== 'number') mapping.unmap();
+      },
+    };
+  }
+
+  grantCopy(copies: readonly GrantCopy[]): Int32Array {
+    return Int32Array.from(copies, ({ ref, offset, bytes, direction }) => {
+      if (offset < 0 || offset + bytes.length > 4096) return GNTST.bad_copy_arg;
+      const mapping = this.grantMap(ref, { readonly: direction === 'from grant' });
+      if (typeof mapping === 'number') return mapping;
+      const page = this.frames.bytes(mapping.mfn * 4096 + offset, bytes.length);
+      if (direction === 'from grant') bytes.set(page);
+      else page.set(bytes);
+      mapping.unmap();
+      return GNTST.okay;
+    });
   }
 
   /** Mappings that domain 0 holds. */

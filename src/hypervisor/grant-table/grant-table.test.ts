@@ -266,3 +266,98 @@ describe('a grant that domain 0 maps', () => {
     mapping.unmap();
   });
 });
+
+describe('grants that domain 0 maps together', () => {
+  const table = (...entries: readonly (readonly [ref: number, frame: number, flags?: number, domid?: number])[]) => {
+    const { control } = runInGuest(function* (k) {
+      for (const [ref, frame, flags, domid] of entries) grantV1(k.domain, ref, frame, flags, domid);
+      yield* k.spin(1);
+    });
+    const entry = control.frames.base + (control.sharedInfoMfn + 1) * 4096;
+    return { control, flags: (ref: number): number => control.frames.dataView.getUint16(entry + ref * 8, true) };
+  };
+  const inUse = GTF_permit_access | GTF_reading | GTF_writing;
+
+  it('have each a frame or a status of its own, and are let go together', () => {
+    const { control, flags } = table(
+      [8, 40],
+      [9, 41, GTF_permit_access | GTF_readonly],
+      [10, 42, GTF_permit_access, 5],
+    );
+    const batch = control.grantMapBatch([8, 9, 8, 10, 512, -1], { readonly: false });
+    const { general_error, bad_gntref } = GNTST;
+    assert.deepEqual([...batch.frames], [40, general_error, 40, general_error, bad_gntref, bad_gntref]);
+    assert.equal(batch.status, general_error);
+    assert.equal(flags(8), inUse);
+    const one = mapped(control.grantMap(8, { readonly: true }));
+    batch.unmap();
+    batch.unmap();
+    assert.equal(flags(8), GTF_permit_access | GTF_reading, 'mapped once more, by somebody else');
+    one.unmap();
+    assert.deepEqual([flags(8), flags(9)], [GTF_permit_access, GTF_permit_access | GTF_readonly]);
+  });
+
+  it('are as many as a large request has', () => {
+    const refs = Array.from({ length: 100 }, (_, i) => 8 + i);
+    const { control, flags } = table(...refs.map((ref) => [ref, 20 + (ref % 20)] as const));
+    const batch = control.grantMapBatch(refs, { readonly: false });
+    assert.equal(batch.status, GNTST.okay);
+    assert.deepEqual(
+      [...batch.frames],
+      refs.map((ref) => 20 + (ref % 20)),
+    );
+    assert.deepEqual([flags(8), flags(107)], [inUse, inUse]);
+    batch.unmap();
+    assert.deepEqual([flags(8), flags(107)], [GTF_permit_access, GTF_permit_access]);
+  });
+
+  it('are not in use when their frame is no RAM', () => {
+    const { control, flags } = table([8, 0xffffffff], [9, 41]);
+    const batch = control.grantMapBatch([8, 9], { readonly: true });
+    assert.deepEqual([...batch.frames], [GNTST.bad_page, 41]);
+    assert.equal(flags(8), GTF_permit_access);
+    batch.unmap();
+  });
+
+  it('can be copied to and from, and are not in use afterwards', () => {
+    const { control, flags } = table([8, 40], [9, 41, GTF_permit_access | GTF_readonly]);
+    const from = new Uint8Array(3);
+    control.frames.view(41).set([1, 2, 3], 100);
+    const statuses = control.grantCopy([
+      { ref: 8, offset: 4094, bytes: Uint8Array.of(7, 8), direction: 'to grant' },
+      { ref: 9, offset: 100, bytes: from, direction: 'from grant' },
+      { ref: 9, offset: 0, bytes: from, direction: 'to grant' },
+      { ref: 8, offset: 4094, bytes: from, direction: 'from grant' },
+      { ref: 8, offset: -1, bytes: from, direction: 'from grant' },
+      { ref: 512, offset: 0, bytes: from, direction: 'from grant' },
+    ]);
+    const { okay, general_error, bad_copy_arg, bad_gntref } = GNTST;
+    assert.deepEqual([...statuses], [okay, okay, general_error, bad_copy_arg, bad_copy_arg, bad_gntref]);
+    assert.deepEqual([...control.frames.view(40).subarray(4092)], [0, 0, 7, 8]);
+    assert.deepEqual([...from], [1, 2, 3]);
+    assert.deepEqual([flags(8), flags(9)], [GTF_permit_access, GTF_permit_access | GTF_readonly]);
+  });
+
+  it('stay in use after a copy while they are mapped', () => {
+    const { control, flags } = table([8, 40]);
+    const mapping = mapped(control.grantMap(8, { readonly: true }));
+    control.grantCopy([{ ref: 8, offset: 0, bytes: Uint8Array.of(1), direction: 'to grant' }]);
+    assert.equal(flags(8), GTF_permit_access | GTF_reading);
+    mapping.unmap();
+  });
+
+  it('of a part of a page can be copied from there only', () => {
+    const { control } = runInGuest(function* (k) {
+      yield* k.op(nr, ops.set_version.nr, GnttabSetVersion, { version: 2 });
+      const flags = GTF_permit_access | GTF_sub_page;
+      GrantEntryV2.write(k.domain.view, entryAt(k.domain, 8), { frame: 44, domid: 0, flags, page_off: 8, length: 8 });
+      yield* k.spin(1);
+    });
+    const copy = (offset: number) =>
+      control.grantCopy([{ ref: 8, offset, bytes: new Uint8Array(4), direction: 'to grant' }])[0];
+    assert.deepEqual(
+      [copy(8), copy(12), copy(7), copy(13)],
+      [GNTST.okay, GNTST.okay, GNTST.general_error, GNTST.general_error],
+    );
+  });
+});

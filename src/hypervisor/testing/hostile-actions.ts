@@ -446,7 +446,7 @@ const pokeShared: Action = (g, r) => {
 
 const dom0: Action = (g, r) => {
   try {
-    switch (r.below(8)) {
+    switch (r.below(9)) {
       case 0:
         g.ports.push(g.host.hypervisor.bindInterdomain(g.control.domid, r.below(10), () => undefined));
         break;
@@ -465,11 +465,20 @@ const dom0: Action = (g, r) => {
       case 4:
         g.grants.splice(r.below(4), 1)[0]?.mapping.unmap();
         break;
-      case 5:
+      case 5: {
+        const refs = Array.from({ length: r.below(4) }, () => (r.chance(0.8) ? r.below(24) : word(r)));
+        const offset = r.below(4096);
+        const bytes = new Uint8Array(r.below(64));
+        const direction = r.pick(['to grant', 'from grant'] as const);
+        g.control.grantCopy(refs.map((ref) => ({ ref, offset, bytes, direction })));
+        g.control.grantMapBatch(refs, { readonly: r.chance(0.5) }).unmap();
+        break;
+      }
+      case 6:
         g.control.info();
         g.control.frames.wrote(r.below(RAM), 0, 4096);
         break;
-      case 6:
+      case 7:
         g.control.pause();
         g.run(1);
         g.control.unpause();
