@@ -1,32 +1,23 @@
 /*
  * Transfers between a disk and memory, past the page cache: disk read|write DEVICE TRANSFERS BYTES DEPTH [random]. DEPTH transfers are under way
- * at a time. Prints "@end BYTES-IN-ALL SECONDS".
+ * at a time. A unit is a byte; writes end with a flush.
  */
 #define _GNU_SOURCE
+#include "../../programs/bench.h"
 #include <fcntl.h>
 #include <linux/aio_abi.h>
 #include <linux/fs.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #define MOST 64
-
-static void fail(const char *what)
-{
-    perror(what);
-    exit(1);
-}
 
 int main(int argc, char **argv)
 {
     struct iocb block[MOST], *one;
     struct io_event done[MOST];
-    struct timespec from, to;
     aio_context_t context = 0;
     unsigned long long size;
 
@@ -38,18 +29,18 @@ int main(int argc, char **argv)
     unsigned seed = 1;
 
     if (fd < 0 || ioctl(fd, BLKGETSIZE64, &size) < 0)
-        fail(argv[2]);
+        bench_fail(argv[2]);
     if (depth < 1 || depth > MOST || syscall(SYS_io_setup, MOST, &context) < 0)
-        fail("io_setup");
+        bench_fail("io_setup");
     long places = size / bytes;
-    clock_gettime(CLOCK_MONOTONIC, &from);
+    bench_begin();
     while (ended < count) {
         while (begun < count && begun - ended < depth) {
             one = &block[begun % depth];
             /* Answers come in any order: a slot's memory is the slot's. */
             void *memory = begun < depth ? NULL : (void *)one->aio_buf;
             if (memory == NULL && posix_memalign(&memory, 4096, bytes))
-                fail("memory");
+                bench_fail("memory");
             if (begun < depth)
                 memset(memory, (int)begun + 1, bytes);
             seed = seed * 1103515245 + 12345;
@@ -60,12 +51,12 @@ int main(int argc, char **argv)
             one->aio_nbytes = bytes;
             one->aio_offset = (random ? (seed >> 4) % places : begun % places) * bytes;
             if (syscall(SYS_io_submit, context, 1, &one) != 1)
-                fail("io_submit");
+                bench_fail("io_submit");
             begun++;
         }
         long got = syscall(SYS_io_getevents, context, depth == 1 ? 1 : begun - ended, MOST, done, NULL);
         if (got < 1)
-            fail("io_getevents");
+            bench_fail("io_getevents");
         for (long i = 0; i < got; i++)
             if (done[i].res != bytes) {
                 fprintf(stderr, "a transfer of %lld bytes\n", (long long)done[i].res);
@@ -74,8 +65,7 @@ int main(int argc, char **argv)
         ended += got;
     }
     if (writes && fsync(fd) < 0)
-        fail("fsync");
-    clock_gettime(CLOCK_MONOTONIC, &to);
-    printf("@end %.0f %.6f\n", (double)count * bytes, (to.tv_sec - from.tv_sec) + (to.tv_nsec - from.tv_nsec) / 1e9);
+        bench_fail("fsync");
+    bench_end((double)count * bytes);
     return 0;
 }
