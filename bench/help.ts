@@ -26,9 +26,11 @@ something of Xenolith itself could not be measured.
 In "QEMU TCG  15.2  0.31 (0.29–0.33)  target 2, missed" the figures are the peer's median, and how many times better than it Xenolith is:
 the median of the rounds, the worst and the best round. Above 1 Xenolith is ahead, whatever is measured.
 
-  npm run bench                                  all of it, about a quarter of an hour
+  npm run bench                                  all of it, about twenty minutes
   npm run bench -- cpu boot                      a few rows
   npm run bench -- workload.sha256               one workload
+  npm run bench -- --peers qemu workload.disk workload.net       disks and networks
+  npm run bench -- --peers qemu --rounds 2 workload.net.trip-in  one figure of them, in half a minute
   npm run bench -- --peers xen,qemu workload     against real Xen too
   npm run bench -- --peers native --rounds 9 workload.copy
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { XenError } from '../../src/toolstack/xen-error.ts';
 import { Printed } from '../guest/console-text.ts';
-import type { Machine, Peer, PeerName, Run } from '../peers/peer.ts';
+import type { Equipment, Machine, Peer, PeerName, Run } from '../peers/peer.ts';
 import { Comparison } from './compare.ts';
 import type { Workload } from './workloads.ts';
 
@@ -30,7 +30,7 @@ function peer(name: PeerName, rate: number, log: string[] = []): Peer {
     return Promise.resolve({ printed, share: name === 'qemu' ? 0.5 : undefined });
   };
   const machine: Machine = { init: 1000 / rate, run, stop: () => Promise.resolve(void log.push(`${name} stops`)) };
-  return { name, title: name, about: '', start: () => Promise.resolve(machine) };
+  return { name, title: name, about: '', equipment: ['bare'], start: () => Promise.resolve(machine) };
 }
 
 function comparison(peers: readonly Peer[], notes: string[] = [], busy = false): Comparison {
@@ -70,6 +70,36 @@ describe('a comparison', () => {
     assert.equal(log.length, 4);
     await running.close();
     assert.equal(log.length, 6);
+  });
+
+  it('reckons a time by the unit', async () => {
+    const trips: Workload = { ...work, unit: 'µs', scale: 1e6, better: 'lower' };
+    const { figures } = await comparison([peer('xenolith', 4000), peer('qemu', 1000)]).measure(trips);
+    assert.deepEqual(figures.get('qemu'), {
+      value: { median: 1000, min: 1000, max: 1000 },
+      ratio: { median: 4, min: 4, max: 4 },
+    });
+  });
+
+  it('starts machines with what a workload wants, of the peers that have it', async () => {
+    const log: string[] = [];
+    const equipped = (name: PeerName, equipment: readonly Equipment[]): Peer => {
+      const bare = peer(name, 1000, log);
+      return { ...bare, equipment, start: (note, what) => (log.push(`${name} ${what}`), bare.start(note, what)) };
+    };
+    const running = comparison([equipped('xenolith', ['bare', 'disk']), equipped('v86', ['bare'])]);
+    await running.measure(work);
+    const { figures } = await running.measure({ ...work, equipment: 'disk' });
+    assert.deepEqual([...figures.keys()], ['xenolith']);
+    assert.deepEqual([...running.missing], []);
+    const starts = log.filter((line) => !/ \d+$/.test(line));
+    assert.deepEqual(starts, ['xenolith bare', 'v86 bare', 'xenolith stops', 'v86 stops', 'xenolith disk']);
+  });
+
+  it('reckons devices by the clock even when the machine is busy', async () => {
+    const own = { ...peer('qemu', 1000), equipment: ['disk'] } as const;
+    const { figures } = await comparison([own], [], true).measure({ ...work, equipment: 'disk' });
+    assert.equal(figures.get('qemu')?.value.median, 1);
   });
 
   it('does without a peer that is not installed, and tells which package brings it', async () => {

@@ -1,5 +1,5 @@
 /** The measuring itself: all peers are up at once and take turns, so that each round of a workload finds the same machine. */
-import type { Machine, Note, Peer, PeerName } from '../peers/peer.ts';
+import type { Equipment, Machine, Note, Peer, PeerName } from '../peers/peer.ts';
 import { XenError } from '../../src/toolstack/xen-error.ts';
 import { calibrate } from './calibrate.ts';
 import { readingOf, type Reading } from './reading.ts';
@@ -39,6 +39,8 @@ export class Comparison {
   readonly #peers: readonly Peer[];
   readonly #options: Options;
   readonly #machines = new Map<PeerName, Machine>();
+  /** Of the machines that are up. */
+  #equipment: Equipment = 'bare';
   /** Why a peer is not there. */
   readonly missing = new Map<PeerName, string>();
 
@@ -55,6 +57,7 @@ export class Comparison {
 
   async measure(workload: Workload): Promise<Compared> {
     this.#options.note(`${workload.name}: ${workload.about}`);
+    await this.#equip(workload.equipment ?? 'bare');
     const { command } = workload;
     const values = command === undefined ? await this.#boots() : await this.#rounds(workload, command);
     const ours = values.get('xenolith');
@@ -68,6 +71,12 @@ export class Comparison {
       figures.set(name, { value: spread(theirs), ratio });
     }
     return { workload, figures };
+  }
+
+  /** Ends machines that have something else. */
+  async #equip(equipment: Equipment): Promise<void> {
+    if (equipment !== this.#equipment) await this.close();
+    this.#equipment = equipment;
   }
 
   /** Seconds to /init, a round for each; the machines of the last stay up. */
@@ -107,8 +116,10 @@ export class Comparison {
           values.delete(peer.name);
           continue;
         }
-        const time = reading.seconds * (busy ? (reading.share ?? 1) : 1);
-        const value = reading.units / workload.scale / time;
+        // A device is not one thread's work.
+        const byProcessor = busy && this.#equipment === 'bare';
+        const time = reading.seconds * (byProcessor ? (reading.share ?? 1) : 1);
+        const value = valueOf(workload, reading.units, time);
         values.set(peer.name, [...(values.get(peer.name) ?? []), value]);
         progress(`${workload.name}, round ${round + 1}: ${peer.title} ${described(value, workload, reading)}`);
       }
@@ -136,10 +147,11 @@ export class Comparison {
 
   async #machine(peer: Peer): Promise<Machine | undefined> {
     const running = this.#machines.get(peer.name);
-    if (running !== undefined || this.missing.has(peer.name)) return running;
+    if (running !== undefined || this.missing.has(peer.name) || !peer.equipment.includes(this.#equipment))
+      return running;
     try {
       this.#options.progress(`starts ${peer.title}`);
-      const machine = await peer.start(this.#options.note);
+      const machine = await peer.start(this.#options.note, this.#equipment);
       this.#machines.set(peer.name, machine);
       return machine;
     } catch (error) {
@@ -155,6 +167,10 @@ export class Comparison {
     this.#machines.delete(peer.name);
     await machine?.stop().catch(() => undefined);
   }
+}
+
+function valueOf({ better, scale }: Workload, units: number, seconds: number): number {
+  return better === 'higher' ? units / scale / seconds : (seconds / units) * scale;
 }
 
 function described(value: number, { unit }: Workload, { seconds, guest, host, share }: Reading): string {

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { Architecture } from '../../src/toolstack/guest-files/apt.ts';
 import { guestFiles, type GuestFiles } from '../../src/toolstack/guest-files/guest-files.ts';
 import { noteSteps } from '../guest/note-steps.ts';
+import { executable, startScript, virtioDrivers } from './guest-devices.ts';
 import { builtPrograms } from './programs.ts';
 
 /** 256 MB of which random reads are made, and what a small Linux wants beside them. */
@@ -18,6 +19,9 @@ const kernels: Readonly<Record<Architecture, string>> = {
   i386: 'linux-image-686',
 };
 
+/** What disks and networks are tried with; there are no such machines of other architectures. */
+const devicePrograms = ['block', 'network'].map((folder) => join(import.meta.dirname, '..', folder, 'programs'));
+
 const images = new Map<Architecture, Promise<GuestFiles>>();
 
 export function guestImage(architecture: Architecture, note: (text: string) => void): Promise<GuestFiles> {
@@ -27,14 +31,19 @@ export function guestImage(architecture: Architecture, note: (text: string) => v
 }
 
 async function makeImage(architecture: Architecture, note: (text: string) => void): Promise<GuestFiles> {
-  const folder = await builtPrograms(architecture);
-  const programs = readdirSync(folder).filter((name) => !name.includes('.'));
+  const device = architecture === 'amd64';
+  const folders = [await builtPrograms(architecture)];
+  if (device) for (const sources of devicePrograms) folders.push(await builtPrograms(architecture, undefined, sources));
+  const programs = folders.flatMap((folder) =>
+    readdirSync(folder)
+      .filter((name) => !name.includes('.'))
+      .map((name) => [`${PROGRAMS}/${name}`, executable(readFileSync(join(folder, name)))] as const),
+  );
+  const image = { package: kernels[architecture], architecture, onProgress: noteSteps(note) };
+  if (!device) return guestFiles({ ...image, extraFiles: Object.fromEntries(programs) });
+  const { release } = await guestFiles(image);
   return guestFiles({
-    package: kernels[architecture],
-    architecture,
-    extraFiles: Object.fromEntries(
-      programs.map((name) => [`${PROGRAMS}/${name}`, { content: readFileSync(join(folder, name)), executable: true }]),
-    ),
-    onProgress: noteSteps(note),
+    ...image,
+    extraFiles: { ...Object.fromEntries(programs), ...(await virtioDrivers(release, note)), ...startScript },
   });
 }

@@ -14,6 +14,7 @@ const all: readonly Peer[] = peers.map(([name, title]) => ({
   name,
   title,
   about: '',
+  equipment: ['bare'],
   start: () => Promise.reject(new Error('not here')),
 }));
 const same = (value: number) => ({ median: value, min: value, max: value });

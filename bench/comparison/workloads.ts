@@ -1,5 +1,6 @@
 /** What Xenolith and its peers are made to do side by side, and what the project wants to reach. Names are stable: others keep histories by them. */
-import type { PeerName } from '../peers/peer.ts';
+import type { Equipment, PeerName } from '../peers/peer.ts';
+import { deviceWorkloads } from './device-workloads.ts';
 
 /** The least ratio of Xenolith to the peer; more is better, whatever is measured. */
 export type Targets = Readonly<Partial<Record<PeerName, number>>>;
@@ -9,8 +10,12 @@ export interface Workload {
   /** What is measured, in one line for a person. */
   readonly about: string;
   readonly unit: string;
-  /** Units of the program in one of `unit`. */
+  /** What is better. `higher`: a rate, units by the second. `lower`: a time, seconds by the unit. */
+  readonly better: 'higher' | 'lower';
+  /** Of a rate, units of the program in one of `unit`; of a time, how many of `unit` are a second. */
   readonly scale: number;
+  /** What the machine has to have for it; nothing unless it says so. */
+  readonly equipment?: Equipment;
   /**
    * The shell command for an amount of work. $B is the folder with the programs, $X is busybox; the programs print what bench/programs/bench.h says. Missing for the boot, which
    * is timed from outside.
@@ -18,7 +23,6 @@ export interface Workload {
   readonly command?: (amount: number) => string;
   /** An amount that even the slowest peer does in a moment; more is found out. */
   readonly start: number;
-  readonly better: 'higher' | 'lower';
   readonly targets: Targets;
 }
 
@@ -154,4 +158,5 @@ export const workloads: readonly Workload[] = [
     start: 3,
     targets: kernelPath,
   },
+  ...deviceWorkloads,
 ];

@@ -34,6 +34,7 @@ export function domainConfig(
   memory = MEMORY_MIB,
   vcpus = 1,
   devices: Devices = {},
+  words = '',
 ): string {
   const settings = {
     name,
@@ -42,7 +43,7 @@ export function domainConfig(
     ramdisk,
     memory,
     vcpus,
-    cmdline: `console=hvc0 ${PLAIN_CONSOLE}`,
+    cmdline: `console=hvc0 ${PLAIN_CONSOLE} ${words}`.trim(),
     on_crash: 'destroy',
     ...devices,
   };
@@ -82,18 +83,23 @@ export class Xenolith {
     this.pid = o.pid;
   }
 
-  /** The files, MiB of memory, vCPUs and devices are for the guests that will be created. */
+  /** The files, MiB of memory, vCPUs and devices are for the guests that will be created; `network` is the text of a network.cfg. */
   static async start(
     note: (text: string) => void,
     guests: {
       readonly files?: GuestFiles;
       readonly memory?: number;
       readonly vcpus?: number;
+      readonly network?: string;
     } & Devices = {},
   ): Promise<Xenolith> {
-    const { files = await bootFiles(note), memory = MEMORY_MIB, vcpus = 1, disk = [], vif = [] } = guests;
+    const { files = await bootFiles(note), memory = MEMORY_MIB, vcpus = 1, network, disk = [], vif = [] } = guests;
     const folder = mkdtempSync(join(tmpdir(), 'xenolith-bench-'));
-    const env = { ...process.env, XENOLITH_RUN_DIR: join(folder, 'run') };
+    const env: NodeJS.ProcessEnv = { ...process.env, XENOLITH_RUN_DIR: join(folder, 'run') };
+    if (network !== undefined) {
+      env['XENOLITH_NETWORK_CONFIG'] = join(folder, 'network.cfg');
+      writeFileSync(env['XENOLITH_NETWORK_CONFIG'], network);
+    }
     await command('bin/xenolithd', [], env);
     const client = await connect(env);
     const { pid } = await client.call('hello', {});
@@ -108,11 +114,11 @@ export class Xenolith {
     return (performance.now() - from) / 1000;
   }
 
-  /** `xl create` of a new guest, its console attached. */
-  async create(): Promise<Guest> {
+  /** `xl create` of a new guest, its console attached; the words are added to the kernel's command line. */
+  async create(words = ''): Promise<Guest> {
     const name = `bench${++this.#guests}`;
     const config = join(this.#folder, `${name}.cfg`);
-    writeFileSync(config, domainConfig(name, this.#files, this.#memory, this.#vcpus, this.#devices));
+    writeFileSync(config, domainConfig(name, this.#files, this.#memory, this.#vcpus, this.#devices, words));
     const begun = performance.now();
     const created = await this.xl('create', '-q', config);
     const { domid } = await this.#client.call('domid', { name });

@@ -12,6 +12,7 @@ export const native: Peer = {
   name: 'native',
   title: 'native',
   about: 'the same programs on the host itself',
+  equipment: ['bare'],
   async start(note) {
     const cache = new Cache();
     const busybox = await fetchBusybox('amd64', cache, noteSteps(note));

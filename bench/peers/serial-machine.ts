@@ -6,8 +6,14 @@ import type { Machine } from './peer.ts';
 import { guarded } from './processes.ts';
 import { withShare } from './processor-share.ts';
 
+/** Of a machine's devices, as peer.ts names them. */
+export type DeviceVariables = Readonly<Partial<Record<'D' | 'H' | 'G' | 'F', string>>>;
+
 /** What a guest's shell is told first. */
-export const GUEST_VARIABLES = `export B=${PROGRAMS} X=/bin/busybox`;
+export const guestVariables = (devices: DeviceVariables): string =>
+  Object.entries({ B: PROGRAMS, X: '/bin/busybox', ...devices })
+    .map(([name, value]) => `export ${name}='${value}'`)
+    .join('; ');
 
 export interface Emulator {
   readonly program: string;
@@ -16,9 +22,10 @@ export interface Emulator {
   readonly hint: string;
   /** What comes up first is a host of its own, whose shell makes the guest with this command and becomes its console; the boot is timed from there. */
   readonly create?: string;
+  readonly devices?: DeviceVariables;
 }
 
-export async function startSerialMachine({ program, args, hint, create }: Emulator): Promise<Machine> {
+export async function startSerialMachine({ program, args, hint, create, devices = {} }: Emulator): Promise<Machine> {
   let begun = performance.now();
   const { process, pid, end } = await guarded(program, args, hint);
   const text = new ConsoleText();
@@ -36,7 +43,7 @@ export async function startSerialMachine({ program, args, hint, create }: Emulat
     }
     const init = ((await shell.init()) - begun) / 1000;
     await shell.prompt();
-    await shell.run(GUEST_VARIABLES);
+    await shell.run(guestVariables(devices));
     return { init, run: (command, patienceMs) => withShare(pid, () => shell.run(command, patienceMs)), stop: end };
   } catch (error) {
     await end();

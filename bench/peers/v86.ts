@@ -13,6 +13,7 @@ export const v86: Peer = {
   name: 'v86',
   title: 'v86',
   about: 'v86 under the same Node, with the i386 twin of kernel, busybox and programs',
+  equipment: ['bare'],
   async start(note) {
     const { kernel, ramdisk } = await guestImage('i386', note);
     const bios = await packageFolder({ package: 'seabios', wanted: new RegExp(`^(${BIOS}|${VGA_BIOS})$`) }, note);

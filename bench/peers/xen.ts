@@ -13,6 +13,7 @@ export const xen: Peer = {
   title: 'Xen on QEMU TCG',
   about:
     'real Xen 4.17 of Debian on the pc board of QEMU TCG: a PV domain made by its xl, the same kernel and ramdisk. Slow to come up',
+  equipment: ['bare'],
   async start(note) {
     const guest = await guestImage('amd64', note);
     const { hypervisor, kernel, ramdisk } = await dom0Files(guest, MEMORY_MIB, note);
