@@ -25,6 +25,8 @@ export class BackRing {
   #reqCons: number;
   #rspProd: number;
   #rspPushed: number;
+  /** Up to here the frontend was asked whether it wants to hear of responses. */
+  #rspTold: number;
   #broken: string | undefined;
 
   /**
@@ -39,7 +41,7 @@ export class BackRing {
     this.#header = header;
     this.#slotWords = slotSize / 4;
     this.slots = ringSize(pages.length, slotSize);
-    this.#rspProd = this.#rspPushed = this.#reqCons = Atomics.load(header, index.rsp_prod) >>> 0;
+    this.#rspProd = this.#rspPushed = this.#rspTold = this.#reqCons = Atomics.load(header, index.rsp_prod) >>> 0;
   }
 
   /** What is wrong with the frontend's index, once it was: the ring stays halted (blkback's do_block_io_op, RING_REQUEST_PROD_OVERFLOW). */
@@ -116,13 +118,26 @@ export class BackRing {
     this.#rspProd = (this.#rspProd + 1) >>> 0;
   }
 
-  /** RING_PUSH_RESPONSES_AND_CHECK_NOTIFY: true when the frontend wants to hear of it. */
+  /** RING_PUSH_RESPONSES_AND_CHECK_NOTIFY: true when the frontend wants to hear of it, or of what was published before. */
   push(): boolean {
-    const old = this.#rspPushed;
+    this.publish();
+    const old = this.#rspTold;
     if (old === this.#rspProd) return false;
+    this.#rspTold = this.#rspProd;
+    return wantsNotify(Atomics.load(this.#header, index.rsp_event) >>> 0, old, this.#rspProd);
+  }
+
+  /** The frontend finds the responses if it looks. It may have to be told, by a `push` that follows, though not at once. */
+  publish(): void {
+    if (this.#rspPushed === this.#rspProd) return;
     this.#rspPushed = this.#rspProd;
     Atomics.store(this.#header, index.rsp_prod, this.#rspProd | 0);
-    return wantsNotify(Atomics.load(this.#header, index.rsp_event) >>> 0, old, this.#rspProd);
+  }
+
+  /** Published responses from the one on that the frontend wants to hear of; 0 when it need not hear of any. */
+  get overdue(): number {
+    const event = Atomics.load(this.#header, index.rsp_event) >>> 0;
+    return wantsNotify(event, this.#rspTold, this.#rspPushed) ? indexDistance(this.#rspPushed, event) + 1 : 0;
   }
 
   #copyOut(slot: number, into: Int32Array): void {

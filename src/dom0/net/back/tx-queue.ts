@@ -8,6 +8,7 @@ import { checksumOffset, EtherType, headersOf, tcpHeaderLength } from '../header
 import { headLength, type Frame, type Segmentation } from '../link.ts';
 import { isTcp, pseudoHeaderSum } from '../offload.ts';
 import { put16 } from '../packet/bytes.ts';
+import { Alarm } from '../timers.ts';
 import { answerTx, type QueueState } from './queue-state.ts';
 import { takePacket, TxFatal, type GsoInfo, type TxPacket } from './tx-requests.ts';
 
@@ -22,6 +23,12 @@ const PACKETS_PER_PUSH = 32;
  * makes the wait shorter, since all that the guest sends to others waits as well; this is for one that does not.
  */
 const HOLD_MS = 500;
+/**
+ * The answer to a single packet is in the ring at once, but the frontend is interrupted for it only after this time: Linux' netfront looks for answers
+ * whenever it sends (xennet_start_xmit calls xennet_tx_buf_gc), and who waits for a peer's reply is interrupted by that. A sender of more is not kept
+ * waiting, since TCP holds back while two packets are not answered (linux: net/ipv4/tcp_output.c, tcp_small_queue_check).
+ */
+const LAZY_MS = 5;
 
 export interface TxGlue {
   map(ref: number): MappedGrant | number;
@@ -38,6 +45,7 @@ export interface TxGlue {
   fatal(message: string): void;
   /** Runs the task after so many milliseconds; what is returned calls it off. */
   after(milliseconds: number, task: () => void): () => void;
+  now(): number;
   defer(task: () => void): void;
 }
 
@@ -58,10 +66,13 @@ export class TxQueue {
   #impatient = false;
   #running = false;
   #stopped = false;
+  /** Tells of an answer that the frontend has not found by itself. */
+  readonly #late: Alarm;
 
   constructor(state: QueueState, glue: TxGlue) {
     this.#state = state;
     this.#glue = glue;
+    this.#late = new Alarm(glue, () => this.#tell());
   }
 
   /** The frontend has put something in, or something that was missing may be there now. */
@@ -70,7 +81,7 @@ export class TxQueue {
     this.#running = true;
     const again = this.#pass();
     this.#running = false;
-    if (this.#state.tx.push()) this.#state.txChannel.notify();
+    this.#push();
     if (again) this.#glue.defer(() => this.run());
   }
 
@@ -83,6 +94,7 @@ export class TxQueue {
   /** Nothing is touched any more. What was taken stays to be answered. */
   stop(): void {
     this.#stopped = true;
+    this.#late.stop();
     this.#cancelTimer?.();
     this.#cancelTimer = undefined;
     for (const grant of this.#waiting?.grants ?? []) grant.unmap();
@@ -91,7 +103,7 @@ export class TxQueue {
 
   /** True: there may be more, after others had their turn. */
   #pass(): boolean {
-    const { tx, txTaken, txChannel } = this.#state;
+    const { tx, txTaken } = this.#state;
     for (let count = 1; count <= PACKETS_PER_PASS; count++) {
       if (this.#stopped) return false;
       const waiting = this.#waiting;
@@ -112,9 +124,23 @@ export class TxQueue {
         }
         if (!this.#begin(packet)) return false;
       }
-      if (count % PACKETS_PER_PUSH === 0 && tx.push()) txChannel.notify();
+      if (count % PACKETS_PER_PUSH === 0) this.#tell();
     }
     return true;
+  }
+
+  #push(): void {
+    const { tx } = this.#state;
+    tx.publish();
+    const { overdue } = tx;
+    if (overdue > 1) this.#tell();
+    else if (overdue === 1) this.#late.set(this.#glue.now() + LAZY_MS);
+  }
+
+  #tell(): void {
+    const { tx, txChannel } = this.#state;
+    this.#late.set(Infinity);
+    if (tx.push()) txChannel.notify();
   }
 
   /** False: the packet waits. */

@@ -120,6 +120,29 @@ describe('what a guest sends', () => {
     }
   });
 
+  it('is not interrupted at once for the answer to a single packet, which it finds when it sends the next', async () => {
+    const host = new NetHost();
+    const { frontend } = await host.connect();
+    const { domain, txPort } = frontend;
+    domain.raised(txPort);
+    const first = frontend.send(udpFrame({ payload: 10 }));
+    assert.deepEqual([frontend.txAnswers(), domain.raised(txPort)], [[okay(first)], 0]);
+    host.advance(20);
+    assert.equal(domain.raised(txPort), 0, 'it has looked');
+    frontend.send(udpFrame({ payload: 10 }));
+    host.advance(4);
+    assert.equal(domain.raised(txPort), 0);
+    host.advance(2);
+    assert.equal(domain.raised(txPort), 1, 'it has not looked for long');
+    frontend.send(udpFrame({ payload: 10 }));
+    assert.equal(domain.raised(txPort), 0, 'it was told of an earlier one');
+    frontend.txAnswers();
+    frontend.put(pattern(100));
+    frontend.put(pattern(100));
+    frontend.kickTx();
+    assert.equal(domain.raised(txPort), 1, 'of two it hears at once');
+  });
+
   it('answers extra infos with a null, in their place', async () => {
     const { frontend } = await new NetHost().connect();
     const frame = { ...tcpFrame({ payload: 5000 }), segmentation: { type: 'tcpv4', size: 1000 } } as const;

@@ -144,6 +144,7 @@ class Vif implements BackendInstance<VifConnection> {
       warn,
       fatal,
       after,
+      now: () => timers.now(),
       defer: (task) => scheduler.defer(() => device.guard(task)),
     });
     const rx = new RxQueue(state, features, {
