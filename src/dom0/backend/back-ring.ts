@@ -9,6 +9,8 @@ import { SringHeader, indexDistance, ringSize, wantsNotify } from '../../abi/io/
 import { PAGE_SIZE } from '../../abi/numbers.ts';
 
 const WORDS_PER_PAGE = PAGE_SIZE / 4;
+/** Words to pages. */
+const PAGE_SHIFT = 10;
 const HEADER_WORDS = SringHeader.size / 4;
 const index = {
   req_prod: SringHeader.at.req_prod >> 2,
@@ -144,7 +146,7 @@ export class BackRing {
     let word = this.#wordOf(slot);
     const count = Math.min(into.length, this.#slotWords);
     for (let i = 0; i < count; i++, word++) {
-      into[i] = this.#pages[Math.trunc(word / WORDS_PER_PAGE)]?.[word % WORDS_PER_PAGE] ?? 0;
+      into[i] = this.#pages[word >>> PAGE_SHIFT]?.[word & (WORDS_PER_PAGE - 1)] ?? 0;
     }
   }
 
@@ -152,8 +154,8 @@ export class BackRing {
     let word = this.#wordOf(slot);
     const count = Math.min(from.length, this.#slotWords);
     for (let i = 0; i < count; i++, word++) {
-      const page = this.#pages[Math.trunc(word / WORDS_PER_PAGE)];
-      if (page !== undefined) page[word % WORDS_PER_PAGE] = from[i] ?? 0;
+      const page = this.#pages[word >>> PAGE_SHIFT];
+      if (page !== undefined) page[word & (WORDS_PER_PAGE - 1)] = from[i] ?? 0;
     }
   }
 

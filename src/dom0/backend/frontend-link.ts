@@ -4,7 +4,13 @@
  */
 import { GNTST } from '../../abi/grant-table.ts';
 import { PAGE_SIZE } from '../../abi/numbers.ts';
-import { HypercallError, type GrantCopy, type GrantMapping, type HypervisorControl } from '../../hypervisor/control.ts';
+import {
+  HypercallError,
+  type GrantCopy,
+  type GrantMapping,
+  type GuestFrames,
+  type HypervisorControl,
+} from '../../hypervisor/control.ts';
 import type { XenstoreView } from '../xenstore/index.ts';
 import { BackRing } from './back-ring.ts';
 import { Channel } from './channel.ts';
@@ -36,6 +42,8 @@ export interface MappedGrants {
   readonly status: number;
   /** The guest's memory itself, by machine address: the page at a place in `frames` begins at its number times PAGE_SIZE. */
   bytes(address: number, length: number): Uint8Array;
+  /** Copies into a page of the guest that is mapped to be written, by machine address. */
+  write(address: number, bytes: Uint8Array): void;
   /** To be called in any case; a second time does nothing. */
   unmap(): void;
 }
@@ -55,6 +63,7 @@ export class FrontendLink {
   readonly #xs: Pick<XenstoreView, 'read'>;
   readonly #mapped = new Set<() => void>();
   readonly #channels = new Set<Channel>();
+  #memory: Uint8Array | undefined;
 
   constructor(control: LinkControl, xs: Pick<XenstoreView, 'read'>, domid: number, path: string) {
     this.#control = control;
@@ -116,7 +125,21 @@ export class FrontendLink {
       release();
     };
     this.#mapped.add(unmap);
-    return { frames, status, bytes: (address, length) => domain.frames.bytes(address, length), unmap };
+    return {
+      frames,
+      status,
+      bytes: (address, length) => domain.frames.bytes(address, length),
+      write: (address, bytes) => this.#write(domain.frames, address, bytes),
+      unmap,
+    };
+  }
+
+  /** One view of the guest's memory for all that is written, since a view for each piece costs more than a short copy. */
+  #write(frames: GuestFrames, address: number, bytes: Uint8Array): void {
+    if (!(address >= 0) || address + bytes.length > frames.count * PAGE_SIZE)
+      throw new RangeError(`domain ${this.domid} has no memory at ${address}, ${bytes.length} bytes`);
+    this.#memory ??= new Uint8Array(frames.dataView.buffer, frames.dataView.byteOffset, frames.dataView.byteLength);
+    this.#memory.set(bytes, frames.base + address);
   }
 
   /** Copies to and from granted pages, none of which stays mapped: a GNTST_* number for each. */
@@ -172,5 +195,6 @@ export class FrontendLink {
 
 function nothingMapped(count: number): MappedGrants {
   const frames = new Int32Array(count).fill(GNTST.bad_domain);
-  return { frames, status: GNTST.bad_domain, bytes: () => new Uint8Array(), unmap: () => undefined };
+  const nothing = (): undefined => undefined;
+  return { frames, status: GNTST.bad_domain, bytes: () => new Uint8Array(), write: nothing, unmap: nothing };
 }

@@ -14,8 +14,9 @@ import {
   XEN_NETIF_EXTRA_TYPE,
   XEN_NETIF_GSO_TYPE,
 } from '../../../abi/io/netif.ts';
+import { GNTST } from '../../../abi/grant-table.ts';
 import { PAGE_SIZE } from '../../../abi/numbers.ts';
-import type { MappedGrant } from '../../backend/index.ts';
+import type { MappedGrants } from '../../backend/index.ts';
 import { keepFrame, type Frame } from '../link.ts';
 import { finishChecksum, segments } from '../offload.ts';
 import { answerExtra, answerRx, type QueueState } from './queue-state.ts';
@@ -40,7 +41,7 @@ export interface RxFeatures {
 }
 
 export interface RxGlue {
-  map(ref: number): MappedGrant | number;
+  map(refs: readonly number[]): MappedGrants;
   /** The link may send again. */
   ready(): void;
   warn(line: string): void;
@@ -64,6 +65,8 @@ export class RxQueue {
   /** Frames have waited in vain; others are dropped, until the frontend gives pages again. */
   #stalled = false;
   #stopped = false;
+  /** Pages of the frame in work. */
+  readonly #refs: number[] = [];
 
   constructor(state: QueueState, features: RxFeatures, glue: RxGlue) {
     this.#state = state;
@@ -181,40 +184,36 @@ export class RxQueue {
     const { headroom } = this.features;
     const capacity = PAGE_SIZE - headroom;
     const extras = extrasOf(frame, headroom);
+    this.#takeSlots(Math.ceil(frame.length / capacity), extras.length);
+    const grants = this.#glue.map(this.#refs);
     const source = new Pieces(frame);
-    for (let left = frame.length, first = true; left > 0; first = false) {
+    for (let slot = 0, left = frame.length; left > 0; slot++) {
       const size = Math.min(left, capacity);
       left -= size;
-      const copied = this.#copy(source, headroom, size);
-      const flags = (left > 0 ? NETRXF_more_data : 0) | (first ? firstFlags(frame, extras.length > 0) : 0);
-      answerRx(this.#state, headroom, flags, copied ? size : NETIF_RSP.ERROR);
-      if (!first) continue;
-      for (const [low, high] of extras) {
-        this.#take();
-        answerExtra(this.#state, low, high);
+      const mfn = grants.frames[slot] ?? GNTST.general_error;
+      if (mfn < 0) {
+        this.#glue.warn(`grant ${this.#refs[slot] ?? 0} cannot be mapped: ${mfn}`);
+        source.skip(size);
+      } else {
+        source.copy(grants, mfn * PAGE_SIZE + headroom, size);
       }
+      const first = slot === 0;
+      const flags = (left > 0 ? NETRXF_more_data : 0) | (first ? firstFlags(frame, extras.length > 0) : 0);
+      answerRx(this.#state, headroom, flags, mfn < 0 ? NETIF_RSP.ERROR : size);
+      if (first) for (const [low, high] of extras) answerExtra(this.#state, low, high);
     }
+    grants.unmap();
   }
 
-  /** Into the page of the next request. False when the frontend has not granted it. */
-  #copy(source: Pieces, offset: number, size: number): boolean {
-    const ref = this.#take();
-    const grant = this.#glue.map(ref);
-    if (typeof grant === 'number') {
-      this.#glue.warn(`grant ${ref} cannot be mapped: ${grant}`);
-      source.skip(size);
-      return false;
+  /** The next requests: their ids go to those that are to be answered, their pages to `#refs`. Those for extra infos follow the first. */
+  #takeSlots(data: number, extras: number): void {
+    const { rx, rxTaken } = this.#state;
+    this.#refs.length = 0;
+    for (let i = 0; i < data + extras; i++) {
+      if (!rx.take(requestWords)) throw new Error('receive requests were counted and are not there');
+      rxTaken.push((requestWords[0] ?? 0) & 0xffff);
+      if (i === 0 || i > extras) this.#refs.push((requestWords[1] ?? 0) >>> 0);
     }
-    source.copy(grant.bytes, offset, size);
-    grant.unmap();
-    return true;
-  }
-
-  /** The next request's page; its id goes to those that are to be answered. */
-  #take(): number {
-    if (!this.#state.rx.take(requestWords)) throw new Error('receive requests were counted and are not there');
-    this.#state.rxTaken.push((requestWords[0] ?? 0) & 0xffff);
-    return (requestWords[1] ?? 0) >>> 0;
   }
 }
 
@@ -267,11 +266,11 @@ class Pieces {
     this.#fragments = frame.fragments;
   }
 
-  copy(target: Uint8Array, offset: number, size: number): void {
+  copy(target: MappedGrants, address: number, size: number): void {
     for (let done = 0; done < size;) {
       const part = this.#take(size - done);
       if (part.length === 0) return;
-      target.set(part, offset + done);
+      target.write(address + done, part);
       done += part.length;
     }
   }
@@ -292,7 +291,8 @@ class Pieces {
       this.#piece = next;
       this.#at = 0;
     }
-    const part = this.#piece.subarray(this.#at, this.#at + most);
+    const whole = this.#at === 0 && this.#piece.length <= most;
+    const part = whole ? this.#piece : this.#piece.subarray(this.#at, this.#at + most);
     this.#at += part.length;
     return part;
   }

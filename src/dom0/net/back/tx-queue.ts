@@ -3,7 +3,9 @@
  * are mapped for as long as the frame is on its way, which is one call, and answered afterwards.
  */
 import { NETTXF_csum_blank, NETTXF_data_validated, NETIF_RSP, XEN_NETIF_GSO_TYPE } from '../../../abi/io/netif.ts';
-import type { MappedGrant } from '../../backend/index.ts';
+import { GNTST } from '../../../abi/grant-table.ts';
+import { PAGE_SIZE } from '../../../abi/numbers.ts';
+import type { MappedGrants } from '../../backend/index.ts';
 import { checksumOffset, EtherType, headersOf, tcpHeaderLength } from '../headers.ts';
 import { headLength, type Frame, type Segmentation } from '../link.ts';
 import { isTcp, pseudoHeaderSum } from '../offload.ts';
@@ -31,7 +33,7 @@ const HOLD_MS = 500;
 const LAZY_MS = 5;
 
 export interface TxGlue {
-  map(ref: number): MappedGrant | number;
+  map(refs: readonly number[]): MappedGrants;
   /** To the link. */
   send(frame: Frame): boolean;
   /** Whether the guest may send that. */
@@ -53,7 +55,7 @@ export interface TxGlue {
 interface Waiting {
   readonly packet: TxPacket;
   readonly frame: Frame | undefined;
-  readonly grants: readonly MappedGrant[];
+  readonly grants: MappedGrants | undefined;
 }
 
 export class TxQueue {
@@ -97,7 +99,7 @@ export class TxQueue {
     this.#late.stop();
     this.#cancelTimer?.();
     this.#cancelTimer = undefined;
-    for (const grant of this.#waiting?.grants ?? []) grant.unmap();
+    this.#waiting?.grants?.unmap();
     this.#waiting = undefined;
   }
 
@@ -177,20 +179,18 @@ export class TxQueue {
   #charge(packet: TxPacket): boolean {
     const milliseconds = this.#glue.credit(packet.size);
     if (milliseconds === 0) return this.#transmit(packet);
-    this.#wait({ packet, frame: undefined, grants: [] }, milliseconds, () => this.run());
+    this.#wait({ packet, frame: undefined, grants: undefined }, milliseconds, () => this.run());
     return false;
   }
 
   #transmit(packet: TxPacket): boolean {
-    const grants: MappedGrant[] = [];
-    for (const { gref } of packet.slots) {
-      const grant = this.#glue.map(gref);
-      if (typeof grant === 'number') {
-        this.#glue.warn(`grant ${gref} cannot be mapped: ${grant}`);
-        this.#done(grants, NETIF_RSP.ERROR);
-        return true;
-      }
-      grants.push(grant);
+    const { slots } = packet;
+    const grants = this.#glue.map(slots.map(({ gref }) => gref));
+    if (grants.status !== GNTST.okay) {
+      const at = grants.frames.findIndex((mfn) => mfn < 0);
+      this.#glue.warn(`grant ${slots[at]?.gref ?? 0} cannot be mapped: ${grants.status}`);
+      this.#done(grants, NETIF_RSP.ERROR);
+      return true;
     }
     const frame = this.#frame(packet, grants);
     // What cannot be sent is lost, as a frame on a bad cable: the guest's slots are in order.
@@ -207,8 +207,8 @@ export class TxQueue {
     return true;
   }
 
-  #done(grants: readonly MappedGrant[], status: number = NETIF_RSP.OKAY): void {
-    for (const grant of grants) grant.unmap();
+  #done(grants: MappedGrants | undefined, status: number = NETIF_RSP.OKAY): void {
+    grants?.unmap();
     answerTx(this.#state, status);
   }
 
@@ -223,14 +223,13 @@ export class TxQueue {
     this.#cancelTimer = undefined;
   }
 
-  #frame(packet: TxPacket, grants: readonly MappedGrant[]): Frame | undefined {
+  #frame(packet: TxPacket, grants: MappedGrants): Frame | undefined {
     const length = packet.size;
     const head = this.#head.subarray(0, length <= COPY_WHOLE ? length : headLength);
     const fragments: Uint8Array[] = [];
     let filled = 0;
     packet.slots.forEach(({ offset, size }, i) => {
-      const bytes = grants[i]?.bytes.subarray(offset, offset + size);
-      if (bytes === undefined) return;
+      const bytes = grants.bytes((grants.frames[i] ?? -1) * PAGE_SIZE + offset, size);
       const taken = Math.min(size, head.length - filled);
       if (taken > 0) head.set(taken === size ? bytes : bytes.subarray(0, taken), filled);
       filled += taken;

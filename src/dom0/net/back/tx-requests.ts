@@ -67,45 +67,38 @@ const [GREF, OFFSET_FLAGS, ID_SIZE] = [0, 1, 2];
  */
 export function takePacket(ring: BackRing, taken: number[]): TxPacket | TxFatal {
   if (!ring.take(slotWords)) return new TxFatal('no request');
+  const flags = flagsOf(slotWords);
   const first = readSlot(taken);
-  const { flags, size } = first;
-  const extras: Extras = {};
+  const { size } = first;
+  let extras: Extras = noExtras;
   if ((flags & NETTXF_extra_info) !== 0) {
+    extras = {};
     const wrong = takeExtras(ring, taken, extras);
     if (wrong !== undefined) return wrong;
   }
-  const packet = {
-    flags,
-    size,
-    slots: [] as readonly TxSlot[],
-    gso: extras[XEN_NETIF_EXTRA_TYPE.GSO],
-    joins: extras[XEN_NETIF_EXTRA_TYPE.MCAST_ADD],
-    leaves: extras[XEN_NETIF_EXTRA_TYPE.MCAST_DEL],
-    refused: undefined as string | undefined,
-  };
+  const { joins, leaves, gso } = extras;
   // Requests about multicast have no data, and no slots behind them.
-  if (packet.joins !== undefined || packet.leaves !== undefined) return { ...packet, gso: undefined };
+  if (joins !== undefined || leaves !== undefined)
+    return { flags, size, slots: [], gso: undefined, joins, leaves, refused: undefined };
 
   const slots: TxSlot[] = [first];
+  let refused: string | undefined;
   if ((flags & NETTXF_more_data) !== 0) {
     const wrong = takeSlots(ring, taken, slots);
     if (wrong instanceof TxFatal) return wrong;
-    packet.refused = wrong;
+    refused = wrong;
   }
-  if (packet.refused === undefined) {
-    if (size < ethernetHeaderLength) packet.refused = `Bad packet size: ${size}`;
+  if (refused === undefined) {
+    if (size < ethernetHeaderLength) refused = `Bad packet size: ${size}`;
     else if (first.offset + first.size > PAGE_SIZE)
       return new TxFatal(`txreq.offset: ${first.offset}, size: ${first.size}, crosses a page`);
-    else packet.slots = slots;
   }
-  const { gso } = packet;
-  return {
-    ...packet,
-    gso: gso === undefined ? undefined : { size: (gso[0] ?? 0) | ((gso[1] ?? 0) << 8), type: gso[2] ?? 0 },
-  };
+  return { flags, size, slots: refused === undefined ? slots : [], gso, joins, leaves, refused };
 }
 
-function readSlot(taken: number[]): TxSlot & { readonly flags: number } {
+const flagsOf = (words: Int32Array): number => (words[OFFSET_FLAGS] ?? 0) >>> 16;
+
+function readSlot(taken: number[]): TxSlot {
   const offsetFlags = slotWords[OFFSET_FLAGS] ?? 0;
   const idSize = slotWords[ID_SIZE] ?? 0;
   taken.push(idSize & 0xffff);
@@ -113,12 +106,17 @@ function readSlot(taken: number[]): TxSlot & { readonly flags: number } {
     gref: (slotWords[GREF] ?? 0) >>> 0,
     offset: offsetFlags & 0xffff,
     size: idSize >>> 16,
-    flags: offsetFlags >>> 16,
   };
 }
 
-/** By type, the payload of the last of each type. */
-type Extras = Record<number, Uint8Array>;
+/** The last of each type. */
+interface Extras {
+  gso?: GsoInfo;
+  joins?: Uint8Array;
+  leaves?: Uint8Array;
+}
+
+const noExtras: Extras = {};
 
 function takeExtras(ring: BackRing, taken: number[], extras: Extras): TxFatal | undefined {
   for (let more = true; more;) {
@@ -129,10 +127,16 @@ function takeExtras(ring: BackRing, taken: number[], extras: Extras): TxFatal | 
     const type = low & 0xff;
     if (type === XEN_NETIF_EXTRA_TYPE.NONE || type >= XEN_NETIF_EXTRA_TYPE_MAX)
       return new TxFatal(`Invalid extra type: ${type}`);
-    extras[type] = Uint8Array.of(low >>> 16, low >>> 24, high, high >>> 8, high >>> 16, high >>> 24);
+    if (type === XEN_NETIF_EXTRA_TYPE.GSO) extras.gso = { size: low >>> 16, type: high & 0xff };
+    else if (type === XEN_NETIF_EXTRA_TYPE.MCAST_ADD) extras.joins = address(low, high);
+    else if (type === XEN_NETIF_EXTRA_TYPE.MCAST_DEL) extras.leaves = address(low, high);
     more = ((low >>> 8) & XEN_NETIF_EXTRA_FLAG_MORE) !== 0;
   }
   return undefined;
+}
+
+function address(low: number, high: number): Uint8Array {
+  return Uint8Array.of(low >>> 16, low >>> 24, high, high >>> 8, high >>> 16, high >>> 24);
 }
 
 /** The slots behind the first; what is left of the packet's size is the first one's. */
@@ -145,6 +149,7 @@ function takeSlots(ring: BackRing, taken: number[], slots: TxSlot[]): TxFatal | 
     if (count >= XEN_NETIF_NR_SLOTS_MIN)
       refused ??= `Too many slots (${count}) exceeding limit ${XEN_NETIF_NR_SLOTS_MIN}`;
     if (!ring.take(slotWords)) return new TxFatal(`Asked for ${count} slots but exceeds this limit`);
+    const flags = flagsOf(slotWords);
     const slot = readSlot(taken);
     // A packet of 64 KiB and more has overflown its size; such frontends are buggy, not malicious.
     if (first === undefined || slot.size > first.size)
@@ -153,7 +158,7 @@ function takeSlots(ring: BackRing, taken: number[], slots: TxSlot[]): TxFatal | 
     if (slot.offset + slot.size > PAGE_SIZE)
       return new TxFatal(`Cross page boundary, txp->offset: ${slot.offset}, size: ${slot.size}`);
     if (refused === undefined) slots.push(slot);
-    more = (slot.flags & NETTXF_more_data) !== 0;
+    more = (flags & NETTXF_more_data) !== 0;
   }
   return refused;
 }

@@ -135,7 +135,7 @@ class Vif implements BackendInstance<VifConnection> {
     const warn = (line: string): void => device.warn(line);
     const fatal = (message: string): void => this.#disable(message);
     const tx = new TxQueue(state, {
-      map: (ref) => link.tryMap(ref, true),
+      map: (refs) => link.tryMapBatch(refs, true),
       send: (frame) => this.#end?.send(frame) ?? true,
       allows: (head) => this.#guard?.allows(head) ?? true,
       credit: (size) => this.#credit.take(size),
@@ -148,7 +148,7 @@ class Vif implements BackendInstance<VifConnection> {
       defer: (task) => scheduler.defer(() => device.guard(task)),
     });
     const rx = new RxQueue(state, features, {
-      map: (ref) => link.tryMap(ref, false),
+      map: (refs) => link.tryMapBatch(refs, false),
       ready: () => this.#end?.ready(),
       warn,
       fatal,
