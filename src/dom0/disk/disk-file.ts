@@ -16,6 +16,10 @@ export interface DiskFile {
   read(offset: number, into: Segments): Promise<void>;
   /** Writes all of the segments. A file grows when it has to. */
   write(offset: number, from: Segments): Promise<void>;
+  /** `read`, if that can be had without waiting for a disk or another thread; false: not, and what the segments hold is undefined. */
+  readNow?(offset: number, into: Segments): boolean;
+  /** `write`, if that can be had without waiting; false: not all of it is written, and it is to be written again. */
+  writeNow?(offset: number, from: Segments): boolean;
   /** Sets the size; new bytes are zeroes. EINVAL on a block device. */
   truncate(size: number): Promise<void>;
   /** The range reads as zeroes afterwards and takes no space where the host can do that; the file does not grow. */

@@ -29,6 +29,12 @@ export interface Disk {
   /** Fills the segments, in order. They must stay as they are until the answer. */
   read(offset: number, into: Segments): Promise<void>;
   write(offset: number, from: Segments): Promise<void>;
+  /**
+   * `read` and `write` at once, for a request that needs no waiting: most of those that the host's page cache can answer. False: it is
+   * to be asked for in the other way, which also tells what is wrong with it. What the segments hold, or the sectors, is undefined until then.
+   */
+  readNow?(offset: number, into: Segments): boolean;
+  writeNow?(offset: number, from: Segments): boolean;
   /** The range reads as zeroes afterwards. */
   writeZeroes(offset: number, length: number): Promise<void>;
   /** The guest needs the range no more: it reads as zeroes or as before afterwards. */

@@ -26,6 +26,12 @@ export class RangeLocks {
     return this.#entries.length === 0;
   }
 
+  /** Whether `acquire` would not have to wait: enough for a request that is over before anybody else can ask. */
+  isFree(first: number, last: number, mode: LockMode): boolean {
+    const entry: Entry = { first, last, exclusive: mode === 'exclusive', granted: undefined };
+    return !this.#isBlocked(entry, this.#entries.length);
+  }
+
   /** The lock, or a promise of it when it has to be waited for: a lock that is free costs no turn of the event loop. */
   acquire(first: number, last: number, mode: LockMode): RangeLock | Promise<RangeLock> {
     const entry: Entry = { first, last, exclusive: mode === 'exclusive', granted: undefined };

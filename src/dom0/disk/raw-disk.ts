@@ -40,6 +40,14 @@ export class RawDisk implements Disk {
     return this.#gate.run('write', offset, totalLength(from), () => this.#file.write(offset, from));
   }
 
+  readNow(offset: number, into: Segments): boolean {
+    return this.#gate.allows('read', offset, totalLength(into)) && this.#file.readNow?.(offset, into) === true;
+  }
+
+  writeNow(offset: number, from: Segments): boolean {
+    return this.#gate.allows('write', offset, totalLength(from)) && this.#file.writeNow?.(offset, from) === true;
+  }
+
   writeZeroes(offset: number, length: number): Promise<void> {
     return this.#gate.run('write', offset, length, async () => {
       for (let at = offset; at < offset + length; at += ZEROES_AT_A_TIME) {

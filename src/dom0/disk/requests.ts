@@ -36,6 +36,11 @@ export class RequestGate {
     }
   }
 
+  /** Whether a request on this range would be run; one that ends at once needs no account. */
+  allows(kind: 'read' | 'write', offset: number, length: number): boolean {
+    return !this.#closed && !(this.#readOnly && kind === 'write') && this.#isInside(offset, length);
+  }
+
   /** Refuses further requests and waits for those under way; false when it was closed before. */
   async close(): Promise<boolean> {
     if (this.#closed) return false;
@@ -47,8 +52,12 @@ export class RequestGate {
   #check(kind: 'read' | 'write' | 'flush', offset: number, length: number): void {
     if (this.#closed) throw new DiskError('EBADF', `${this.#name} is closed`);
     if (this.#readOnly && kind === 'write') throw new DiskError('EROFS', `${this.#name} is read-only`);
-    const whole = Number.isSafeInteger(offset) && offset % SECTOR_SIZE === 0 && length % SECTOR_SIZE === 0;
-    if (whole && offset >= 0 && length >= 0 && offset + length <= this.#size()) return;
+    if (this.#isInside(offset, length)) return;
     throw new DiskError('EINVAL', `${this.#name}: no sectors at ${offset}, ${length} bytes`);
+  }
+
+  #isInside(offset: number, length: number): boolean {
+    const whole = Number.isSafeInteger(offset) && offset % SECTOR_SIZE === 0 && length % SECTOR_SIZE === 0;
+    return whole && offset >= 0 && length >= 0 && offset + length <= this.#size();
   }
 }

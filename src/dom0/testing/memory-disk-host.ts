@@ -114,6 +114,8 @@ export interface MemoryHostOptions {
   /** Waited for before each operation of a file takes effect: what makes operations overtake each other. */
   readonly delay?: () => Promise<void>;
   readonly kind?: DiskFile['kind'];
+  /** Asked by each `readNow` and `writeNow`, whether it can be done. Default: none can. */
+  readonly isQuick?: () => boolean;
 }
 
 export class MemoryDiskHost implements DiskHost {
@@ -149,12 +151,14 @@ class OpenMemoryFile implements DiskFile {
   readonly punches = false;
   readonly #file: MemoryFile;
   readonly #delay: () => Promise<void>;
+  readonly #isQuick: () => boolean;
 
   constructor(path: string, file: MemoryFile, readOnly: boolean, options: MemoryHostOptions) {
     this.path = path;
     this.#file = file;
     this.readOnly = readOnly;
     this.kind = options.kind ?? 'file';
+    this.#isQuick = options.isQuick ?? (() => false);
     this.#delay = options.delay ?? (() => Promise.resolve());
   }
 
@@ -180,6 +184,26 @@ class OpenMemoryFile implements DiskFile {
       this.#file.change({ offset: at, bytes: segment.slice() });
       at += segment.length;
     }
+  }
+
+  readNow(offset: number, into: Segments): boolean {
+    if (!this.#isQuick()) return false;
+    let at = offset;
+    for (const segment of into) {
+      this.#file.current.read(at, segment);
+      at += segment.length;
+    }
+    return true;
+  }
+
+  writeNow(offset: number, from: Segments): boolean {
+    if (this.readOnly || this.#file.failWrites !== undefined || !this.#isQuick()) return false;
+    let at = offset;
+    for (const segment of from) {
+      this.#file.change({ offset: at, bytes: segment.slice() });
+      at += segment.length;
+    }
+    return true;
   }
 
   async truncate(size: number): Promise<void> {

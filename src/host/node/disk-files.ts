@@ -10,13 +10,23 @@ import {
   readv,
   write,
   writev,
+  writevSync,
   type BigIntStats,
 } from 'node:fs';
 import { dirname, isAbsolute, resolve } from 'node:path';
-import { DiskError, type DiskErrorCode, type DiskFile, type DiskHost, type Segments } from '../../dom0/disk/index.ts';
+import {
+  DiskError,
+  totalLength,
+  type DiskErrorCode,
+  type DiskFile,
+  type DiskHost,
+  type Segments,
+} from '../../dom0/disk/index.ts';
 import { blockDeviceSize } from './block-device-size.ts';
 import { nodeCodecs } from './disk-codecs.ts';
 import { lockImage, type LockMode } from './disk-lock.ts';
+import { readCached } from './page-cache.ts';
+import { QuickWrites } from './quick-writes.ts';
 
 // Opening a FIFO that an image names as its backing file must not hold a thread.
 const openFlags = {
@@ -24,6 +34,9 @@ const openFlags = {
   write: constants.O_RDWR | constants.O_NONBLOCK,
   create: constants.O_RDWR | constants.O_CREAT | constants.O_EXCL,
 } as const;
+
+/** A write of parts of these has to read the rest of the page first, perhaps from the disk. */
+const PAGE_SIZE = 4096;
 
 /** What one readv or writev takes (IOV_MAX of Linux). */
 const SEGMENTS_AT_A_TIME = 1024;
@@ -58,6 +71,7 @@ class NodeDiskFile implements DiskFile {
   readonly punches = false;
   readonly #fd: number;
   readonly #unlock: () => void;
+  readonly #quickWrites = new QuickWrites();
 
   constructor(path: string, kind: DiskFile['kind'], readOnly: boolean, fd: number, unlock: () => void) {
     this.path = path;
@@ -105,6 +119,22 @@ class NodeDiskFile implements DiskFile {
       if (count === 0) throw new DiskError('ENOSPC', `${this.path}: nothing more can be written at ${at}`);
       left = after(left, count);
       at += count;
+    }
+  }
+
+  readNow(offset: number, into: Segments): boolean {
+    return readCached(this.#fd, offset, into);
+  }
+
+  writeNow(offset: number, from: Segments): boolean {
+    const length = totalLength(from);
+    if (offset % PAGE_SIZE !== 0 || length % PAGE_SIZE !== 0 || from.length > SEGMENTS_AT_A_TIME) return false;
+    if (!this.#quickWrites.allowed) return false;
+    try {
+      return this.#quickWrites.run(() => writevSync(this.#fd, from, offset)) === length;
+    } catch {
+      // It is tried again, and its error told, by `write`.
+      return false;
     }
   }
 

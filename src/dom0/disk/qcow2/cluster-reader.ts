@@ -59,6 +59,21 @@ export class ClusterReader {
     }
   }
 
+  /** False when a table or the data is not in memory, or the data is packed or in the backing file. */
+  readNow(offset: number, into: Segments, length: number): boolean {
+    for (let at = 0; at < length;) {
+      const found = this.#mapping.peek(offset + at, length - at);
+      if (found === undefined) return false;
+      const part = slice(into, at, found.length);
+      if (found.kind === 'data') {
+        if (this.#image.file.readNow?.(found.host, part) !== true) return false;
+      } else if (this.readsZero(found, offset + at)) fillZero(part);
+      else return false;
+      at += found.length;
+    }
+    return true;
+  }
+
   #readExtent(extent: Extent, offset: number, into: Segments): Promise<void> | undefined {
     switch (extent.kind) {
       case 'data':

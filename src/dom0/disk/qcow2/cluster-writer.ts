@@ -40,6 +40,18 @@ export class ClusterWriter {
     return true;
   }
 
+  /** False when something has to be allocated, or a table is not in memory. */
+  writeNow(offset: number, from: Segments, length: number): boolean {
+    const { file } = this.#image;
+    for (let at = 0; at < length;) {
+      const found = this.#mapping.peek(offset + at, length - at);
+      if (found === undefined || !isInPlace(found) || !this.#isPossible(found)) return false;
+      if (file.writeNow?.(found.host, slice(from, at, found.length)) !== true) return false;
+      at += found.length;
+    }
+    return true;
+  }
+
   async write(offset: number, from: Segments, length: number): Promise<void> {
     const work = new SideBySide();
     try {
@@ -80,12 +92,15 @@ export class ClusterWriter {
     return extent.kind === 'unallocated' && (this.#reader.readsZero(extent, offset) || !keep);
   }
 
-  #overwrite({ host, length }: Extent, from: Segments): Promise<void> {
-    const run = this.#image.clustersAt(host, length);
-    if (this.#image.isReserved(run) || host + length > this.#image.end) {
-      return this.#image.corrupt(`data is said to be where none can be, at cluster ${run.first}`);
-    }
-    return this.#image.file.write(host, from);
+  #isPossible({ host, length }: Extent): boolean {
+    return !this.#image.isReserved(this.#image.clustersAt(host, length)) && host + length <= this.#image.end;
+  }
+
+  #overwrite(extent: Extent, from: Segments): Promise<void> {
+    const { host, length } = extent;
+    if (this.#isPossible(extent)) return this.#image.file.write(host, from);
+    const { first } = this.#image.clustersAt(host, length);
+    return this.#image.corrupt(`data is said to be where none can be, at cluster ${first}`);
   }
 
   async #writeNew(extent: Extent, offset: number, from: Segments): Promise<void> {

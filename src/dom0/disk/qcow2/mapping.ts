@@ -103,6 +103,15 @@ export class Mapping {
       : this.#image.corrupt(`the disk's byte ${offset} is at an impossible place`);
   }
 
+  /** As `find`, for who does not wait: undefined when something has to be read first, which has begun then. */
+  peek(offset: number, length: number): Extent | undefined {
+    const found = this.find(offset, length);
+    if (!(found instanceof Promise)) return found;
+    // Who asks again in the other way hears of what went wrong.
+    found.catch(() => undefined);
+    return undefined;
+  }
+
   /** Points clusters of the disk, within one table, at clusters of the file that follow each other. What they were is dropped. */
   async point(offset: number, count: number, host: number): Promise<void> {
     const { clusterSize } = this.#image;

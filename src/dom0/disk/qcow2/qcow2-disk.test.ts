@@ -1,7 +1,14 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { DiskModel, type DiskRequest, diskRequests, firstDifference, seededDelay } from '../../testing/disk-model.ts';
+import {
+  DiskModel,
+  type DiskRequest,
+  diskRequests,
+  firstDifference,
+  seededCoin,
+  seededDelay,
+} from '../../testing/disk-model.ts';
 import { MemoryDiskHost, MemoryFile } from '../../testing/memory-disk-host.ts';
 import { DiskError, openDisk } from '../index.ts';
 import { checkImage } from './check.ts';
@@ -62,7 +69,7 @@ describe('a qcow2 disk', () => {
   it('holds what was written, whatever is under way at the same time, and its tables are right', async () => {
     await fc.assert(
       fc.asyncProperty(geometries, fc.integer(), diskRequests(sectors), async (geometry, seed, batches) => {
-        const host = new MemoryDiskHost({ delay: seededDelay(seed) });
+        const host = new MemoryDiskHost({ delay: seededDelay(seed), isQuick: seededCoin(seed) });
         await create(host, 'disk', { ...geometry, size });
         const model = new DiskModel(size);
         let disk = await openDisk(host, 'disk', open);
@@ -82,7 +89,7 @@ describe('a qcow2 disk', () => {
   it('shows the backing file where it has nothing, also a shorter one, and never changes it', async () => {
     await fc.assert(
       fc.asyncProperty(geometries, fc.integer(), diskRequests(sectors), async (geometry, seed, batches) => {
-        const host = new MemoryDiskHost({ delay: seededDelay(seed) });
+        const host = new MemoryDiskHost({ delay: seededDelay(seed), isQuick: seededCoin(seed) });
         const base = await host.create('base');
         const content = new Uint8Array(300 * 512).map((_, index) => 1 + ((index >>> 9) % 255));
         await base.write(0, [content]);
@@ -111,7 +118,7 @@ describe('a qcow2 disk', () => {
         diskRequests(sectors),
         fc.infiniteStream(fc.boolean()),
         async (geometry, seed, batches, chance) => {
-          const host = new MemoryDiskHost({ delay: seededDelay(seed) });
+          const host = new MemoryDiskHost({ delay: seededDelay(seed), isQuick: seededCoin(seed) });
           await create(host, 'disk', { ...geometry, size });
           const disk = await openDisk(host, 'disk', open);
           const file = host.files.get('disk');
@@ -191,5 +198,25 @@ describe('a qcow2 disk', () => {
     const file = await host.open('disk', { readOnly: false });
     await file.write(112, [new Uint8Array([0x12, 0x34, 0x56, 0x78])]);
     await assert.rejects(openDisk(host, 'disk', { format: 'qcow2', readOnly: true }), /looks like qcow2/);
+  });
+
+  it('reads and overwrites at once what is in memory, and nothing else', async () => {
+    let quick = true;
+    const host = new MemoryDiskHost({ isQuick: () => quick });
+    await create(host, 'disk', { size, clusterSize: 4096 });
+    const disk = await openDisk(host, 'disk', open);
+    const page = [new Uint8Array(4096)];
+    assert.equal(disk.writeNow?.(0, [new Uint8Array(4096).fill(1)]), false, 'it has to be allocated');
+    assert.equal(disk.readNow?.(0, page), true, 'zeroes');
+    await disk.write(0, [new Uint8Array(4096).fill(1)]);
+    assert.equal(disk.writeNow?.(1024, [new Uint8Array(512).fill(2)]), true);
+    assert.equal(disk.readNow?.(0, page), true);
+    assert.deepEqual([page[0]?.[1023], page[0]?.[1024], page[0]?.[1536]], [1, 2, 1]);
+    assert.equal(disk.readNow?.(size - 512, page), false, 'beyond the end');
+    assert.equal(disk.writeNow?.(100, page), false, 'not whole sectors');
+    quick = false;
+    assert.equal(disk.readNow?.(0, page), false);
+    await disk.close();
+    assert.equal(disk.readNow?.(4096, page), false, 'closed');
   });
 });

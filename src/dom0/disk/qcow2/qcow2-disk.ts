@@ -76,6 +76,17 @@ export class Qcow2Disk implements Disk {
     });
   }
 
+  readNow(offset: number, into: Segments): boolean {
+    const length = totalLength(into);
+    return this.#isFree('read', offset, length) && this.#reader.readNow(offset, into, length);
+  }
+
+  writeNow(offset: number, from: Segments): boolean {
+    const length = totalLength(from);
+    if (this.image.damage !== undefined || this.commits.isDue(this.mapping)) return false;
+    return this.#isFree('write', offset, length) && this.#writer.writeNow(offset, from, length);
+  }
+
   write(offset: number, from: Segments): Promise<void> {
     const length = totalLength(from);
     return this.#gate.run('write', offset, length, () => this.#writeLocked(offset, from, length));
@@ -155,6 +166,13 @@ export class Qcow2Disk implements Disk {
       }
       if (this.commits.isDue(this.mapping)) await this.commits.commit(this.mapping);
     });
+  }
+
+  /** Nobody is about to move what is there; a write in place shares the range with others. */
+  #isFree(kind: 'read' | 'write', offset: number, length: number): boolean {
+    if (!this.#gate.allows(kind, offset, length)) return false;
+    const last = Math.max(offset, offset + length - 1);
+    return this.#locks.isFree(Math.floor(offset / this.#clusterSize), Math.floor(last / this.#clusterSize), 'shared');
   }
 
   #lock(offset: number, length: number, mode: LockMode): RangeLock | Promise<RangeLock> {
