@@ -113,6 +113,7 @@ describe('a block device', () => {
       for (const persistent of [false, true]) {
         it(`reads and writes: ${protocol}, ${pages} ring pages${persistent ? ', persistent grants' : ''}`, async () => {
           const f = await Fixture.connected({ protocol, pages, persistent });
+          f.disk.atOnce = pages > 1;
           const [source, target] = [f.page(0, 0x5a, !persistent), f.page(1, 0)];
           for (let round = 0; round < 200; round++) {
             const sector = (round * 8) % SECTORS;
@@ -127,6 +128,27 @@ describe('a block device', () => {
       }
     }
   }
+
+  it('has done at once what the disk can do at once, and answers it with one notification', async () => {
+    const f = await Fixture.connected({ pages: 4 });
+    f.disk.atOnce = true;
+    f.front.domain.raised(f.front.ports[0] ?? 0);
+    const answers = await f.ask(
+      f.front.request(WRITE, 0, [{ gref: f.page(0, 1) }]),
+      f.front.request(WRITE, 64, [{ gref: f.page(1, 2) }]),
+      f.front.request(READ, 0, [{ gref: f.page(2) }]),
+    );
+    assert.deepEqual(
+      answers.map(({ status }) => status),
+      [OKAY, OKAY, OKAY],
+    );
+    assert.deepEqual(f.disk.calls, ['write 0+4096 now', 'write 32768+4096 now', 'read 0+4096 now']);
+    assert.equal(f.front.domain.mappings, 4, 'only the ring');
+    assert.equal(f.front.domain.raised(f.front.ports[0] ?? 0), 1);
+    f.disk.fault = (call) => (call.startsWith('read') ? new DiskError('EIO', 'broken') : undefined);
+    const [failed] = await f.ask(f.front.request(READ, 0, [{ gref: f.page(2) }]));
+    assert.equal(failed?.status, ERROR);
+  });
 
   it('reads and writes parts of pages, eleven segments and indirect ones', async () => {
     const f = await Fixture.connected();

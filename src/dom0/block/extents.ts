@@ -1,5 +1,7 @@
 /** Requests that follow each other on the disk become one call of it: an extent. */
-import type { BlockRequest } from './block-request.ts';
+import { BLKIF_SECTOR } from '../../abi/io/blkif.ts';
+import { PAGE_SIZE } from '../../abi/numbers.ts';
+import type { BlockRequest, Segment } from './block-request.ts';
 import type { Lease } from './grant-pool.ts';
 
 /** As much as one call of the disk gets together. */
@@ -13,7 +15,7 @@ export interface Transfer {
   readonly offset: number;
   readonly length: number;
   readonly memory: readonly Uint8Array[];
-  readonly leases: readonly Lease[];
+  readonly lease: Lease;
 }
 
 export class Extent {
@@ -42,12 +44,20 @@ export class Extent {
   }
 }
 
-/** Puts a piece of memory behind the others; one piece when the guest's frames lie side by side. */
-export function addPiece(memory: Uint8Array[], piece: Uint8Array): void {
-  const last = memory.at(-1);
-  if (last !== undefined && last.buffer === piece.buffer && last.byteOffset + last.byteLength === piece.byteOffset) {
-    memory[memory.length - 1] = new Uint8Array(last.buffer, last.byteOffset, last.byteLength + piece.byteLength);
-  } else {
-    memory.push(piece);
-  }
+/** The guest's memory for the segments, one piece for frames that lie side by side. The lease is of their pages. */
+export function memoryOf(segments: readonly Segment[], lease: Lease): Uint8Array[] {
+  const memory: Uint8Array[] = [];
+  let start = 0;
+  let end = 0;
+  segments.forEach(({ first, last }, place) => {
+    const page = (lease.frames[place] ?? 0) * PAGE_SIZE;
+    const from = page + first * BLKIF_SECTOR;
+    if (from !== end) {
+      if (end > start) memory.push(lease.bytes(start, end - start));
+      start = from;
+    }
+    end = page + (last + 1) * BLKIF_SECTOR;
+  });
+  if (end > start) memory.push(lease.bytes(start, end - start));
+  return memory;
 }

@@ -69,6 +69,7 @@ for (const protocol of ['x86_64-abi', 'x86_32-abi'] as const) {
           fc.uint8Array({ maxLength: 4096 }),
           async (requests, list) => {
             const disk = new MemoryDisk(SECTORS);
+            disk.atOnce = list.length % 2 === 0;
             const host: BackendHost<unknown> = new BackendHost(
               new VbdDriver('vbd', {
                 openDisk: () => Promise.resolve(disk),

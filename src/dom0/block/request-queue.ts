@@ -2,7 +2,10 @@
  * Serves one ring: takes requests, has the disk do them, answers in whatever order they end. After Linux' drivers/block/xen-blkback/
  * blkback.c, whose answers to wrong requests these are.
  *
- *   pump: ring → #dispatch → extents → disk        #finish: leases released → response → notify
+ *   pump: ring → #handlers → extents → disk        #end: pages given back → response → notify
+ *
+ * What the disk can do without waiting (readNow, writeNow) is done within the pump, and answered together; that is most of what a host has in its
+ * page cache. A guest that gets its answer while it still runs need not sleep for it, which costs it more than the request.
  *
  * What was taken is in `ring.open` until it is answered; a queue that takes the place of one that has failed begins with that.
  */
@@ -15,16 +18,19 @@ import {
   SEGMENTS_PER_INDIRECT_FRAME,
   type BlkifStatus,
 } from '../../abi/io/blkif.ts';
+import { PAGE_SIZE } from '../../abi/numbers.ts';
 import { DiskError, type Disk } from '../disk/index.ts';
 import type { DeviceGlue } from '../backend/index.ts';
 import { microtasks, type Scheduler } from '../scheduler.ts';
 import { BlockRequest, readSegment, segmentLimit, type Segment } from './block-request.ts';
-import { addPiece, Extent, type Transfer } from './extents.ts';
-import { GrantPool, type Lease } from './grant-pool.ts';
+import { Extent, memoryOf, type Transfer } from './extents.ts';
+import { GrantPool } from './grant-pool.ts';
 import type { VbdRing } from './vbd-connection.ts';
 
 /** Requests taken in one go before others get their turn. */
 const REQUESTS_PER_PASS = 128;
+/** What is copied at once between two looks at the ring; more than that is better done by other threads. */
+const AT_ONCE_BYTES = 1024 * 1024;
 
 export interface QueueGlue {
   readonly device: Pick<DeviceGlue, 'failed' | 'guard' | 'warn'>;
@@ -32,6 +38,12 @@ export interface QueueGlue {
   readonly readOnly: boolean;
   readonly discard: boolean;
   readonly scheduler: Scheduler;
+}
+
+/** A request, and its pages if it has any. */
+interface Taken {
+  readonly request: BlockRequest;
+  readonly lease: Transfer['lease'] | undefined;
 }
 
 type Handler = (request: BlockRequest) => BlkifStatus | undefined;
@@ -151,9 +163,9 @@ export class RequestQueue {
       return this.#refuse(`Bad number of segments in request (${count})`);
     const segments: Segment[] = [];
     for (let frame = 0; segments.length < count; frame++) {
-      const lease = this.#grants.lease(request.indirectFrame(frame), true);
-      if (lease === undefined) return this.#refuse('invalid indirect page -- could not map it');
-      const { bytes } = lease;
+      const lease = this.#grants.lease([request.indirectFrame(frame)], true);
+      if (typeof lease === 'number') return this.#refuse('invalid indirect page -- could not map it');
+      const bytes = lease.bytes((lease.frames[0] ?? 0) * PAGE_SIZE, PAGE_SIZE);
       const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
       for (let i = 0; i < SEGMENTS_PER_INDIRECT_FRAME && segments.length < count; i++)
         segments.push(readSegment(view, i * BlkifRequestSegment.size));
@@ -171,7 +183,7 @@ export class RequestQueue {
     if (typeof transfer === 'number') return transfer;
     this.#submit();
     const { disk } = this.#glue;
-    this.#run([{ request, leases: transfer?.leases ?? [] }], async () => {
+    this.#run({ request, lease: transfer?.lease }, async () => {
       await disk.flush();
       if (transfer !== undefined) await disk.write(transfer.offset, transfer.memory);
     });
@@ -185,7 +197,7 @@ export class RequestQueue {
     this.#submit();
     const { disk } = this.#glue;
     const begin = (): void =>
-      this.#run([{ request, leases: transfer?.leases ?? [] }], async () => {
+      this.#run({ request, lease: transfer?.lease }, async () => {
         await disk.flush();
         if (transfer === undefined) return;
         await disk.write(transfer.offset, transfer.memory);
@@ -203,7 +215,7 @@ export class RequestQueue {
     if (refused !== undefined) return refused;
     if (!discard) return BLKIF_RSP.EOPNOTSUPP;
     this.#submit();
-    this.#run([{ request, leases: [] }], () => disk.discard(sector * BLKIF_SECTOR, sectorCount * BLKIF_SECTOR));
+    this.#run({ request, lease: undefined }, () => disk.discard(sector * BLKIF_SECTOR, sectorCount * BLKIF_SECTOR));
     return undefined;
   }
 
@@ -225,18 +237,11 @@ export class RequestQueue {
     }
     const refused = this.#outside(write ? 'write' : 'read', request.sector, sectors);
     if (refused !== undefined) return refused;
-    const leases: Lease[] = [];
-    const memory: Uint8Array[] = [];
-    for (const { gref, first, last } of segments) {
-      const lease = this.#grants.lease(gref, write);
-      if (lease === undefined) {
-        for (const { release } of leases) release();
-        return this.#refuse(`invalid buffer -- could not map grant ${gref}`);
-      }
-      leases.push(lease);
-      addPiece(memory, lease.bytes.subarray(first * BLKIF_SECTOR, (last + 1) * BLKIF_SECTOR));
-    }
-    return { request, write, offset: request.sector * BLKIF_SECTOR, length: sectors * BLKIF_SECTOR, memory, leases };
+    const refs = segments.map(({ gref }) => gref);
+    const lease = this.#grants.lease(refs, write);
+    if (typeof lease === 'number') return this.#refuse(`invalid buffer -- could not map grant ${lease}`);
+    const memory = memoryOf(segments, lease);
+    return { request, write, offset: request.sector * BLKIF_SECTOR, length: sectors * BLKIF_SECTOR, memory, lease };
   }
 
   /** Linux: xen_vbd_translate */
@@ -261,7 +266,19 @@ export class RequestQueue {
     if (this.#extents.length === 0) return;
     const extents = this.#extents;
     this.#extents = [];
-    for (const extent of extents) this.#do(extent);
+    let atOnce = 0;
+    for (const extent of extents) {
+      if (atOnce + extent.length <= AT_ONCE_BYTES && this.#doNow(extent)) atOnce += extent.length;
+      else this.#do(extent);
+    }
+  }
+
+  #doNow({ write, offset, memory, transfers }: Extent): boolean {
+    const { disk } = this.#glue;
+    const isDone = write ? disk.writeNow?.(offset, memory) : disk.readNow?.(offset, memory);
+    if (isDone !== true) return false;
+    this.#answerAll(transfers, BLKIF_RSP.OKAY);
+    return true;
   }
 
   #do(extent: Extent): void {
@@ -280,27 +297,26 @@ export class RequestQueue {
     );
   }
 
-  #run(transfers: readonly Pick<Transfer, 'request' | 'leases'>[], body: () => Promise<void>): void {
+  #run(taken: Taken, body: () => Promise<void>): void {
     const done = body();
     this.#underWay++;
     done.then(
-      () => this.#end(transfers, BLKIF_RSP.OKAY),
-      (error: unknown) => this.#end(transfers, error),
+      () => this.#end([taken], BLKIF_RSP.OKAY),
+      (error: unknown) => this.#end([taken], error),
     );
   }
 
   /** `outcome`: a status, or what the disk has thrown. */
-  #end(transfers: readonly Pick<Transfer, 'request' | 'leases'>[], outcome: unknown): void {
+  #end(taken: readonly Taken[], outcome: unknown): void {
     this.#underWay--;
     this.#glue.device.guard(() => {
-      for (const { leases } of transfers) for (const { release } of leases) release();
       if (typeof outcome === 'number') {
-        for (const { request } of transfers) this.#answer(request, outcome);
+        this.#answerAll(taken, outcome);
       } else if (outcome instanceof DiskError) {
         this.#glue.device.warn(outcome.message);
-        const status = outcome.code === 'ENOTSUP' ? BLKIF_RSP.EOPNOTSUPP : BLKIF_RSP.ERROR;
-        for (const { request } of transfers) this.#answer(request, status);
+        this.#answerAll(taken, outcome.code === 'ENOTSUP' ? BLKIF_RSP.EOPNOTSUPP : BLKIF_RSP.ERROR);
       } else {
+        for (const { lease } of taken) lease?.release();
         this.#glue.device.failed(outcome);
       }
     });
@@ -323,6 +339,12 @@ export class RequestQueue {
   }
 
   // --- answering --------------------------------------------------------------------------------------------------
+
+  /** Their pages are let go first. */
+  #answerAll(taken: readonly Taken[], status: number): void {
+    for (const { lease } of taken) lease?.release();
+    for (const { request } of taken) this.#answer(request, status);
+  }
 
   #answer(request: BlockRequest, status: number): void {
     // One that is not answered here is done again by the next queue.

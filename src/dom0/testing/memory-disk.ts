@@ -14,6 +14,8 @@ export class MemoryDisk implements Disk {
   fault: (call: string) => Error | undefined = () => undefined;
   /** While set, calls wait until `release`. */
   held = false;
+  /** Whether reads and writes can be done at once, when nothing holds them. */
+  atOnce = false;
   closed = false;
   #waiting: (() => void)[] = [];
 
@@ -38,23 +40,19 @@ export class MemoryDisk implements Disk {
   }
 
   read(offset: number, into: Segments): Promise<void> {
-    return this.#do('read', offset, total(into), () => {
-      let at = offset;
-      for (const piece of into) {
-        piece.set(this.bytes.subarray(at, at + piece.length));
-        at += piece.length;
-      }
-    });
+    return this.#do('read', offset, total(into), () => this.#copyOut(offset, into));
   }
 
   write(offset: number, from: Segments): Promise<void> {
-    return this.#do('write', offset, total(from), () => {
-      let at = offset;
-      for (const piece of from) {
-        this.bytes.set(piece, at);
-        at += piece.length;
-      }
-    });
+    return this.#do('write', offset, total(from), () => this.#copyIn(offset, from));
+  }
+
+  readNow(offset: number, into: Segments): boolean {
+    return this.#doNow(`read ${offset}+${total(into)}`, () => this.#copyOut(offset, into));
+  }
+
+  writeNow(offset: number, from: Segments): boolean {
+    return this.#doNow(`write ${offset}+${total(from)}`, () => this.#copyIn(offset, from));
   }
 
   writeZeroes(offset: number, length: number): Promise<void> {
@@ -72,6 +70,29 @@ export class MemoryDisk implements Disk {
   async close(): Promise<void> {
     await this.flush();
     this.closed = true;
+  }
+
+  #copyOut(offset: number, into: Segments): void {
+    let at = offset;
+    for (const piece of into) {
+      piece.set(this.bytes.subarray(at, at + piece.length));
+      at += piece.length;
+    }
+  }
+
+  #copyIn(offset: number, from: Segments): void {
+    let at = offset;
+    for (const piece of from) {
+      this.bytes.set(piece, at);
+      at += piece.length;
+    }
+  }
+
+  #doNow(call: string, body: () => void): boolean {
+    if (!this.atOnce || this.held || this.closed || this.fault(call) !== undefined) return false;
+    this.calls.push(`${call} now`);
+    body();
+    return true;
   }
 
   async #do(what: string, offset: number, length: number, body: () => void): Promise<void> {
