@@ -13,7 +13,7 @@ import { noteSteps } from './note-steps.ts';
 
 const root = join(import.meta.dirname, '../..');
 
-/** What every row boots, unless it has files of its own: Debian's cloud kernel with the initramfs that `npm start` uses. */
+/** What every row boots, unless it has files of its own: Debian's cloud kernel with the initramfs that `npm run demo` uses. */
 export const MEMORY_MIB = 256;
 
 let files: Promise<GuestFiles> | undefined;

@@ -1,4 +1,4 @@
-/** A guest that is created for whoever started this process, and ends with it: what `npm run debian` and `npm run demo` have in common. */
+/** A guest that is created for whoever started this process, and ends with it: what the commands that boot one (`guest-command.ts`) do with it. */
 import type { JsonObject } from '../../toolstack/config/json.ts';
 import { parseConfig } from '../../toolstack/config/parse-config.ts';
 import { DaemonClient } from '../../toolstack/daemon/client.ts';

@@ -45,8 +45,8 @@ export class Machine {
     return this.#command(join(root, 'bin/xenolithd'), args);
   }
 
-  /** `npm run demo`, which `npm start` is, or `npm run debian`. Standard input is the text; the guest gets it line by line. */
-  npmRun(script: 'demo' | 'debian', input: string, ...args: readonly string[]): Promise<Outcome> {
+  /** `npm start` or `npm run demo`. Standard input is the text; the guest gets it line by line. */
+  npmRun(script: 'demo' | 'start', input: string, ...args: readonly string[]): Promise<Outcome> {
     return this.#command('npm', ['run', '--silent', script, '--', ...args], input);
   }
 

@@ -74,7 +74,7 @@ function stanza({ uri, suite, components }: DebianSource): string {
   return `Types: deb\nURIs: ${uri}\nSuites: ${suite}\nComponents: ${components.join(' ')}\nSigned-By: ${keyring}\n`;
 }
 
-/** A console that a program types into: what `npm run debian` does when its standard input is no terminal. */
+/** A console that a program types into: what `npm start` does when its standard input is no terminal. */
 const consoleProfile = `if [ "$(tty)" = /dev/hvc0 ]; then
   # A console has no size of its own.
   stty cols 80 rows 24

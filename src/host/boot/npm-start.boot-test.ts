@@ -6,7 +6,7 @@ import { GuestFilesError } from '../../toolstack/guest-files/guest-files.ts';
 import { namespaceOptions } from '../../toolstack/root-image/namespaces.ts';
 import { Machine } from '../testing/machine.ts';
 
-describe('npm run debian', () => {
+describe('npm start', () => {
   const machine = new Machine();
   const disk = machine.path('debian.qcow2');
   let cannot: string | undefined;
@@ -33,7 +33,7 @@ describe('npm run debian', () => {
       'sha256sum /root/kept > /root/sum',
       'echo the end',
     ];
-    const { code, out, err } = await machine.npmRun('debian', `${commands.join('\n')}\n`, '--disk', disk);
+    const { code, out, err } = await machine.npmRun('start', `${commands.join('\n')}\n`, '--disk', disk);
     assert.match(
       out.replaceAll('\r', ''),
       /^xen\n\/dev\/xvda +ext4\n\S*\/vbd\nrunning\n0 42 640\n0 0 4755\nthe end\n$/,
@@ -46,7 +46,7 @@ describe('npm run debian', () => {
   it('finds again what the guest wrote', async (t) => {
     if (cannot !== undefined) return t.skip(cannot);
     const commands = 'sha256sum --quiet -c /root/sum && echo unharmed\ndmesg | grep -c "EXT4-fs error"\n';
-    const { out, err } = await machine.npmRun('debian', commands, '--disk', disk);
+    const { out, err } = await machine.npmRun('start', commands, '--disk', disk);
     assert.match(out.replaceAll('\r', ''), /^unharmed\n0\n$/, err.slice(-3000));
   });
 });
