@@ -27,6 +27,11 @@ export interface HypervisorControl {
   domains(): readonly DomainControl[];
   /** sysctl readconsole: the hypervisor's log ring, 16 KiB. */
   readConsole(options?: { readonly clear?: boolean }): string;
+  /**
+   * Hears each line that comes into the log ring: VIRQ_CON_RING, and readconsole with an index that goes on. The listener returns
+   * soon and never throws. Returns the unsubscriber.
+   */
+  onConsoleLine(listener: (line: string) => void): () => void;
   /** Adds a line to the hypervisor's log, as Xen's own printk does. The prefix `(XEN) ` is added here. */
   log(level: LogLevel, line: string): void;
   /** VIRQ_DOM_EXC: a domain shut down, crashed or is gone; look at `domain(domid)?.info()`. Returns the unsubscriber. */

@@ -199,6 +199,10 @@ export class Hypervisor implements HypervisorControl, HypervisorHost {
     return text;
   }
 
+  onConsoleLine(listener: (line: string) => void): () => void {
+    return this.#ring.listen(listener);
+  }
+
   log(level: LogLevel, line: string): void {
     if (isLogged(this.thresholds, level)) this.#ring.append(prefixed(line));
   }

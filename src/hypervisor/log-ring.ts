@@ -5,9 +5,11 @@ const RING_SIZE = 16384;
 
 export class LogRing {
   #text = '';
+  readonly #listeners = new Set<(line: string) => void>();
 
   append(line: string): void {
     this.#text += `${line}\n`;
+    for (const listener of this.#listeners) listener(line);
     // Cut in steps, not at each line: slices of a long string are not free.
     if (this.#text.length > 2 * RING_SIZE) this.#text = this.#text.slice(-RING_SIZE);
   }
@@ -18,6 +20,12 @@ export class LogRing {
 
   clear(): void {
     this.#text = '';
+  }
+
+  /** Hears each line as it comes. Returns what ends that. */
+  listen(listener: (line: string) => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
   }
 }
 

@@ -2,56 +2,14 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { XenconsInterface } from '../../abi/io/console.ts';
-import { ConsoleFrontend } from '../testing/console-frontend.ts';
-import { FakeHypervisor, ManualScheduler, type FakeDomain } from '../testing/fake-hypervisor.ts';
-import { Xenstored, type Xenstore } from '../xenstore/index.ts';
-import { Consoles, type ConsoleClient, type ConsolesOptions, type DomainConsole } from './index.ts';
+import { ConsoleHost, textOf } from '../testing/console-host.ts';
+import type { ConsoleClient } from './index.ts';
 
-class Host {
-  readonly hypervisor = new FakeHypervisor();
-  readonly scheduler = new ManualScheduler();
-  readonly xenstored = new Xenstored(this.hypervisor, { scheduler: this.scheduler });
-  readonly xs: Xenstore = this.xenstored.client();
-  readonly consoles: Consoles;
-
-  constructor(options: ConsolesOptions = {}) {
-    this.consoles = new Consoles(this.hypervisor, this.xs, { scheduler: this.scheduler, ...options });
-    this.scheduler.run();
-  }
-
-  /** A domain with a console in frame 3, in xenstore as the toolstack leaves it. Nothing has noticed it yet. */
-  create(domid: number, name: string): { domain: FakeDomain; front: ConsoleFrontend; port: number } {
-    const domain = this.hypervisor.add(domid);
-    const storePort = domain.allocUnbound();
-    const port = domain.allocUnbound();
-    this.xs.write(`/local/domain/${domid}/name`, name);
-    this.xenstored.introduceDomain(domid, 2, storePort);
-    this.xs.transaction((t) => {
-      t.write(`/local/domain/${domid}/console/type`, 'xenconsoled');
-      t.write(`/local/domain/${domid}/console/port`, port);
-      t.write(`/local/domain/${domid}/console/ring-ref`, 3);
-    });
-    return { domain, port, front: new ConsoleFrontend(domain, 3, port) };
-  }
-
-  console(domid: number): DomainConsole {
-    this.scheduler.run();
-    const console = this.consoles.get(domid);
-    assert.ok(console);
-    return console;
-  }
-}
-
-function textOf(client: ConsoleClient): string {
-  let text = '';
-  for (let bytes = client.read(); bytes; bytes = client.read()) text += Buffer.from(bytes).toString('latin1');
-  return text;
-}
 const bytes = (text: string): Uint8Array => Buffer.from(text, 'latin1');
 
 describe('a PV console', () => {
   it('keeps what a guest printed while nobody watched, from its first line on', () => {
-    const host = new Host();
+    const host = new ConsoleHost();
     const { front, domain, port } = host.create(1, 'web');
     front.put('Linux version 6.1\r\n'); // before the daemon has noticed the domain
     const console = host.console(1);
@@ -61,7 +19,7 @@ describe('a PV console', () => {
   });
 
   it('passes on more than the ring holds, in order, to every client', () => {
-    const host = new Host();
+    const host = new ConsoleHost();
     const { front } = host.create(1, 'web');
     const console = host.console(1);
     const clients = [console.attach(), console.attach()];
@@ -71,7 +29,7 @@ describe('a PV console', () => {
   });
 
   it('works through index wrap-around', () => {
-    const host = new Host();
+    const host = new ConsoleHost();
     const { front } = host.create(1, 'web');
     for (const index of ['in_cons', 'in_prod', 'out_cons', 'out_prod'] as const) front.setWord(index, 0xffffffff - 5);
     const client = host.console(1).attach();
@@ -82,7 +40,7 @@ describe('a PV console', () => {
   });
 
   it('types what several clients write, as fast as the guest takes it and without losing a byte', async () => {
-    const host = new Host();
+    const host = new ConsoleHost();
     const { front } = host.create(1, 'web');
     const console = host.console(1);
     const long = 'x'.repeat(40_000);
@@ -99,7 +57,7 @@ describe('a PV console', () => {
   });
 
   it('holds no more typed bytes than its limit for a guest that never reads', async () => {
-    const host = new Host();
+    const host = new ConsoleHost();
     host.create(1, 'web');
     const console = host.console(1);
     let accepted = 0;
@@ -111,7 +69,7 @@ describe('a PV console', () => {
   });
 
   it('is not misled by indices that lie, and listens again when they are mended', () => {
-    const host = new Host();
+    const host = new ConsoleHost();
     const { front } = host.create(1, 'web');
     const client = host.console(1).attach();
     front.setWord('out_prod', 5000);
@@ -127,7 +85,7 @@ describe('a PV console', () => {
   });
 
   it('takes the last words of a domain that ends before anybody has looked', () => {
-    const host = new Host();
+    const host = new ConsoleHost();
     const { front } = host.create(1, 'web');
     front.put('Kernel panic');
     host.hypervisor.end(1, 'shutdown'); // the watches have not fired yet
@@ -150,7 +108,7 @@ describe('a PV console', () => {
         close: () => void open--,
       };
     };
-    const host = new Host({ openLog });
+    const host = new ConsoleHost({ openLog });
     const first = host.create(1, 'web');
     const old = host.console(1).attach();
     const seen = (async () => {
@@ -172,7 +130,8 @@ describe('a PV console', () => {
   });
 
   it('drops the oldest output beyond its capacity, and tells a client that was too slow how much it missed', () => {
-    const host = new Host({ capacity: 100_000 });
+    const host = new ConsoleHost();
+    host.xs.write('/local/domain/1/console/limit', 100_000);
     const { front } = host.create(1, 'web');
     const client = host.console(1).attach();
     const text = Array.from({ length: 300_000 }, (_, i) => String.fromCharCode(97 + (i % 26))).join('');
@@ -184,14 +143,14 @@ describe('a PV console', () => {
   });
 
   it('says in xenstore how to reach the console', () => {
-    const host = new Host({ tty: (console) => `/run/console-${console.domid}` });
+    const host = new ConsoleHost({ tty: (console) => `/run/console-${console.domid}` });
     host.create(7, 'web');
     host.console(7);
     assert.equal(host.xs.read('/local/domain/7/console/tty'), '/run/console-7');
   });
 
   it('lets others have their turn while a guest prints without end', () => {
-    const host = new Host();
+    const host = new ConsoleHost();
     const { front } = host.create(1, 'web');
     const console = host.console(1);
     let refills = 0;
@@ -209,7 +168,7 @@ describe('a PV console', () => {
   });
 
   it('ends although the guest prints as fast as it is read', () => {
-    const host = new Host();
+    const host = new ConsoleHost();
     const { front } = host.create(1, 'web');
     const console = host.console(1);
     const append = console.log.append.bind(console.log);
@@ -225,7 +184,7 @@ describe('a PV console', () => {
   });
 
   it('keeps the logs of only so many guests that are gone', () => {
-    const host = new Host({ keepEnded: 2 });
+    const host = new ConsoleHost({ keepEnded: 2 });
     for (let domid = 1; domid <= 4; domid++) {
       host.create(domid, `g${domid}`);
       host.console(domid);
@@ -243,7 +202,7 @@ describe('a PV console', () => {
     const value = fc.oneof(fc.nat(3000), fc.integer(), fc.constantFrom(-1, -2049, 0x7fffffff));
     fc.assert(
       fc.property(fc.array(fc.record({ index, value }), { minLength: 1, maxLength: 40 }), (moves) => {
-        const host = new Host();
+        const host = new ConsoleHost();
         const hostile = host.create(1, 'hostile');
         const { front } = host.create(2, 'other');
         const console = host.console(1);

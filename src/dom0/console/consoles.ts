@@ -8,21 +8,26 @@ import { HypercallError, type HypervisorControl } from '../../hypervisor/control
 import { microtasks, type Scheduler } from '../scheduler.ts';
 import type { Cancellation, Xenstore } from '../xenstore/index.ts';
 import { ConsoleRing } from './console-ring.ts';
+import { ConsoleTerminal, type Pty } from './console-terminal.ts';
 import { DomainConsole } from './domain-console.ts';
 import { GuestLog, type LogSink } from './guest-log.ts';
 import type { ScrollBack } from './scroll-back.ts';
 
 export interface ConsolesOptions {
   readonly scheduler?: Scheduler;
-  /** Bytes of scroll-back kept for each guest. Default 1 MiB, as xenconsoled's `limit`. */
-  readonly capacity?: number;
   /** Guests that are gone whose scroll-back is kept. Default 16. */
   readonly keepEnded?: number;
   /** Opens a guest's log for appending. */
   readonly openLog?: (name: string) => LogSink | undefined;
-  /** What to write to `console/tty`: how this console can be reached. */
+  /** A pseudo-terminal for a console; undefined where there are none. */
+  readonly openPty?: () => Pty | undefined;
+  /** What to write to `console/tty` for a console without one: how else it can be reached. */
   readonly tty?: (console: DomainConsole) => string | undefined;
 }
+
+/** Of `console/limit`, which says how much output is kept for those who did not read it yet; libxl writes the first of these. */
+const usualLimit = 1024 * 1024;
+const limits = { least: 4096, most: 16 * 1024 * 1024 } as const;
 
 type Control = Pick<HypervisorControl, 'domain' | 'domains' | 'bindInterdomain' | 'onDomainException'>;
 
@@ -90,6 +95,7 @@ export class Consoles {
     if (!domain?.frames.has(ringRef) || !Number.isInteger(remotePort) || type !== 'xenconsoled') return known?.console;
     known?.console.end();
     const log = this.#logOf(this.#xs.read(`${base}/name`) ?? `domain-${domid}`);
+    log.scrollBack.capacity = limitOf(this.#xs.read(`${base}/console/limit`));
     const console = new DomainConsole(domid, new ConsoleRing(domain.frames.view(ringRef)), log, this.#scheduler);
     try {
       console.port = this.#control.bindInterdomain(domid, remotePort, () => console.pump());
@@ -100,7 +106,8 @@ export class Consoles {
     }
     this.#serving.set(domid, { console, ringRef, remotePort });
     console.pump();
-    const tty = this.#options.tty?.(console);
+    const pty = this.#options.openPty?.();
+    const tty = pty ? new ConsoleTerminal(console.attach('domain'), pty).path : this.#options.tty?.(console);
     if (tty !== undefined) this.#xs.write(`${base}/console/tty`, tty);
     for (const resolve of this.#waiting.splice(0)) resolve();
     return console;
@@ -138,8 +145,7 @@ export class Consoles {
   }
 
   #logOf(name: string): GuestLog {
-    const log =
-      this.#logs.get(name) ?? new GuestLog(name, this.#options.capacity ?? 1024 * 1024, this.#options.openLog);
+    const log = this.#logs.get(name) ?? new GuestLog(name, usualLimit, this.#options.openLog);
     this.#logs.delete(name);
     this.#logs.set(name, log);
     return log;
@@ -152,4 +158,11 @@ export class Consoles {
       this.#logs.delete(log.name);
     }
   }
+}
+
+/** 0 and nonsense are no limit to xenconsoled; here the host's memory has one. */
+function limitOf(text: string | undefined): number {
+  if (text === undefined) return usualLimit;
+  const value = Number(text);
+  return Number.isFinite(value) && value > 0 ? Math.min(Math.max(value, limits.least), limits.most) : limits.most;
 }

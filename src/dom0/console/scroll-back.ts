@@ -7,16 +7,16 @@ interface Chunk {
 }
 
 export class ScrollBack {
-  readonly #capacity: number;
+  /** At least so many bytes are kept, and at most one chunk of 16 KiB more. What is too many goes with the next bytes. */
+  capacity: number;
   #chunks: Chunk[] = [];
   /** Position of the oldest byte that is kept. */
   #start = 0;
   /** Position of the next byte to come. */
   #end = 0;
 
-  /** Keeps at least `capacity` bytes, and at most one chunk of 16 KiB more. */
   constructor(capacity: number) {
-    this.#capacity = capacity;
+    this.capacity = capacity;
   }
 
   get start(): number {
@@ -42,7 +42,7 @@ export class ScrollBack {
     this.#end += bytes.length;
     for (
       let first = this.#chunks[0];
-      first && this.#end - this.#start - first.used >= this.#capacity;
+      first && this.#end - this.#start - first.used >= this.capacity;
       first = this.#chunks[0]
     ) {
       this.#start += first.used;

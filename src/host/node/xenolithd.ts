@@ -84,6 +84,7 @@ async function serve(run: RunDirectory, say: (word: string) => void): Promise<nu
     const { startDaemon } = await import('../../toolstack/daemon/daemon.ts');
     const { nodeNetwork } = await import('./net/network-host.ts');
     const { nodeDiskHost } = await import('./disk-files.ts');
+    const { openPty } = await import('./pty.ts');
     const host = createHost();
     let stopped: () => void = () => undefined;
     const ended = new Promise<void>((resolve) => (stopped = resolve));
@@ -92,12 +93,13 @@ async function serve(run: RunDirectory, say: (word: string) => void): Promise<nu
       run,
       diskHost: nodeDiskHost,
       network: nodeNetwork,
+      openPty: () => openPty(log),
       log,
       onStopped: () => stopped(),
     });
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void daemon.close().then(stopped));
-    // A closed terminal is no reason to end other people's domains.
-    process.on('SIGHUP', () => undefined);
+    // As xenconsoled takes it; and a closed terminal is no reason to end other people's domains.
+    process.on('SIGHUP', () => daemon.reopenLogs());
     // One service's bug must not take all domains with it.
     process.on('uncaughtException', (error) => log(`bug: ${error.stack ?? error.message}`));
     process.on('unhandledRejection', (reason) =>

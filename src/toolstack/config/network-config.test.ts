@@ -81,7 +81,7 @@ describe('network.cfg', () => {
   it('is read from where the environment says, and then has to be there', () => {
     const folder = mkdtempSync(join(tmpdir(), 'xenolith-network-'));
     const path = join(folder, 'n.cfg');
-    assert.throws(() => readNetworkConfig({ XENOLITH_NETWORK_CONFIG: path }), /cannot read the network configuration/);
+    assert.throws(() => readNetworkConfig({ XENOLITH_NETWORK_CONFIG: path }), /cannot read the configuration/);
     writeFileSync(path, 'bridge = [ "name=lan" ]\n');
     assert.deepEqual(
       readNetworkConfig({ XENOLITH_NETWORK_CONFIG: path }).bridges.map(({ name }) => name),

@@ -2,17 +2,13 @@
  * The host's network configuration, network.cfg: which bridges there are and where they lead, and port forwards. Its syntax is that of xl.cfg; docs/network.md
  * has all of it. Without a file there is xenbr0 with NAT.
  */
-import { readFileSync } from 'node:fs';
-import { homedir } from 'node:os';
-import { join } from 'node:path';
 import type { BridgeConfig } from '../../dom0/net/network.ts';
 import type { ForwardRule } from '../../dom0/net/nat/forwards.ts';
 import type { HostAddress } from '../../dom0/net/nat/host-sockets.ts';
 import { contains, formatIp, parseIp, parseSubnet, type Subnet } from '../../dom0/net/packet/addresses.ts';
 import { XenError } from '../xen-error.ts';
 import { parseGuestPort, parseHostPort, splitPort } from './forward-spec.ts';
-import { parseText } from './grammar.ts';
-import { Settings } from './settings.ts';
+import { hostSettings, readHostConfig, wrongSetting as wrong } from './host-config.ts';
 
 export interface NetworkConfig {
   readonly bridges: readonly BridgeConfig[];
@@ -49,42 +45,19 @@ const bridgeKeys: ReadonlySet<string> = new Set([
 
 /** The file that the daemon reads; undefined when there is none. One that is named has to be there. */
 export function readNetworkConfig(env: NodeJS.ProcessEnv = process.env): NetworkConfig {
-  const { XENOLITH_NETWORK_CONFIG: named, XDG_CONFIG_HOME: home } = env;
-  const candidates = named
-    ? [named]
-    : [join(home ? home : join(homedir(), '.config'), 'xenolith', 'network.cfg'), '/etc/xenolith/network.cfg'];
-  for (const path of candidates) {
-    let text: string;
-    try {
-      text = readFileSync(path, 'latin1');
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT' && !named) continue;
-      throw new XenError(`cannot read the network configuration ${path}: ${(error as Error).message}`);
-    }
-    return parseNetworkConfig(text, path);
-  }
-  return parseNetworkConfig('', 'network.cfg');
+  const file = readHostConfig('network.cfg', 'XENOLITH_NETWORK_CONFIG', env);
+  return parseNetworkConfig(file?.text ?? '', file?.path ?? 'network.cfg');
 }
 
 /** Throws XenError with the first thing that is wrong. */
 export function parseNetworkConfig(text: string, source: string): NetworkConfig {
-  const lines: string[] = [];
-  const parsed = parseText(text, source, (line) => lines.push(line));
-  if (parsed.failed) throw new XenError(lines.join('\n') || `${source}: syntax error`);
-  const settings = new Settings(parsed, source, (line) => lines.push(line));
-  for (const name of settings.names()) {
-    if (name !== 'bridge' && name !== 'forward') throw wrong(settings, name, `unknown key "${name}"`);
-  }
+  const { settings, lines } = hostSettings(text, source, ['bridge', 'forward']);
   const specs = settings.has('bridge') ? settings.strings('bridge') : [];
   const rules = settings.has('forward') ? settings.strings('forward') : [];
   if (specs === undefined || rules === undefined) throw new XenError(lines.join('\n'));
   const bridges = readBridges(specs, (message) => wrong(settings, 'bridge', message));
   const forwards = rules.map((rule) => readForward(rule, (message) => wrong(settings, 'forward', message)));
   return { bridges, forwards };
-}
-
-function wrong(settings: Settings, name: string, message: string): XenError {
-  return new XenError(`${settings.source}:${settings.lineOf(name) ?? 1}: ${message}`);
 }
 
 type Refuse = (message: string) => XenError;

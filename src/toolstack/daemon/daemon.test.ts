@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -19,6 +19,7 @@ let daemon: Daemon;
 
 before(async () => {
   prepareRunDirectory(where);
+  host.say('(XEN) early');
   daemon = await startDaemon({ host: host.asHost(), run: where, build: host.build, log: () => undefined });
 });
 after(async () => {
@@ -107,6 +108,16 @@ describe('a client that misbehaves', () => {
 });
 
 describe('a daemon', () => {
+  it('writes the hypervisor’s log from its first line on, and opens it again when it is told to', () => {
+    const path = join(where.logs, 'console', 'hypervisor.log');
+    host.say('(XEN) first');
+    assert.equal(readFileSync(path, 'utf8'), '(XEN) early\n(XEN) first\n');
+    renameSync(path, `${path}.moved`);
+    daemon.reopenLogs();
+    host.say('(XEN) second');
+    assert.equal(readFileSync(path, 'utf8'), '(XEN) second\n');
+  });
+
   it('is taken for none when it goes away without a greeting', async () => {
     const { createServer } = await import('node:net');
     const path = join(directory, 'dying.sock');

@@ -4,18 +4,19 @@
  */
 import { rmSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { Consoles } from '../../dom0/console/index.ts';
+import { Consoles, type LogSink, type Pty } from '../../dom0/console/index.ts';
 import type { DiskHost } from '../../dom0/disk/index.ts';
 import type { Clock as MonotonicClock } from '../../dom0/scheduler.ts';
 import { Xenstored } from '../../dom0/xenstore/index.ts';
 import type { DomainControl, HypervisorControl } from '../../hypervisor/control.ts';
 import { bootloaderService } from '../bootloader/service.ts';
+import { readConsoleConfig, type ConsoleConfig } from '../config/console-config.ts';
 import { DomainManager } from '../domain/domain-manager.ts';
 import type { BuildRequest, BuiltRings, Clock } from '../domain/services.ts';
 import { initialise } from '../domain/xenstore-tree.ts';
 import { startBackends } from './backends.ts';
 import { Connection } from './connection.ts';
-import { openConsoleLog, openMonitorLog } from './log-files.ts';
+import { ConsoleLogs, openMonitorLog } from './log-files.ts';
 import { listen } from './private-socket.ts';
 import { startNetwork, type DaemonNetwork } from './network.ts';
 import { handle, type RequestContext } from './requests.ts';
@@ -35,6 +36,10 @@ export interface DaemonOptions {
   readonly build?: (domain: DomainControl, request: BuildRequest) => Promise<BuiltRings>;
   /** Where image files are; without one, none can be opened. */
   readonly diskHost?: DiskHost;
+  /** How consoles are logged, when it is not to be read from the usual file. */
+  readonly consoleConfig?: ConsoleConfig;
+  /** A pseudo-terminal for a console, where the platform has them. */
+  readonly openPty?: () => Pty | undefined;
   readonly log: (line: string) => void;
   readonly onStopped?: () => void;
 }
@@ -42,6 +47,8 @@ export interface DaemonOptions {
 export interface Daemon {
   /** Destroys all domains and lets go of everything. */
   close(): Promise<void>;
+  /** Consoles' logs are opened again, after somebody has moved them away. */
+  reopenLogs(): void;
 }
 
 /** Clients that may be connected at a time: consoles that people look at, and commands in work. */
@@ -59,9 +66,17 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const xenstored = new Xenstored(host, { scheduler, clock: monotonic, onError, log });
   const xs = xenstored.client();
   initialise(xs, (host.domain(0)?.info().totPages ?? 0) * 4);
+  const consoleLogs = new ConsoleLogs(
+    run.logs,
+    options.consoleConfig ?? readConsoleConfig(),
+    () => new Date(clock.now()),
+    log,
+  );
+  const stopHypervisorLog = logHypervisor(host, consoleLogs.hypervisor());
   const consoles = new Consoles(host, xs, {
     scheduler,
-    openLog: (name) => openConsoleLog(run.logs, name),
+    openLog: (name) => consoleLogs.guest(name),
+    ...(options.openPty === undefined ? {} : { openPty: options.openPty }),
     tty: (console) => `${run.socket}:${console.domid}`,
   });
   const network = options.network && (await startNetwork(options.network, xenstored.client(), log));
@@ -90,7 +105,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     manager,
     xenstore: xs,
     network,
-    console: (domid) => consoles.get(domid) ?? consoles.serve(domid),
+    console: (domid, num) => (num === 0 ? (consoles.get(domid) ?? consoles.serve(domid)) : undefined),
     openLog,
     clock,
     pid: process.pid,
@@ -126,11 +141,23 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     xenstoreSocket.close();
     xenstored.close();
     await host.close();
+    stopHypervisorLog();
     rmSync(run.socket, { force: true });
   }
   await listen(server, run.socket);
   log(`serving ${run.socket} and ${run.xenstoreSocket}`);
-  return { close };
+  return { close, reopenLogs: () => consoleLogs.reopen() };
+}
+
+/** All of the hypervisor's log, from its first line on. Returns what ends that. */
+function logHypervisor(host: Host, log: LogSink | undefined): () => void {
+  if (log === undefined) return () => undefined;
+  log.write(Buffer.from(host.readConsole()));
+  const stop = host.onConsoleLine((line) => log.write(Buffer.from(`${line}\n`)));
+  return () => {
+    stop();
+    log.close();
+  };
 }
 
 async function buildFromFiles(domain: DomainControl, request: BuildRequest): Promise<BuiltRings> {

@@ -1,18 +1,18 @@
-/** The daemon's log files, named and rotated as libxl's: `xl-web.log`, and what was there before as `xl-web.log.1` and so on. */
-import { closeSync, existsSync, fstatSync, openSync, renameSync, writeSync } from 'node:fs';
+/** The daemon's log files, named as libxl and xenconsoled name theirs, and set aside when they are full or, as libxl's, for each domain. */
+import { closeSync, mkdirSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import type { LogSink } from '../../dom0/console/index.ts';
+import { formatted, type LogSink } from '../../dom0/console/index.ts';
+import type { ConsoleConfig } from '../config/console-config.ts';
 import type { MonitorLog } from '../domain/services.ts';
+import { RotatedFile, setAside } from './rotated-file.ts';
 
 /** libxl keeps so many old ones. */
 const oldLogs = 9;
 
+/** `xl-web.log`: what became of a domain. */
 export function openMonitorLog(directory: string, domainName: string): MonitorLog {
   const path = join(directory, `xl-${fileName(domainName)}.log`);
-  for (let number = oldLogs; number > 0; number--) {
-    const older = number === 1 ? path : `${path}.${number - 1}`;
-    if (existsSync(older)) renameSync(older, `${path}.${number}`);
-  }
+  setAside(path, oldLogs);
   const file = openSync(path, 'a', 0o600);
   return {
     line: (text) => void writeSync(file, `${text}\n`),
@@ -20,27 +20,58 @@ export function openMonitorLog(directory: string, domainName: string): MonitorLo
   };
 }
 
-/** Past this size a guest's console log is set aside, so that a chatty guest cannot fill the disk: two files of this at most. */
-const consoleLogLimit = 8 * 1024 * 1024;
+/** `console/guest-web.log` and `console/hypervisor.log`: all that was printed, as xenconsoled writes it. */
+export class ConsoleLogs {
+  readonly #directory: string;
+  readonly #config: ConsoleConfig;
+  readonly #now: () => Date;
+  readonly #onProblem: (message: string) => void;
+  readonly #open = new Set<RotatedFile>();
 
-/** `guest-web.log`: all that the guest has printed, as xenconsoled --log=guest writes it. */
-export function openConsoleLog(directory: string, domainName: string): LogSink {
-  const path = join(directory, `guest-${fileName(domainName)}.log`);
-  let file = openSync(path, 'a', 0o600);
-  let size = fstatSync(file).size;
-  return {
-    write(bytes) {
-      if (size > consoleLogLimit) {
-        closeSync(file);
-        renameSync(path, `${path}.1`);
-        file = openSync(path, 'a', 0o600);
-        size = 0;
-      }
-      writeSync(file, bytes);
-      size += bytes.length;
-    },
-    close: () => closeSync(file),
-  };
+  constructor(logs: string, config: ConsoleConfig, now: () => Date, onProblem: (message: string) => void) {
+    this.#directory = config.logDir ?? join(logs, 'console');
+    this.#config = config;
+    this.#now = now;
+    this.#onProblem = onProblem;
+    mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
+  }
+
+  /** Undefined when guests are not logged. */
+  guest(domainName: string): LogSink | undefined {
+    const { log, timestamp } = this.#config;
+    return log.guest ? this.#sink(`guest-${fileName(domainName)}.log`, timestamp.guest) : undefined;
+  }
+
+  hypervisor(): LogSink | undefined {
+    const { log, timestamp } = this.#config;
+    return log.hv ? this.#sink('hypervisor.log', timestamp.hv) : undefined;
+  }
+
+  /** After SIGHUP, as xenconsoled: a log that was moved away begins anew. */
+  reopen(): void {
+    for (const file of this.#open) file.close();
+  }
+
+  #sink(name: string, stamped: boolean): LogSink {
+    const { logSize: size, logFiles: files, replaceEscape } = this.#config;
+    const file = new RotatedFile(join(this.#directory, name), { size, files }, this.#onProblem);
+    this.#open.add(file);
+    const sink: LogSink = {
+      write: (bytes) => file.write(bytes),
+      close: () => {
+        file.close();
+        this.#open.delete(file);
+      },
+    };
+    return formatted(sink, { replaceEscape, stamp: stamped ? () => `[${localTime(this.#now())}] ` : undefined });
+  }
+}
+
+/** `2026-01-31 12:00:00`, by the host's clock and time zone. */
+function localTime(date: Date): string {
+  const two = (value: number): string => String(value).padStart(2, '0');
+  const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
+  return `${day} ${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
 }
 
 /** A domain's name may hold anything; a file's may not hold a slash, begin with a dot or be long. */

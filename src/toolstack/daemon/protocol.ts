@@ -137,8 +137,8 @@ export interface Methods {
   sysrq: { params: { domid: number; letter: string }; result: Record<never, never> };
   /** Answers at once; then `{ death: 'shutdown' | 'destroyed', domid, reason }` for each of these domains as it comes. */
   watchDeaths: { params: { domids: readonly number[] }; result: Record<never, never> };
-  /** From then on data frames both ways; `{ end: true }` when the console has ended. */
-  attachConsole: { params: { domid: number }; result: Record<never, never> };
+  /** From then on data frames both ways; `{ end: true }` when the console has ended. `num`: one of several, else the first, 0. */
+  attachConsole: { params: { domid: number; num?: number }; result: Record<never, never> };
   /** One node of xenstore as domain 0 sees it; null when there is none. */
   xenstoreNode: { params: { path: string }; result: { node: XenstoreNode | null } };
   forwards: { params: Record<never, never>; result: { forwards: readonly ForwardSummary[] } };

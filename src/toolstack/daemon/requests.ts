@@ -31,7 +31,7 @@ export interface RequestContext {
   readonly manager: DomainManager;
   readonly xenstore: Xenstore;
   readonly network: Network | undefined;
-  readonly console: (domid: number) => DomainConsole | undefined;
+  readonly console: (domid: number, num: number) => DomainConsole | undefined;
   readonly openLog: (domainName: string) => MonitorLog;
   readonly clock: Clock;
   readonly pid: number;
@@ -96,7 +96,8 @@ const handlers: { readonly [M in Method]: Handler<M> } = {
   watchDeaths,
   attachConsole: (context, params, call) => {
     const domid = read.domid(params);
-    const console = context.console(domid);
+    const num = params['num'] === undefined ? 0 : read.count(params, 'num', -0x80000000, 0x7fffffff);
+    const console = context.console(domid, num);
     if (console === undefined)
       throw new LibxlError('FAIL', ['xenconsole: Could not read tty from store: No such file or directory']);
     call.attach(console.attach('domain'));

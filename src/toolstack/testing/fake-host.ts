@@ -121,6 +121,7 @@ export class FakeHost extends FakeHypervisor {
     scheduler: 'credit2',
   };
   log = '';
+  readonly #consoleListeners = new Set<(line: string) => void>();
   #nextDomid = 1;
   closed = false;
 
@@ -161,6 +162,17 @@ export class FakeHost extends FakeHypervisor {
     const text = this.log;
     if (clear) this.log = '';
     return text;
+  }
+
+  onConsoleLine(listener: (line: string) => void): () => void {
+    this.#consoleListeners.add(listener);
+    return () => void this.#consoleListeners.delete(listener);
+  }
+
+  /** The hypervisor says something. */
+  say(line: string): void {
+    this.log += `${line}\n`;
+    for (const listener of this.#consoleListeners) listener(line);
   }
 
   close(): Promise<void> {

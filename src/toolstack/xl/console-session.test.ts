@@ -10,7 +10,7 @@ import { DaemonClient } from '../daemon/client.ts';
 import { startDaemon, type Daemon } from '../daemon/daemon.ts';
 import { prepareRunDirectory, runDirectory } from '../daemon/run-directory.ts';
 import { FakeHost, type GuestDomain } from '../testing/fake-host.ts';
-import { runConsole, type ConsoleEnd } from './console-session.ts';
+import { parseEscape, runConsole, type ConsoleEnd } from './console-session.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'xl-console-'));
 const where = runDirectory({ XENOLITH_RUN_DIR: directory });
@@ -56,9 +56,9 @@ class User {
   seen = '';
   readonly left: Promise<ConsoleEnd>;
 
-  constructor(client: DaemonClient, domid: number) {
+  constructor(client: DaemonClient, domid: number, escape?: number) {
     this.output.on('data', (bytes: Buffer) => (this.seen += bytes.toString('latin1')));
-    const streams = { input: this.input, output: this.output } as unknown as Parameters<typeof runConsole>[2];
+    const streams = { input: this.input, output: this.output, escape } as unknown as Parameters<typeof runConsole>[2];
     const attach = async (): Promise<void> => void (await client.call('attachConsole', { domid }));
     this.left = runConsole(client, attach, streams).finally(() => client.close());
   }
@@ -106,6 +106,27 @@ describe('a console', () => {
     assert(!taken.includes('not'));
   });
 
+  it('is left by another character when one was given', async () => {
+    const guest = await create('escape');
+    const user = new User(await connect(), guest.domid, parseEscape('^a'));
+    user.input.write('\x1d');
+    let taken = '';
+    await until(
+      () => (taken += guest.console?.take() ?? '') === '\x1d',
+      () => JSON.stringify(taken),
+    );
+    user.input.write('\x01');
+    assert.equal(await user.left, 'left');
+  });
+
+  it('has only the consoles that the domain has', async () => {
+    const { domid } = await create('single');
+    const client = await connect();
+    for (const num of [1, -1, 77])
+      await assert.rejects(client.call('attachConsole', { domid, num }), /Could not read tty from store/);
+    client.close();
+  });
+
   it('may have several people at it', async () => {
     const guest = await create('shared');
     const users = [new User(await connect(), guest.domid), new User(await connect(), guest.domid)];
@@ -139,4 +160,19 @@ describe('a console', () => {
     user.input.write('\x1d');
     await user.left;
   });
+});
+
+describe('the character that leaves a console', () => {
+  for (const [text, byte] of [
+    ['^]', 0x1d],
+    ['^a', 1],
+    ['^A', 1],
+    ['~', 0x7e],
+    ['^', 0x5e],
+    ['', undefined],
+    ['ab', undefined],
+    ['^ab', undefined],
+    ['é', undefined],
+  ] as const)
+    it(`${JSON.stringify(text)} is ${byte ?? 'none'}`, () => assert.equal(parseEscape(text), byte));
 });

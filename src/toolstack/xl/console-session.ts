@@ -1,16 +1,26 @@
 /**
  * A terminal, or whatever standard input and output are, connected to a domain's console. First comes what the domain has printed so
- * far. Ctrl-] leaves, also when it comes from a pipe; the end of standard input does not: output goes on until the domain ends.
+ * far. Ctrl-], or another character, leaves, also when it comes from a pipe; the end of standard input does not: output goes on until the domain ends.
  */
 import type { ReadStream } from 'node:tty';
 import type { DaemonClient } from '../daemon/client.ts';
 
 /** Ctrl-] */
-export const escapeByte = 0x1d;
+const usualEscape = 0x1d;
 
 export interface ConsoleStreams {
   readonly input: NodeJS.ReadStream;
   readonly output: NodeJS.WriteStream;
+  /** The byte that leaves; Ctrl-] unless it is given. */
+  readonly escape?: number;
+}
+
+/** A character, or a letter after a caret for one with Ctrl, as xenconsole reads `--escape`. Undefined: neither. */
+export function parseEscape(text: string): number | undefined {
+  const bytes = Buffer.from(text);
+  const [first, second] = bytes;
+  if (bytes.length === 2 && first === 0x5e && second !== undefined) return second & 0x1f;
+  return bytes.length === 1 ? first : undefined;
 }
 
 /** How a session ended: the user left, the console ended with its domain, or the daemon is gone. */
@@ -22,7 +32,7 @@ export async function runConsole(
   attach: () => Promise<void>,
   streams: ConsoleStreams,
 ): Promise<ConsoleEnd> {
-  const { input, output } = streams;
+  const { input, output, escape = usualEscape } = streams;
   const raw = input.isTTY === true && output.isTTY === true ? (input as ReadStream) : undefined;
   let finish: (how: ConsoleEnd) => void = () => undefined;
   const finished = new Promise<ConsoleEnd>((resolve) => (finish = resolve));
@@ -37,7 +47,7 @@ export async function runConsole(
   };
   client.onClosed = () => finish('lost');
   const onInput = (bytes: Buffer): void => {
-    const leave = bytes.indexOf(escapeByte);
+    const leave = bytes.indexOf(escape);
     const typed = leave < 0 ? bytes : bytes.subarray(0, leave);
     if (typed.length > 0 && !client.send(typed)) {
       input.pause();
