@@ -19,26 +19,33 @@ const words = new Int32Array(2);
 
 /** Answers all transmit requests that were taken. True: the frontend wants to hear of it. */
 export function answerTx({ tx, txTaken }: QueueState, status: number): void {
-  for (const id of txTaken) {
-    words[0] = id === EXTRA ? NETIF_RSP.NULL << 16 : id | (status << 16);
-    tx.respond(words);
+  let done = 0;
+  try {
+    for (const id of txTaken) {
+      words[0] = id === EXTRA ? NETIF_RSP.NULL << 16 : id | (status << 16);
+      tx.respond(words);
+      done += 1;
+    }
+  } finally {
+    // What is answered is not answered again by a successor.
+    txTaken.splice(0, done);
   }
-  txTaken.length = 0;
 }
 
 /** Answers one receive request that was taken. */
 export function answerRx({ rx, rxTaken }: QueueState, offset: number, flags: number, status: number): void {
-  words[0] = (rxTaken.shift() ?? 0) | (offset << 16);
+  words[0] = (rxTaken[0] ?? 0) | (offset << 16);
   words[1] = flags | (status << 16);
   rx.respond(words);
+  rxTaken.shift();
 }
 
 /** Answers one receive request with an extra info. */
 export function answerExtra({ rx, rxTaken }: QueueState, low: number, high: number): void {
-  rxTaken.shift();
   words[0] = low;
   words[1] = high;
   rx.respond(words);
+  rxTaken.shift();
 }
 
 /** After a failure: nothing that was taken stays without an answer, or the frontend would lose its slots one by one. */

@@ -182,10 +182,20 @@ export class RxQueue {
   /** There are slots enough. */
   #deliver(frame: Frame): void {
     const { headroom } = this.features;
-    const capacity = PAGE_SIZE - headroom;
     const extras = extrasOf(frame, headroom);
-    this.#takeSlots(Math.ceil(frame.length / capacity), extras.length);
+    this.#takeSlots(Math.ceil(frame.length / (PAGE_SIZE - headroom)), extras.length);
     const grants = this.#glue.map(this.#refs);
+    try {
+      this.#fill(frame, grants, extras);
+    } finally {
+      // Whatever happens, since a frontend that finds an answered page in use takes that for the end of its device.
+      grants.unmap();
+    }
+  }
+
+  #fill(frame: Frame, grants: MappedGrants, extras: Extras): void {
+    const { headroom } = this.features;
+    const capacity = PAGE_SIZE - headroom;
     const source = new Pieces(frame);
     for (let slot = 0, left = frame.length; left > 0; slot++) {
       const size = Math.min(left, capacity);
@@ -202,7 +212,6 @@ export class RxQueue {
       answerRx(this.#state, headroom, flags, mfn < 0 ? NETIF_RSP.ERROR : size);
       if (first) for (const [low, high] of extras) answerExtra(this.#state, low, high);
     }
-    grants.unmap();
   }
 
   /** The next requests: their ids go to those that are to be answered, their pages to `#refs`. Those for extra infos follow the first. */
@@ -243,7 +252,9 @@ function firstFlags(frame: Frame, extras: boolean): number {
 }
 
 /** Words of the slots with extra infos (struct netif_extra_info). */
-function extrasOf({ segmentation }: Frame, headroom: number): readonly (readonly [low: number, high: number])[] {
+type Extras = readonly (readonly [low: number, high: number])[];
+
+function extrasOf({ segmentation }: Frame, headroom: number): Extras {
   const extras: [number, number][] = [];
   if (segmentation !== undefined) {
     const type = segmentation.type === 'tcpv4' ? XEN_NETIF_GSO_TYPE.TCPV4 : XEN_NETIF_GSO_TYPE.TCPV6;

@@ -192,19 +192,27 @@ export class TxQueue {
       this.#done(grants, NETIF_RSP.ERROR);
       return true;
     }
-    const frame = this.#frame(packet, grants);
-    // What cannot be sent is lost, as a frame on a bad cable: the guest's slots are in order.
-    if (frame !== undefined && !this.#glue.send(frame) && !this.#impatient) {
-      this.#wait({ packet, frame, grants }, HOLD_MS, () => {
-        this.#impatient = true;
-        this.#wake();
-        this.#done(grants);
-        this.run();
-      });
-      return false;
+    let waits = false;
+    try {
+      const frame = this.#frame(packet, grants);
+      // What cannot be sent is lost, as a frame on a bad cable: the guest's slots are in order.
+      waits = frame !== undefined && !this.#glue.send(frame) && !this.#impatient;
+      if (waits) this.#waitForRoom({ packet, frame, grants });
+    } finally {
+      if (!waits) grants.unmap();
     }
-    this.#done(grants);
+    if (waits) return false;
+    answerTx(this.#state, NETIF_RSP.OKAY);
     return true;
+  }
+
+  #waitForRoom(waiting: Waiting): void {
+    this.#wait(waiting, HOLD_MS, () => {
+      this.#impatient = true;
+      this.#wake();
+      this.#done(waiting.grants);
+      this.run();
+    });
   }
 
   #done(grants: MappedGrants | undefined, status: number = NETIF_RSP.OKAY): void {
