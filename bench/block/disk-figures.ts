@@ -51,13 +51,14 @@ async function measure(note: (text: string) => void): Promise<DiskFigures> {
       return Number(bytes) / Number(seconds);
     };
     // The first transfers warm up the translator, and fill the image and the host's page cache.
-    const write = (await figure(`write /dev/xvda 256 1048576 1`), await figure(`write /dev/xvda 256 1048576 1`));
+    const write =
+      (await figure(`write /dev/xvda 256 1048576 1 flush`), await figure(`write /dev/xvda 256 1048576 1 flush`));
     const read = (await figure(`read /dev/xvda 256 1048576 1`), await figure(`read /dev/xvda 256 1048576 1`));
     await figure(`read /dev/xvda 500 ${BLOCK} 1 random`);
     const read1 = (await figure(`read /dev/xvda 2000 ${BLOCK} 1 random`)) / BLOCK;
     await figure(`read /dev/xvda 2000 ${BLOCK} 32 random`);
     const read32 = (await figure(`read /dev/xvda 8000 ${BLOCK} 32 random`)) / BLOCK;
-    const write32 = (await figure(`write /dev/xvda 8000 ${BLOCK} 32 random`)) / BLOCK;
+    const write32 = (await figure(`write /dev/xvda 8000 ${BLOCK} 32 random flush`)) / BLOCK;
     return { read, write, read1, read32, write32 };
   } finally {
     await xenolith.close();

@@ -31,7 +31,7 @@ const disk: readonly Workload[] = [
   {
     ...megabytes,
     name: 'disk.write',
-    about: 'the same, written, with a flush at the end',
+    about: 'the same, written',
     command: sequential('write'),
     start: 16,
   },
@@ -52,14 +52,14 @@ const disk: readonly Workload[] = [
   {
     ...transfers,
     name: 'disk.write1',
-    about: 'writes of 4 KiB anywhere, one after the other, with a flush at the end',
+    about: 'writes of 4 KiB anywhere, one after the other',
     command: random('write', 1),
     start: 100,
   },
   {
     ...transfers,
     name: 'disk.write32',
-    about: 'writes of 4 KiB anywhere, 32 under way, with a flush at the end',
+    about: 'writes of 4 KiB anywhere, 32 under way',
     command: random('write', 32),
     start: 100,
   },
