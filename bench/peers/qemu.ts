@@ -65,12 +65,13 @@ const devicesOf: Readonly<Record<Equipment, () => Promise<Devices>>> = {
   network: async () => {
     const { port, forwarded, end } = await startHostEnd();
     const folder = mkdtempSync(join(tmpdir(), 'xenolith-bench-link-'));
-    const [one, two] = [join(folder, 'one'), join(folder, 'two')];
-    const link = (mac: number, from: string, to: string): readonly string[] => [
+    const at = `addr.type=unix,addr.path=${join(folder, 'link')}`;
+    // A stream: of datagrams some are lost, for which TCP has to wait. The first guest listens, and is up before the second one is started.
+    const link = (number: 1 | 2): readonly string[] => [
       '-netdev',
-      `dgram,id=link,local.type=unix,local.path=${from},remote.type=unix,remote.path=${to}`,
+      `stream,id=link,server=${number === 1 ? 'on' : 'off'},${at}`,
       '-device',
-      `virtio-net-pci,netdev=link,mac=52:54:00:00:00:0${mac}`,
+      `virtio-net-pci,netdev=link,mac=52:54:00:00:00:0${number}`,
     ];
     const user = (forward: string): readonly string[] => [
       '-netdev',
@@ -82,15 +83,11 @@ const devicesOf: Readonly<Record<Equipment, () => Promise<Devices>>> = {
       variables: { H: `${GATEWAY} ${port}`, F: `${LOOPBACK} ${forwarded}`, G: `${LINK[1]} ${PORT_OF_GUEST}` },
       guests: [
         {
-          args: [
-            ...PCI_BOARD,
-            ...user(`,hostfwd=tcp:${LOOPBACK}:${forwarded}-:${PORT_OF_GUEST}`),
-            ...link(1, one, two),
-          ],
+          args: [...PCI_BOARD, ...user(`,hostfwd=tcp:${LOOPBACK}:${forwarded}-:${PORT_OF_GUEST}`), ...link(1)],
           devices: { virtio: true, addresses: ['10.0.2.15', LINK[0]] },
         },
         {
-          args: [...PCI_BOARD, ...link(2, two, one)],
+          args: [...PCI_BOARD, ...link(2)],
           devices: { virtio: true, addresses: [LINK[1]], serves: true },
         },
       ],
