@@ -3,10 +3,8 @@ import { packageEntries } from '../peers/debian-package.ts';
 import type { Note } from '../peers/peer.ts';
 import { PORT_OF_GUEST } from './device-workloads.ts';
 
-const DRIVERS = '/lib/bench-drivers';
-
 /** In the order in which they need each other. Xen's drivers are in every ramdisk. */
-const virtio: readonly string[] = [
+export const virtioDrivers: readonly string[] = [
   'virtio_ring',
   'virtio',
   'virtio_pci_legacy_dev',
@@ -36,13 +34,16 @@ export function deviceWords({ virtio = false, addresses = [], serves = false }: 
   ].join(' ');
 }
 
-type File = Readonly<Record<string, { readonly content: Uint8Array; readonly executable: boolean }>>;
+type Files = Readonly<Record<string, { readonly content: Uint8Array; readonly executable: boolean }>>;
 
-export const executable = (content: Uint8Array): File[string] => ({ content, executable: true });
+export const executable = (content: Uint8Array): Files[string] => ({ content, executable: true });
 
-/** The modules of Debian's kernel package of that release. */
-export async function virtioDrivers(release: string, note: Note): Promise<File> {
-  const wanted = new RegExp(`^(usr/)?lib/modules/.*/(${virtio.join('|')})\\.ko$`);
+/** Where drivers are in a guest. */
+export const DRIVERS = '/lib/bench-drivers';
+
+/** Modules of Debian's kernel package of that release, all in one folder. */
+export async function driverFiles(release: string, names: readonly string[], note: Note): Promise<Files> {
+  const wanted = new RegExp(`^(usr/)?lib/modules/.*/(${names.join('|')})\\.ko$`);
   const entries = await packageEntries({ package: `linux-image-${release}`, wanted }, note);
   const files = entries.flatMap(({ path, kind }) =>
     kind.type === 'file' ? [[`${DRIVERS}/${path.replace(/.*\//, '')}`, executable(kind.content)] as const] : [],
@@ -51,12 +52,12 @@ export async function virtioDrivers(release: string, note: Note): Promise<File> 
 }
 
 /** The ramdisk's /init runs it before there is a shell. */
-export const startScript: File = {
+export const startScript: Files = {
   '/etc/rc.local': executable(
     Buffer.from(`#!/bin/sh
 for word in $(cat /proc/cmdline); do
   case $word in
-    bench.virtio) for driver in ${virtio.join(' ')}; do insmod ${DRIVERS}/$driver.ko; done ;;
+    bench.virtio) for driver in ${virtioDrivers.join(' ')}; do insmod ${DRIVERS}/$driver.ko; done ;;
     bench.eth*=*)
       device=\${word%%=*}
       ifconfig \${device#bench.} \${word#*=} netmask 255.255.255.0 up ;;

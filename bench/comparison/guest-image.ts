@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Architecture } from '../../src/toolstack/guest-files/apt.ts';
 import { guestFiles, type GuestFiles } from '../../src/toolstack/guest-files/guest-files.ts';
 import { noteSteps } from '../guest/note-steps.ts';
-import { executable, startScript, virtioDrivers } from './guest-devices.ts';
+import { driverFiles, executable, startScript, virtioDrivers } from './guest-devices.ts';
 import { builtPrograms } from './programs.ts';
 
 /** 256 MB of which random reads are made, and what a small Linux wants beside them. */
@@ -44,6 +44,10 @@ async function makeImage(architecture: Architecture, note: (text: string) => voi
   const { release } = await guestFiles(image);
   return guestFiles({
     ...image,
-    extraFiles: { ...Object.fromEntries(programs), ...(await virtioDrivers(release, note)), ...startScript },
+    extraFiles: {
+      ...Object.fromEntries(programs),
+      ...(await driverFiles(release, virtioDrivers, note)),
+      ...startScript,
+    },
   });
 }

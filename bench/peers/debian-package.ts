@@ -1,4 +1,5 @@
 /** Files of Debian packages that are not installed, for peers that need them. */
+import { createHash } from 'node:crypto';
 import { lstat, mkdir, readdir, readFile, readlink, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { Apt } from '../../src/toolstack/guest-files/apt.ts';
@@ -19,7 +20,8 @@ export interface PackageFiles {
 /** A folder with the wanted files of an amd64 package, at their paths. */
 export async function packageFolder({ package: name, wanted }: PackageFiles, note: Note): Promise<string> {
   const cache = new Cache();
-  const { folder } = await cache.get(`bench-packages/v1/${name}`, async (draft) => {
+  const which = createHash('sha256').update(wanted.source).digest('hex').slice(0, 16);
+  const { folder } = await cache.get(`bench-packages/v2/${name}/${which}`, async (draft) => {
     const apt = new Apt(cache, 'amd64', noteSteps(note));
     const known = await apt.show(name);
     const deb = await cache.withScratch(async (scratch) => readFile(await apt.download(known, scratch)));
