@@ -22,6 +22,7 @@ export const rooms: Readonly<Record<string, Room>> = {
 
 /** Folders that only tests use. They may import from outside like a test, and only a test or one of their own may import them. */
 export const testFolders: readonly string[] = [
+  'abi/testing',
   'cpu/oracle',
   'cpu/testing',
   'hypervisor/testing',

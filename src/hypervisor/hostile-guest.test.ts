@@ -1,8 +1,6 @@
 /**
  * Nothing that a guest does stops the host: no exception leaves the hypervisor, every call ends, and what the hypervisor
  * keeps of the domain agrees with itself afterwards. A failure names the list of seeds that leads to it, as short as can be.
- *
- *   HOSTILE_GUEST_RUNS=2000 HOSTILE_GUEST_SEED=7 node --test src/hypervisor/hostile-guest.test.ts
  */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
@@ -11,14 +9,14 @@ import { MMUEXT } from '../abi/arch-x86/mmu.ts';
 import { PTE } from '../abi/arch-x86/page-table.ts';
 import { GTF_permit_access, GrantEntryV1 } from '../abi/grant-table.ts';
 import { PAGE_SIZE } from '../abi/numbers.ts';
+import { fuzz } from '../abi/testing/fuzz.ts';
 import { DOMID_SELF } from '../abi/xen.ts';
 import { grantTableOps } from './grant-table/ops.ts';
 import { RAM, frames, va } from './pv/testing/pv-guest.ts';
 import { act } from './testing/hostile-actions.ts';
 import { HostileGuest, type Value } from './testing/hostile-guest.ts';
 
-const RUNS = Number(process.env['HOSTILE_GUEST_RUNS'] ?? 30);
-const SEED = Number(process.env['HOSTILE_GUEST_SEED'] ?? 1);
+const parameters = fuzz(30);
 const ACTIONS = 400;
 const CHECK_EVERY = 4;
 /** Guest addresses that the hypervisor has looked at when the domain is destroyed. */
@@ -44,13 +42,13 @@ function sequence(list: readonly number[]): number {
 }
 
 describe('a hostile guest', () => {
-  it(`stops nothing but itself (${RUNS} sequences of up to ${ACTIONS} actions, seed ${SEED})`, () => {
+  it('stops nothing but itself', () => {
     let actions = 0;
     const property = fc.property(seeds, (list) => {
       actions += sequence(list);
     });
-    fc.assert(property, { seed: SEED, numRuns: RUNS, endOnFailure: process.env['HOSTILE_GUEST_SHRINK'] === '0' });
-    assert.ok(actions > RUNS * 20, `only ${actions} actions: the guests die too soon to show anything`);
+    fc.assert(property, { ...parameters, endOnFailure: process.env['HOSTILE_GUEST_SHRINK'] === '0' });
+    assert.ok(actions > parameters.numRuns * 20, `only ${actions} actions: the guests die too soon to show anything`);
   });
 });
 

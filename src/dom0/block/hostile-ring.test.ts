@@ -1,19 +1,16 @@
 /**
  * A guest that writes anything into its ring: each request is answered once, and nothing but the pages it grants and its sectors change.
- * More of it by hand:
- *
- *   BLOCK_FUZZ_RUNS=5000 node --test src/dom0/block/hostile-ring.test.ts
  */
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import fc from 'fast-check';
 import { blkifProtocols, type BlkifProtocolName } from '../../abi/io/blkif.ts';
+import { fuzz } from '../../abi/testing/fuzz.ts';
 import { BackendHost } from '../testing/backend-host.ts';
 import { BlockFrontend } from '../testing/block-frontend.ts';
 import { MemoryDisk } from '../testing/memory-disk.ts';
 import { VbdDriver } from './index.ts';
 
-const RUNS = Number(process.env['BLOCK_FUZZ_RUNS'] ?? 40);
 const SECTORS = 64;
 const FRAMES = 48;
 const GUARD = 40;
@@ -103,7 +100,7 @@ for (const protocol of ['x86_64-abi', 'x86_32-abi'] as const) {
             assert.equal(domain.mappings, 0);
           },
         ),
-        { numRuns: RUNS },
+        fuzz(40),
       );
     });
   }

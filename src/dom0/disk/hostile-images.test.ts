@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { fuzz } from '../../abi/testing/fuzz.ts';
 import { MemoryDiskHost, MemoryFile, SparseBytes } from '../testing/memory-disk-host.ts';
 import { type Disk, DiskError, type DiskFormat, openDisk } from './index.ts';
 import { checkImage } from './qcow2/check.ts';
@@ -143,7 +144,7 @@ describe('an image in which bytes were changed', () => {
         await useAs('qcow2', bytes, changeQcow2);
         await checkQcow2(bytes);
       }),
-      { numRuns: Number(process.env['XENOLITH_FUZZ'] ?? 250) },
+      fuzz(250),
     );
   });
 
@@ -160,7 +161,7 @@ describe('an image in which bytes were changed', () => {
         }
         await useAs('vhd', bytes, () => Promise.resolve());
       }),
-      { numRuns: Number(process.env['XENOLITH_FUZZ'] ?? 100) },
+      fuzz(100),
     );
   });
 
@@ -170,7 +171,7 @@ describe('an image in which bytes were changed', () => {
       fc.asyncProperty(fc.nat(image.length), async (length) => {
         await useAs('qcow2', image.slice(0, length), changeQcow2);
       }),
-      { numRuns: 40 },
+      fuzz(40),
     );
   });
 });

@@ -1,12 +1,11 @@
 /**
  * Whatever clients send: nothing is thrown, each request has one answer in its turn, nobody reads what it may not, what a guest takes up is
- * bounded, and others are served. A failure names its seed and the shortest sequence. A longer run:
- *
- *   XENSTORE_FUZZ_RUNS=5000 XENSTORE_FUZZ_SEED=7 node --test src/dom0/xenstore/fuzz.test.ts
+ * bounded, and others are served. A failure names its seed and the shortest sequence. `npm run fuzz` makes longer runs.
  */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { fuzz } from '../../abi/testing/fuzz.ts';
 import { xsErrors, XsMessage } from '../../abi/io/xs-wire.ts';
 import { FakeHypervisor, ManualScheduler, type FakeDomain } from '../testing/fake-hypervisor.ts';
 import { ManualTimers } from '../testing/manual-timers.ts';
@@ -17,8 +16,7 @@ import { parsePath } from './path.ts';
 import { bytesOf, encodeMessage, textOf, type Message } from './wire.ts';
 import { Xenstored } from './xenstored.ts';
 
-const RUNS = Number(process.env['XENSTORE_FUZZ_RUNS'] ?? 100);
-const SEED = Number(process.env['XENSTORE_FUZZ_SEED'] ?? 1);
+const parameters = fuzz(100);
 
 /** In names and values that the guest must never see; it cannot guess it either. */
 const SECRET = 'kept-from-guests';
@@ -234,18 +232,18 @@ class World {
 }
 
 describe('xenstore under fire', () => {
-  it(`serves a guest that sends anything, and keeps it within its bounds (${RUNS} runs, seed ${SEED})`, () => {
+  it('serves a guest that sends anything, and keeps it within its bounds', () => {
     fc.assert(
       fc.property(fc.array(event, { minLength: 1, maxLength: 120, size: 'max' }), (events) => {
         const world = new World();
         for (const each of events) world.act(each);
         world.end();
       }),
-      { numRuns: RUNS, seed: SEED },
+      parameters,
     );
   });
 
-  it(`serves or hangs up on a program that sends any bytes, in pieces of any size (${RUNS} runs, seed ${SEED})`, () => {
+  it('serves or hangs up on a program that sends any bytes, in pieces of any size', () => {
     const header = fc
       .record({ type: fc.nat(25), reqId: fc.nat(9), txId: fc.nat(3), payload: fc.uint8Array({ maxLength: 60 }) })
       .map(encodeMessage);
@@ -264,7 +262,7 @@ describe('xenstore under fire', () => {
         assert.equal(xenstored.store.openTransactions, 0);
         assert.equal(other.call('XS_WRITE', '/alive|1'), 'OK|');
       }),
-      { numRuns: RUNS, seed: SEED },
+      parameters,
     );
   });
 });

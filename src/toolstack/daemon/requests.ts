@@ -2,7 +2,7 @@
 import { cpus, hostname, machine, release, version } from 'node:os';
 import type { DomainConsole } from '../../dom0/console/index.ts';
 import type { Network } from '../../dom0/net/network.ts';
-import type { Xenstore } from '../../dom0/xenstore/index.ts';
+import { XenstoreError, type Xenstore } from '../../dom0/xenstore/index.ts';
 import type { DomainControl, HypervisorControl } from '../../hypervisor/control.ts';
 import { configToJson, type DomainConfig } from '../config/domain-config.ts';
 import type { JsonObject, JsonValue } from '../config/json.ts';
@@ -13,6 +13,7 @@ import { nicOf } from '../devices/nics.ts';
 import { LibxlError } from '../domain/libxl-error.ts';
 import type { Clock, MonitorLog } from '../domain/services.ts';
 import { monitor } from '../domain/monitor.ts';
+import { XenError } from '../xen-error.ts';
 import type { Call } from './connection.ts';
 import { addForward, listForwards, removeForward } from './network.ts';
 import * as read from './parameters.ts';
@@ -124,7 +125,13 @@ export async function handle(
   if (!Object.hasOwn(handlers, method))
     throw new LibxlError('NOT_READY', [`xl: the daemon does not know the request "${method}"`]);
   const run = handlers[method as Method] as (c: RequestContext, p: JsonObject, call: Call) => unknown;
-  return (await run(context, params, call)) as JsonObject;
+  try {
+    return (await run(context, params, call)) as JsonObject;
+  } catch (error) {
+    // Names and paths of a request that no node can have.
+    if (error instanceof XenstoreError) throw new XenError(error.message, { cause: error });
+    throw error;
+  }
 }
 
 function done(_: void): Record<never, never> {
