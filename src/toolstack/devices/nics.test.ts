@@ -20,10 +20,11 @@ describe('a network interface', () => {
   it('has the nodes that libxl writes, and those of the backend', async () => {
     const w = new VifWorld();
     await w.over(addNic(w.glue, 1, spec('mac=00:16:3e:01:02:03,bridge=xenbr0')));
-    // As recorded of Xen 4.17 between `xl create -p` and `xl unpause`; without feature-ctrl-ring.
+    // As recorded of Xen 4.17 between `xl create -p` and `xl unpause`.
     const back = '/local/domain/0/backend/vif/1/0';
     assert.deepEqual(w.tree(back), [
       `${back}/bridge = "xenbr0" (n0,r1)`,
+      `${back}/feature-ctrl-ring = "1" (n0,r1)`,
       `${back}/feature-dynamic-multicast-control = "1" (n0,r1)`,
       `${back}/feature-gso-tcpv4 = "1" (n0,r1)`,
       `${back}/feature-gso-tcpv6 = "1" (n0,r1)`,

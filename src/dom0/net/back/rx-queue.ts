@@ -10,6 +10,7 @@ import {
   NETRXF_extra_info,
   NETRXF_more_data,
   NETIF_RX_SLOT_SIZE,
+  XEN_NETIF_CTRL_HASH_ALGORITHM,
   XEN_NETIF_EXTRA_FLAG_MORE,
   XEN_NETIF_EXTRA_TYPE,
   XEN_NETIF_GSO_TYPE,
@@ -19,6 +20,7 @@ import { PAGE_SIZE } from '../../../abi/numbers.ts';
 import type { MappedGrants } from '../../backend/index.ts';
 import { keepFrame, type Frame } from '../link.ts';
 import { finishChecksum, segments } from '../offload.ts';
+import type { FrameHash } from './hash.ts';
 import { answerExtra, answerRx, type QueueState } from './queue-state.ts';
 
 /** Bytes that may wait: XENVIF_RX_QUEUE_BYTES. */
@@ -52,13 +54,19 @@ export interface RxGlue {
   readonly pollMs: number | undefined;
 }
 
+/** A frame, and what the frontend is told of its hash. */
+interface Hashed {
+  readonly frame: Frame;
+  readonly hash: FrameHash | undefined;
+}
+
 const requestWords = new Int32Array(NETIF_RX_SLOT_SIZE / 4);
 
 export class RxQueue {
   readonly #state: QueueState;
   readonly #glue: RxGlue;
   features: RxFeatures;
-  #waiting: Frame[] = [];
+  #waiting: Hashed[] = [];
   #waitingBytes = 0;
   #cancelTimer: (() => void) | undefined;
   #cancelPoll: (() => void) | undefined;
@@ -75,17 +83,17 @@ export class RxQueue {
   }
 
   /** False: there is no room, see LinkHandler. */
-  receive(frame: Frame): boolean {
+  receive(frame: Frame, hash?: FrameHash): boolean {
     if (this.#stopped) return true;
     if (this.#waitingBytes >= WAITING_BYTES) return false;
     if (needsCutting(frame, this.features)) {
       let pieces = 0;
       for (const piece of segments(frame)) {
         if (++pieces > MAX_PIECES) break;
-        this.#accept(piece);
+        this.#accept(piece, hash);
       }
     } else {
-      this.#accept(frame);
+      this.#accept(frame, hash);
     }
     this.#push();
     return true;
@@ -106,14 +114,13 @@ export class RxQueue {
     this.#forgetWaiting();
   }
 
-  #accept(frame: Frame): void {
+  #accept(frame: Frame, hash: FrameHash | undefined): void {
     const finished = needsChecksum(frame, this.features) ? finishChecksum(frame) : frame;
-    const needed = this.#slotsFor(finished);
-    if (needed > 1 && !this.features.scatterGather) return; // longer than the frontend's mtu
-    if (this.#waiting.length === 0 && this.#hasSlots(needed)) {
-      this.#deliver(finished);
+    if (this.#pagesFor(finished) > 1 && !this.features.scatterGather) return; // longer than the frontend's mtu
+    if (this.#waiting.length === 0 && this.#hasSlots(this.#slotsFor({ frame: finished, hash }))) {
+      this.#deliver({ frame: finished, hash });
     } else if (!this.#stalled && !this.#stopped) {
-      this.#waiting.push(keepFrame(finished));
+      this.#waiting.push({ frame: keepFrame(finished), hash });
       this.#waitingBytes += finished.length;
       this.#cancelTimer ??= this.#glue.after(DRAIN_MS, () => this.#stall());
       this.#poll();
@@ -135,7 +142,7 @@ export class RxQueue {
     for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[sent]) {
       if (!this.#hasSlots(this.#slotsFor(next))) break;
       this.#deliver(next);
-      this.#waitingBytes -= next.length;
+      this.#waitingBytes -= next.frame.length;
       sent++;
     }
     if (sent === 0) {
@@ -162,9 +169,13 @@ export class RxQueue {
     this.#waitingBytes = 0;
   }
 
-  #slotsFor(frame: Frame): number {
-    const { headroom } = this.features;
-    return Math.ceil(frame.length / (PAGE_SIZE - headroom)) + (frame.segmentation ? 1 : 0) + (headroom > 0 ? 1 : 0);
+  #pagesFor(frame: Frame): number {
+    return Math.ceil(frame.length / (PAGE_SIZE - this.features.headroom));
+  }
+
+  #slotsFor({ frame, hash }: Hashed): number {
+    const extras = (frame.segmentation ? 1 : 0) + (hash ? 1 : 0) + (this.features.headroom > 0 ? 1 : 0);
+    return this.#pagesFor(frame) + extras;
   }
 
   #hasSlots(count: number): boolean {
@@ -180,10 +191,9 @@ export class RxQueue {
   }
 
   /** There are slots enough. */
-  #deliver(frame: Frame): void {
-    const { headroom } = this.features;
-    const extras = extrasOf(frame, headroom);
-    this.#takeSlots(Math.ceil(frame.length / (PAGE_SIZE - headroom)), extras.length);
+  #deliver({ frame, hash }: Hashed): void {
+    const extras = extrasOf(frame, this.features.headroom, hash);
+    this.#takeSlots(this.#pagesFor(frame), extras.length);
     const grants = this.#glue.map(this.#refs);
     try {
       this.#fill(frame, grants, extras);
@@ -254,15 +264,18 @@ function firstFlags(frame: Frame, extras: boolean): number {
 /** Words of the slots with extra infos (struct netif_extra_info). */
 type Extras = readonly (readonly [low: number, high: number])[];
 
-function extrasOf({ segmentation }: Frame, headroom: number): Extras {
+function extrasOf({ segmentation }: Frame, headroom: number, hash: FrameHash | undefined): Extras {
   const extras: [number, number][] = [];
   if (segmentation !== undefined) {
     const type = segmentation.type === 'tcpv4' ? XEN_NETIF_GSO_TYPE.TCPV4 : XEN_NETIF_GSO_TYPE.TCPV6;
-    const more = headroom > 0 ? XEN_NETIF_EXTRA_FLAG_MORE << 8 : 0;
-    extras.push([XEN_NETIF_EXTRA_TYPE.GSO | more | (segmentation.size << 16), type]);
+    extras.push([XEN_NETIF_EXTRA_TYPE.GSO | (segmentation.size << 16), type]);
+  }
+  if (hash !== undefined) {
+    const low = XEN_NETIF_EXTRA_TYPE.HASH | (hash.type << 16) | (XEN_NETIF_CTRL_HASH_ALGORITHM.TOEPLITZ << 24);
+    extras.push([low, hash.value | 0]);
   }
   if (headroom > 0) extras.push([XEN_NETIF_EXTRA_TYPE.XDP | (headroom << 16), 0]);
-  return extras;
+  return extras.map(([low, high], i) => [i < extras.length - 1 ? low | (XEN_NETIF_EXTRA_FLAG_MORE << 8) : low, high]);
 }
 
 /** A frame's bytes from begin to end. */

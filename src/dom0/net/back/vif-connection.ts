@@ -1,6 +1,7 @@
 /** What a frontend has written, mapped and bound: one or several pairs of rings, and what it takes (xen/include/public/io/netif.h). */
 import { NETIF_RX_SLOT_SIZE, NETIF_TX_SLOT_SIZE } from '../../../abi/io/netif.ts';
 import { FrontendError, type FrontendLink } from '../../backend/index.ts';
+import { connectControl, type ControlState } from './control-ring.ts';
 import type { QueueState } from './queue-state.ts';
 import type { RxFeatures } from './rx-queue.ts';
 
@@ -8,6 +9,7 @@ export interface VifConnection {
   readonly link: FrontendLink;
   readonly queues: readonly QueueState[];
   readonly features: RxFeatures;
+  readonly control: ControlState | undefined;
   /** The frontend tells of pages that it gives. One that does not is looked after from time to time. */
   readonly rxNotify: boolean;
 }
@@ -21,7 +23,8 @@ export function connectVif(link: FrontendLink, maxQueues: number): VifConnection
     throw new FrontendError(EOPNOTSUPP, 'the frontend does not ask for request-rx-copy');
   const count = link.number('multi-queue-num-queues', { least: 1, most: maxQueues, absent: 1 });
   const queues = Array.from({ length: count }, (_, i) => connectQueue(link, count === 1 ? '' : `queue-${i}/`));
-  return { link, queues, features: readFeatures(link), rxNotify: link.flag('feature-rx-notify') };
+  const control = connectControl(link);
+  return { link, queues, features: readFeatures(link), control, rxNotify: link.flag('feature-rx-notify') };
 }
 
 export function readFeatures(link: FrontendLink): RxFeatures {

@@ -2,6 +2,7 @@
  * The network backend: one instance for each vif, between a frontend's rings and a port of a bridge. Names, keys and order are those of
  * Linux' netback (drivers/net/xen-netback/xenbus.c, interface.c).
  */
+import { GNTST } from '../../../abi/grant-table.ts';
 import { XenbusState } from '../../../abi/io/xenbus.ts';
 import type { BackendDriver, BackendInstance, DeviceGlue, FrontendLink, Keys } from '../../backend/index.ts';
 import type { Scheduler } from '../../scheduler.ts';
@@ -9,7 +10,8 @@ import type { Xenstore } from '../../xenstore/index.ts';
 import { LinkEnd, type Bridge, type Frame } from '../link.ts';
 import type { Timers } from '../timers.ts';
 import { Credit, parseRate } from './credit.ts';
-import { flowHash } from './flow-hash.ts';
+import { serveControl } from './control-ring.ts';
+import { HashSettings } from './hash.ts';
 import { MulticastFilter } from './multicast.ts';
 import { abandonTaken, type QueueState } from './queue-state.ts';
 import { RxQueue } from './rx-queue.ts';
@@ -57,6 +59,7 @@ class Vif implements BackendInstance<VifConnection> {
   #credit: Credit;
   #end: LinkEnd | undefined;
   #queues: readonly Queue[] = [];
+  #hash = new HashSettings();
   #stops: (() => void)[] = [];
 
   constructor(device: DeviceGlue, services: NetServices) {
@@ -78,6 +81,7 @@ class Vif implements BackendInstance<VifConnection> {
       'feature-dynamic-multicast-control': 1,
       'feature-split-event-channels': 1,
       'multi-queue-max-queues': this.#services.maxQueues,
+      'feature-ctrl-ring': 1,
     };
   }
 
@@ -106,6 +110,7 @@ class Vif implements BackendInstance<VifConnection> {
     const { queues, link } = connection;
     queues.forEach(abandonTaken);
     this.#queues = queues.map((state) => this.#queue(state, connection));
+    this.#control(connection);
     this.#watch(`${this.#device.path}/rate`, () => {
       this.#credit = new Credit(parseRate(this.#device.read('rate')), () => this.#services.timers.now());
     });
@@ -171,15 +176,32 @@ class Vif implements BackendInstance<VifConnection> {
     return { tx, rx };
   }
 
+  #control({ control, link, queues }: VifConnection): void {
+    this.#hash = control?.hash ?? new HashSettings();
+    if (control === undefined) return;
+    const stop = serveControl(control, {
+      queues: queues.length,
+      copy: (ref, bytes) => link.copy([{ ref, offset: 0, bytes, direction: 'from grant' }])[0] === GNTST.okay,
+      defer: (task) => this.#services.scheduler.defer(() => this.#device.guard(task)),
+      fatal: (message) => this.#disable(message),
+      guard: (task) => this.#device.guard(task),
+    });
+    this.#stops.push(stop);
+  }
+
   /** From the bridge, in the middle of somebody else's work: what goes wrong here is this vif's alone. */
   #receive(frame: Frame): boolean {
-    const queues = this.#queues;
-    const [only] = queues;
-    if (only === undefined || !this.#multicast.passes(frame.head)) return true;
-    const queue = queues.length === 1 ? only : queues[flowHash(frame.head) % queues.length];
     let taken = true;
-    this.#device.guard(() => (taken = queue?.rx.receive(frame) ?? true));
+    this.#device.guard(() => (taken = this.#deliver(frame)));
     return taken;
+  }
+
+  #deliver(frame: Frame): boolean {
+    const queues = this.#queues;
+    if (queues.length === 0 || !this.#multicast.passes(frame.head)) return true;
+    const hash = this.#hash.of(frame.head);
+    const queue = queues[this.#hash.queueFor(frame.head, hash, queues.length)];
+    return queue?.rx.receive(frame, hash) ?? true;
   }
 
   /** A frontend that runs an XDP program wants room before the data from now on (feature-xdp-headroom). */
