@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
+import { fuzz } from '../../../abi/testing/fuzz.ts';
 import type { BackendDriver, BackendInstance, FrontendLink } from '../../backend/index.ts';
 import { BackendHost, type FakeDevice } from '../../testing/backend-host.ts';
 import { ManualTimers } from '../../testing/manual-timers.ts';
@@ -14,8 +15,8 @@ import { macOne, macTwo, tcpFrame, udpFrame } from '../testing/frames.ts';
 import { NetFrontend } from '../testing/net-frontend.ts';
 import { netback, type NetServices, type VifConnection } from './index.ts';
 
-/** One place in so many is tried; all of them with XENOLITH_FAULTS=all. */
-const STRIDE = process.env['XENOLITH_FAULTS'] === 'all' ? 1 : 9;
+/** One place in so many is tried; all of them by `npm run fuzz`. */
+const STRIDE = fuzz(1).numRuns > 1 ? 1 : 9;
 const macThree = '00:16:3e:00:00:03';
 
 type Instance = BackendInstance<VifConnection>;

@@ -2,11 +2,18 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import fc from 'fast-check';
+import { fuzz } from '../../../abi/testing/fuzz.ts';
+import {
+  NETIF_CTRL_SLOT_SIZE,
+  NetifCtrlRequest,
+  NetifCtrlResponse,
+  XEN_NETIF_CTRL_STATUS,
+} from '../../../abi/io/netif.ts';
+import { FrontRing } from '../../testing/front-ring.ts';
 import { maxFrameLength, type Frame } from '../link.ts';
 import { pattern, tcpFrame, udpFrame } from '../testing/frames.ts';
+import { encode } from '../testing/net-frontend.ts';
 import { NetHost } from '../testing/net-host.ts';
-
-const RUNS = 150;
 
 /** Mostly what a frontend could write, so that it goes further than the first check. */
 const request = fc.record({
@@ -100,6 +107,41 @@ it('survives anything that a frontend writes', async () => {
       await host.settle();
       assert.deepEqual([device.backState, domain.mappings], ['Closed', 0]);
     }),
-    { numRuns: RUNS },
+    fuzz(150),
+  );
+});
+
+it('survives any request on the control ring', async () => {
+  const word = fc.oneof({ weight: 5, arbitrary: fc.nat(140) }, fc.nat(0xffffffff));
+  const asked = fc.record({ id: fc.nat(0xffff), type: fc.nat(9), data0: word, data1: word, data2: word });
+  const frames = fc.constantFrom(...Object.values(forTheGuest));
+  await fc.assert(
+    fc.asyncProperty(fc.array(fc.oneof(asked, frames), { maxLength: 60 }), async (steps) => {
+      const host = new NetHost();
+      const domain = host.addDomain(1, 400);
+      const ring = new FrontRing(domain, [350], NETIF_CTRL_SLOT_SIZE);
+      const port = domain.allocUnbound();
+      for (let mfn = 351; mfn < 360; mfn++) domain.frames.view(mfn).fill(mfn, 0, domain.grant(mfn, mfn % 2 === 0) * 20);
+      const { frontend, tester } = await host.connect({
+        front: { 'ctrl-ring-ref': ring.refs[0] ?? 0, 'event-channel-ctrl': port },
+      });
+      frontend.post(100);
+      for (const one of steps) {
+        if ('head' in one) {
+          tester.end.send(one);
+          frontend.received();
+          continue;
+        }
+        ring.put(encode(NetifCtrlRequest, one));
+        if (ring.push()) domain.send(port);
+        const answer = ring.take(NetifCtrlResponse.size) ?? assert.fail('no answer');
+        const { id, type, status } = NetifCtrlResponse.read(new DataView(answer.buffer), 0);
+        assert.deepEqual([id, type], [one.id, one.type]);
+        assert.ok(Object.values<number>(XEN_NETIF_CTRL_STATUS).includes(status));
+      }
+      assert.deepEqual(host.errors, []);
+      assert.equal(domain.mappings, 3);
+    }),
+    fuzz(100),
   );
 });

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { fuzz } from '../../../abi/testing/fuzz.ts';
 import { FakeSockets, type FakeStream } from '../../testing/fake-sockets.ts';
 import { ManualTimers } from '../../testing/manual-timers.ts';
 import { NetGuest } from '../../testing/net-guest.ts';
@@ -552,7 +553,7 @@ describe('a hostile guest', () => {
         assert.ok(sockets.udp.every(({ open }) => !open));
         assert.ok(timers.pending < 5, `${timers.pending} timers`);
       }),
-      { numRuns: 300 },
+      fuzz(300),
     );
   });
 

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { fuzz } from '../../../abi/testing/fuzz.ts';
 import { ManualTimers } from '../../testing/manual-timers.ts';
 import { concat, connect, Peer, smooth, type Fate } from '../../testing/tcp-peer.ts';
 import { ACK, FIN, RST, SYN, type Segment } from './segment.ts';
@@ -78,7 +79,7 @@ describe('a TCP connection', () => {
         }
         assert.equal(timers.pending, 0, 'no timer is left');
       }),
-      { numRuns: 150 },
+      fuzz(150),
     );
   });
 
@@ -241,7 +242,7 @@ describe('a TCP connection', () => {
         assert.equal(peer.connection.state, 'CLOSED', 'nobody answers, so it ends');
         assert.equal(timers.pending, 0);
       }),
-      { numRuns: 300 },
+      fuzz(300),
     );
   });
 });
