@@ -14,6 +14,7 @@ import {
 } from './form.ts';
 import { definePaging, type Paging } from './paging.ts';
 import { type Operand, Semantics, type Services, type Variant } from './semantics.ts';
+import { defineSiblings } from './siblings.ts';
 
 /** An instruction: its encodings, and its meaning written once. */
 export interface Instruction {
@@ -158,7 +159,9 @@ function defineServices(m: ModuleBuilder, groups: readonly InstructionGroup[]): 
   const codeWritten = m.import('codeWritten', [ValType.i32, ValType.i32], undefined);
   const now = m.import('now', [], ValType.f64);
   const random = m.import('random', [], ValType.i32);
-  const paging = definePaging(m, codeWritten);
+  const codeWrittenElsewhere = m.import('codeWrittenElsewhere', [ValType.i32, ValType.i32], undefined);
+  const siblings = defineSiblings(m, codeWrittenElsewhere);
+  const paging = definePaging(m, codeWritten, siblings);
   const dispatch = defineDispatch(m, paging);
   const helpers = new Map<string, Fn>([
     ['now', now],
@@ -171,13 +174,14 @@ function defineServices(m: ModuleBuilder, groups: readonly InstructionGroup[]): 
   };
   for (const group of groups)
     for (const h of group.helpers ?? []) helpers.set(h.name, h.define(m, { paging, dispatch, helper }));
-  return { paging, dispatch, helpers };
+  return { paging, siblings, dispatch, helpers };
 }
 
 /** All functions of the services under the names that a module exports and another one imports them by. */
-function namedFunctions({ paging, dispatch, helpers }: Services): (readonly [name: string, fn: Fn])[] {
+function namedFunctions({ paging, siblings, dispatch, helpers }: Services): (readonly [name: string, fn: Fn])[] {
   const { handlerType: _, ...functions } = dispatch;
-  return [...Object.entries(paging), ...Object.entries(functions), ...helpers] as (readonly [string, Fn])[];
+  const groups = [paging, siblings, functions];
+  return [...groups.flatMap((group) => Object.entries(group)), ...helpers] as (readonly [string, Fn])[];
 }
 
 type Signatures = ReadonlyMap<string, Fn>;
@@ -192,6 +196,7 @@ function importServices(m: ModuleBuilder, signatures: Signatures): Services {
   const functions = Object.fromEntries(all);
   return {
     paging: functions as unknown as Services['paging'],
+    siblings: functions as unknown as Services['siblings'],
     dispatch: {
       ...functions,
       handlerType: m.type([ValType.i32, ValType.i32], ValType.i32),

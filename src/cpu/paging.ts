@@ -2,6 +2,7 @@ import type { Code, Fn } from './wasm/code.ts';
 import type { ModuleBuilder } from './wasm/module.ts';
 import { I32, I64, ValType } from './wasm/value.ts';
 import { codeMaskOf, defineApart } from './apart.ts';
+import { piecesOf, type SiblingFunctions } from './siblings.ts';
 import { Vector } from './exits.ts';
 import { jumpGroup } from './jump-cache.ts';
 import { JumpCache, Region, S, Tlb, View } from './state-layout.ts';
@@ -66,7 +67,7 @@ const viewOf = (vcpu: I32, space: I32): I32 => vcpu.add(S.views).add(space.mul(V
 /**
  * `codeWritten(host address, bytes)` is called before a store changes bytes that decoded operations came from.
  */
-export function definePaging(m: ModuleBuilder, codeWritten: Fn<undefined>): Paging {
+export function definePaging(m: ModuleBuilder, codeWritten: Fn<undefined>, siblings: SiblingFunctions): Paging {
   const fault = m.function('fault', [i32, i32, i64, i32], i32, (c) => {
     // (vcpu, vector, address, error code) → 0
     const vcpu = c.param(i32, 0);
@@ -181,7 +182,8 @@ export function definePaging(m: ModuleBuilder, codeWritten: Fn<undefined>): Pagi
     c.if(access.eq(Access.execute), () => c.store64(entry, page, Tlb.execute));
     c.if(isWrite, () => {
       c.store64(entry, page, Tlb.read);
-      c.if(codeMaskOf(c, vcpu, host.get).eqz(), () => c.store64(entry, page, Tlb.write));
+      const held = codeMaskOf(c, vcpu, host.get).or(c.call(siblings.heldElsewhere, vcpu, host.get));
+      c.if(held.eqz(), () => c.store64(entry, page, Tlb.write));
     });
     c.return(host.get.or(va.wrap().and(0xfff)));
     c.unreachable();
@@ -249,12 +251,9 @@ export function definePaging(m: ModuleBuilder, codeWritten: Fn<undefined>): Pagi
     const bytes = c.param(i32, 2);
     const mask = c.let(codeMaskOf(c, vcpu, host));
     c.if(mask.ne(0), () => {
-      const firstPiece = c.let(host.and(0xfff).shrU(6));
-      const lastPiece = c.let(host.and(0xfff).add(bytes).sub(1).shrU(6));
-      // Bits first…last of the mask: (2 << last) - (1 << first); 2 << 63 is 0, as it has to be.
-      const touched = I64.of(2).shl(lastPiece.extendU()).sub(I64.of(1).shl(firstPiece.extendU()));
-      c.if(mask.and(touched).ne(0), () => c.do(codeWritten, host, bytes));
+      c.if(mask.and(piecesOf(c, host, bytes)).ne(0), () => c.do(codeWritten, host, bytes));
     });
+    c.do(siblings.noteStore, vcpu, host, bytes);
   });
 
   const writeSlow = m.function('writeSlow', [i32, i64, i32], i32, (c) => {
@@ -284,10 +283,9 @@ export function definePaging(m: ModuleBuilder, codeWritten: Fn<undefined>): Pagi
   const touchesCode = m.function('touchesCode', [i32, i32, i32], i32, (c) => {
     const vcpu = c.param(i32, 0);
     const host = c.param(i32, 1);
+    const bytes = c.param(i32, 2);
     const mask = c.let(codeMaskOf(c, vcpu, host));
-    const firstPiece = c.let(host.and(0xfff).shrU(6));
-    const lastPiece = c.let(host.and(0xfff).add(c.param(i32, 2)).sub(1).shrU(6));
-    c.return(mask.and(I64.of(2).shl(lastPiece.extendU()).sub(I64.of(1).shl(firstPiece.extendU()))).ne(0));
+    c.return(mask.and(piecesOf(c, host, bytes)).ne(0));
     c.unreachable();
   });
 
@@ -312,6 +310,7 @@ export function definePaging(m: ModuleBuilder, codeWritten: Fn<undefined>): Pagi
     const at = c.let(c.call(translate, vcpu, va, I32.of(Access.write)));
     c.if(at.eqz(), () => c.return(I32.of(Stored.fault)));
     c.if(c.call(touchesCode, vcpu, at, bytes), () => c.return(I32.of(Stored.step)));
+    c.do(siblings.noteStore, vcpu, at, bytes);
     store(at);
     c.return(I32.of(Stored.done));
     c.unreachable();
@@ -339,7 +338,9 @@ export function definePaging(m: ModuleBuilder, codeWritten: Fn<undefined>): Pagi
     c.if(crosses(va, bytes), () => c.return(I32.of(Stored.step)));
     const host = c.let(c.call(translate, vcpu, va, I32.of(Access.write)));
     c.if(host.eqz(), () => c.return(I32.of(Stored.fault)));
-    c.return(c.call(touchesCode, vcpu, host, bytes).select(I32.of(Stored.step), host));
+    c.if(c.call(touchesCode, vcpu, host, bytes), () => c.return(I32.of(Stored.step)));
+    c.do(siblings.noteStore, vcpu, host, bytes);
+    c.return(host);
     c.unreachable();
   });
 

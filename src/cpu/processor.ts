@@ -12,6 +12,7 @@ import { Translator } from './translator/translator.ts';
 import { CpuState } from './cpu-state.ts';
 import { addressText, ProfileWriter } from './profile.ts';
 import { completeSegmentOperation } from './segmentation.ts';
+import type { Siblings } from './siblings.ts';
 import { Op, Region, S } from './state-layout.ts';
 
 /** Signed linear address; canonical addresses are exact in a double. */
@@ -29,6 +30,8 @@ interface Exports {
   dropFrames(vcpu: number, space: number, bits: number): void;
   takeOver(vcpu: number, space: number, set: number): void;
   forgetJumps(vcpu: number, space: number): void;
+  settleStores(vcpu: number): void;
+  yieldHeld(vcpu: number): void;
   readFlags(vcpu: number): number;
   writeFlags(vcpu: number, image: number): void;
 }
@@ -44,6 +47,8 @@ export interface ProcessorOptions {
   readonly regionAt: number;
   readonly framesAt: number;
   readonly frameCount: number;
+  /** The others of the same memory, if there are any. */
+  readonly siblings?: Siblings | undefined;
   /** Nanoseconds of guest time: what RDTSC counts. The TSC runs at 1 GHz on every host. */
   readonly now: () => number;
   /** What executes hot code; the interpreter does the rest in any case. */
@@ -103,6 +108,9 @@ export class Processor {
   readonly #frameCount: number;
   readonly #handlers: { next: number; cross: number; stop: number };
   readonly #window = new Uint8Array(32);
+  readonly #siblings: Siblings | undefined;
+  /** With siblings, what is decoded is a copy of the page. */
+  readonly #copy: Uint8Array | undefined;
 
   constructor(o: ProcessorOptions) {
     const { buffer } = o.memory;
@@ -115,11 +123,13 @@ export class Processor {
     this.#cache = new CodeCache(buffer, o.regionAt, o.framesAt, o.set.handler('(stale)'));
     this.#decoder = new Decoder(o.set);
     this.#set = o.set;
+    this.#siblings = o.siblings;
     const engine = o.engine ?? 'interpreter';
     const tape = new Tape();
     const imports = {
       memory: o.memory,
-      codeWritten: (host: number, length: number) => this.#written(host >>> 0, length >>> 0),
+      codeWritten: (host: number, length: number) => this.#cache.written(host >>> 0, length >>> 0),
+      codeWrittenElsewhere: (host: number, length: number) => o.siblings?.codeWritten(host >>> 0, length >>> 0),
       now: engine === 'check' ? () => tape.read(o.now) : o.now,
       random: engine === 'check' ? () => tape.read(o.random) : o.random,
     };
@@ -149,6 +159,13 @@ export class Processor {
     this.memory.setUint32(this.regionAt + S.frameCount, o.frameCount, true);
     this.memory.setUint32(this.regionAt + S.codeMaskAt, o.regionAt + Region.codeMaskAt, true);
     this.memory.setInt32(this.regionAt + S.writableFrame, -1, true);
+    if (o.siblings) {
+      const { masksAt, stride, count } = o.siblings;
+      this.#copy = new Uint8Array(4096);
+      this.memory.setUint32(this.regionAt + S.siblingMasks, masksAt, true);
+      this.memory.setUint32(this.regionAt + S.siblingMasksEnd, masksAt + stride * count, true);
+      this.memory.setUint32(this.regionAt + S.siblingStride, stride, true);
+    }
     this.#cache.clear();
     this.#profile = new ProfileWriter(buffer, o.regionAt + Region.profileAt);
     this.#spaces = new AddressSpaces(this.memory, o.regionAt, o, this.#exports);
@@ -242,6 +259,7 @@ export class Processor {
     this.memory.setUint16(end + Op.off, off + decoded.length, true);
     this.state.copyPageOfRip();
     let exit = this.#exports.runOp(this.regionAt, at);
+    if (this.#siblings) this.#exports.settleStores(this.regionAt);
     this.#setHooks(true);
     if (exit === Exit.Segment) {
       exit = completeSegmentOperation(this);
@@ -351,8 +369,8 @@ export class Processor {
       const host = this.translate(va + done, 'write');
       if (host === 0) return false;
       const piece = Math.min(bytes.length - done, 4096 - ((host - this.#framesAt) & 4095));
-      this.#written(host, piece);
       this.#bytes.set(bytes.subarray(done, done + piece), host);
+      this.#written(host, piece);
       done += piece;
     }
     return true;
@@ -361,6 +379,17 @@ export class Processor {
   /** To be called when anything but guest code wrote into a frame that may hold code. */
   frameWritten(mfn: number, offset: number, length: number): void {
     this.#written(this.#framesAt + mfn * 4096 + offset, length);
+  }
+
+  /** Others have decoded from pages that none of them had decoded from before, see siblings.ts. */
+  yieldHeld(): void {
+    this.#exports.yieldHeld(this.regionAt);
+    this.#spaces.frameProtected();
+  }
+
+  /** What a sibling's `codeWritten` told of. */
+  codeChanged(host: number, length: number): void {
+    this.#cache.written(host, length);
   }
 
   #separateModes(): void {
@@ -376,6 +405,7 @@ export class Processor {
 
   #written(host: number, length: number): void {
     this.#cache.written(host, length);
+    this.#siblings?.codeWritten(host, length);
   }
 
   /** A slice ended here: code that this happens to again and again is hot. */
@@ -416,6 +446,7 @@ export class Processor {
   #run(start: () => number): Exit {
     let exit = start();
     for (;;) {
+      if (this.#siblings) this.#exports.settleStores(this.regionAt);
       this.#profile.exit(exit);
       if (exit === Exit.Decode) {
         if (!this.#decodeBlock()) return Exit.Exception;
@@ -460,29 +491,43 @@ export class Processor {
     const rip = this.state.rip;
     const host = this.#fetch(rip);
     if (host === 0) return false;
+    let op: number | 'changed' | 'fault';
+    do op = this.#decodeFrom(host, rip);
+    while (op === 'changed');
+    if (op === 'fault') return false;
+    if (this.#eager) {
+      this.#translate(op, rip);
+      this.#translator?.install();
+    }
+    return true;
+  }
+
+  /** @returns the first operation of a new block, or that a sibling has changed the code meanwhile */
+  #decodeFrom(host: number, rip: Vaddr): number | 'changed' | 'fault' {
     const { mode } = this.state;
     const start = this.#cache.reserve(BLOCK_ROOM);
     const pageEnd = host - ((host - this.#framesAt) & 4095) + 4096;
     const firstOff = 4096 - (pageEnd - host);
+    const { bytes, page } = this.#codeAt(host, pageEnd);
     let off = firstOff;
     let to = start;
     let count = 0;
     let second = 0;
-    let lastByte = host;
     for (;;) {
       if (off >= 4096 || count >= BLOCK_LIMIT || second !== 0) {
         to += this.#writeNext(to, off, count);
         break;
       }
-      const d = this.#decoder.decode(this.#bytes, pageEnd - 4096 + off, pageEnd, mode);
+      const d = this.#decoder.decode(bytes, page + off, page + 4096, mode);
       if (d.truncated) {
         if (count > 0) {
           to += this.#writeNext(to, off, count);
           break;
         }
         const whole = this.#decodeAt(host, off, rip);
-        if (!whole) return false;
+        if (!whole) return 'fault';
         second = whole.second;
+        if (second === 0) return 'changed';
         this.memory.setUint32(to + Op.handler, this.#handlers.cross, true);
         this.memory.setUint16(to + Op.off, off, true);
         this.memory.setUint32(to + Op.imm, second, true);
@@ -491,21 +536,43 @@ export class Processor {
       count++;
       to += this.#decoder.decoded.writeTo(this.memory, to, off, count);
       off += d.length;
-      lastByte = pageEnd - 4096 + off - 1;
       if (d.ends) break;
     }
     const pieces: [number, number][] =
       second === 0
-        ? [[host, lastByte]]
+        ? [[host, host + off - firstOff - 1]]
         : [
             [host, pageEnd - 1],
             [second, second + off - 4097],
           ];
-    for (const page of this.#cache.add(host, mode, start, to, pieces)) this.#protect(page);
-    if (this.#eager) {
-      this.#translate(start, rip);
-      this.#translator?.install();
+    const fresh = this.#cache.add(host, mode, start, to, pieces);
+    for (const one of fresh) this.#protect(one);
+    const siblings = this.#siblings;
+    if (siblings) {
+      if (fresh.length > 0) siblings.codeHeld();
+      if (!this.#standStill(pieces, second === 0 ? bytes.subarray(page + firstOff) : this.#window)) {
+        this.#cache.written(host, 1);
+        return 'changed';
+      }
     }
+    return start;
+  }
+
+  /** Where the bytes of a page are decoded from, and at which place in them the page begins. With siblings it is a copy of what follows `host`. */
+  #codeAt(host: number, pageEnd: number): { bytes: Uint8Array; page: number } {
+    const copy = this.#copy;
+    if (!copy) return { bytes: this.#bytes, page: pageEnd - 4096 };
+    copy.set(this.#bytes.subarray(host, pageEnd), 4096 - (pageEnd - host));
+    return { bytes: copy, page: 0 };
+  }
+
+  /** Whether pieces of memory still have the bytes that were decoded, now that the masks tell the siblings of them. */
+  #standStill(pieces: readonly (readonly [first: number, last: number])[], decoded: Uint8Array): boolean {
+    // Orders what was stored before with what is loaded from here on.
+    this.#exports.settleStores(this.regionAt);
+    let at = 0;
+    for (const [first, last] of pieces)
+      for (let host = first; host <= last; host++) if (this.#bytes[host] !== decoded[at++]) return false;
     return true;
   }
 

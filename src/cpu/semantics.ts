@@ -6,6 +6,7 @@ import { Exit, type Privileged, Vector } from './exits.ts';
 import { Flags, signExtend, truncate } from './flags.ts';
 import { leave } from './hooks.ts';
 import { NOT_CANONICAL, type Paging } from './paging.ts';
+import type { SiblingFunctions } from './siblings.ts';
 import { Op, S, Tlb } from './state-layout.ts';
 
 /** An operand as an instruction's meaning sees it: what it is and how wide, not which register. */
@@ -36,6 +37,7 @@ export const Segment = { es: 0, cs: 1, ss: 2, ds: 3, fs: 4, gs: 5 } as const;
 /** The functions that definitions call. */
 export interface Services {
   readonly paging: Paging;
+  readonly siblings: SiblingFunctions;
   readonly dispatch: Dispatch;
   readonly helpers: ReadonlyMap<string, Fn>;
 }

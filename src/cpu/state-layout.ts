@@ -64,6 +64,11 @@ export const S = {
   bounce: 0x700, // a page-crossing access is done here: up to 576 bytes
   views: 0x940, // 2 × View.size: kernel view, user view
   apart: 0x980, // host address of the pages that a checked run writes to (apart.ts), 0 = none
+  siblingMasks: 0x984, // siblings.ts: host address of the first code mask, and behind the last; 0 = there are no others
+  siblingMasksEnd: 0x988,
+  siblingStride: 0x98c,
+  storesNext: 0x990, // place of the next one, in bytes
+  stores: 0x998, // 8 × Stores.size: stores on the slow path that others may have to hear of
   end: 0x1000,
 } as const;
 
@@ -113,6 +118,9 @@ export const JumpCache = {
   /** No XOR with one below makes `free` bytes a canonical address. */
   generations: 0x4000n << 48n,
 } as const;
+
+/** A store that was noted, see siblings.ts; none where `bytes` is 0. */
+export const Stores = { entries: 8, size: 8, host: 0, bytes: 4 } as const;
 
 /** Block table: (host address of the first byte, mode) → operation; open addressing, linear probing. */
 export const BlockTable = { entries: 1 << 18, entrySize: 16, key: 0, op: 8 } as const;

@@ -2,7 +2,7 @@
 import { PAGE_SIZE } from '../abi/numbers.ts';
 import type { GuestFrames } from './control.ts';
 import type { Domain } from './domain.ts';
-import { announceWrite } from './written-frames.ts';
+import { announceWrite } from './code-coherence.ts';
 
 export class DomainFrames implements GuestFrames {
   readonly dataView: DataView;
@@ -35,6 +35,6 @@ export class DomainFrames implements GuestFrames {
   }
 
   wrote(mfn: number): void {
-    if (this.has(mfn)) announceWrite(this.#domain, mfn);
+    if (this.has(mfn)) announceWrite(this.#domain, this.base + mfn * PAGE_SIZE, PAGE_SIZE);
   }
 }

@@ -237,12 +237,17 @@ export class Domain {
 
   /** Makes a vCPU look at its state again: leaves the guest soon, or wakes up. Its own thread is awake as it is. */
   kick(vcpu: number): void {
-    const request = cpuRegionAt(this.layout, vcpu) + this.layout.processor.exitRequest;
-    Atomics.store(this.i32, request >>> 2, 1);
+    this.askToLeave(vcpu);
     if (this.#thread === vcpuThread(vcpu)) return;
     const wake = (this.vcpuAt(vcpu) + VcpuState.at.wake) >>> 2;
     Atomics.add(this.i32, wake, 1);
     Atomics.notify(this.i32, wake);
+  }
+
+  /** Makes a vCPU that is in the guest come out; one that sleeps goes on sleeping. */
+  askToLeave(vcpu: number): void {
+    const request = cpuRegionAt(this.layout, vcpu) + this.layout.processor.exitRequest;
+    Atomics.store(this.i32, request >>> 2, 1);
   }
 
   /** Ends SCHEDOP_block and SCHEDOP_poll of a vCPU, and kicks it. */

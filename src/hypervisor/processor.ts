@@ -29,6 +29,10 @@ export interface Processor {
   installHooks?(module: WebAssembly.Module): void;
   /** To be called after any write into a frame that may hold code. */
   frameWritten(mfn: Mfn, offset: number, length: number): void;
+  /** Several processors of a memory, see src/cpu/siblings.ts: others wrote these bytes … */
+  codeChanged(host: HostAddress, length: number): void;
+  /** … or decoded from pages that none of them had decoded from before. */
+  yieldHeld(): void;
 }
 
 export interface CpuState {

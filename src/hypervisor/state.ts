@@ -76,7 +76,8 @@ export const VcpuState = struct(
     threadAsked: s32, // the host was asked for a thread: once is enough, however often the vCPU goes up and down
     contextPending: s32, // the start context has to be loaded before the next instruction
     tlbFlush: s32, // another vCPU asks for a TLB flush
-    writtenCount: s32, // frames with decoded code that were written from outside, see written-frames.ts
+    writtenCount: s32, // ranges of decoded code that others wrote to, see code-coherence.ts
+    yieldHeld: s32, // other vCPUs have decoded from pages that this one may write on the fast path
     nmiPending: s32, // VCPUOP_send_nmi
     pollPort: s32, // SCHEDOP_poll: the one port, -1 several, 0 none
     infoAt: u32, // host address of the vcpu_info in use, 0: none
@@ -95,7 +96,7 @@ export const VcpuState = struct(
     fifoTails: array(u32, 16),
     fifoHeads: array(u32, 16), // last port of ours, for an empty queue's restart
     virqs: array(u32, 24),
-    written: array(u32, 32),
+    written: array(u32, 128), // address and length
     ioplRing: u32, // PHYSDEVOP_set_iopl
     ioBitmapPorts: u32, // PHYSDEVOP_set_iobitmap: number of ports, 0: none
     ioBitmapVa: f64,

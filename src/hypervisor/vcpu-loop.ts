@@ -3,11 +3,11 @@
  * with workers calls it from a thread per vCPU and sleeps in between, the steppable host picks the next vCPU itself.
  */
 import { Exit } from '../cpu/exits.ts';
+import { takeWrites, yieldHeldCode } from './code-coherence.ts';
 import { EVENT_CHECK_EXITS, endPoll, nextDeadline, runTimers } from './timers.ts';
 import { enterRunstate, Runstate } from './runstate.ts';
 import type { HypercallTable } from './hypercall.ts';
 import type { Vcpu } from './vcpu.ts';
-import { takeWrites } from './written-frames.ts';
 
 /** Instructions between two looks at the clock: well below a millisecond. */
 const BUDGET = 50_000;
@@ -51,13 +51,15 @@ export class VcpuLoop {
     vcpu.attention = false;
     if (domain.dying || domain.shutdownCode !== undefined) return this.#rest('ended');
     runTimers(vcpu);
+    // Those who write to it go slow until it is dropped.
+    if (vcpu.load('writtenCount') !== 0) takeWrites(vcpu);
     if (domain.pauseCount > 0) return this.#rest('paused');
     if (vcpu.load('online') === 0) return this.#rest('down');
     if (vcpu.load('blocked') !== 0) return this.#rest('blocked');
     // Before the requests below are looked at: whoever makes one from now on waits for the answer.
     vcpu.store('running', 1);
     if (vcpu.load('pollPort') !== 0) endPoll(vcpu);
-    if (vcpu.load('writtenCount') !== 0) takeWrites(vcpu);
+    if (vcpu.load('yieldHeld') !== 0) yieldHeldCode(vcpu);
     if (vcpu.load('contextPending') !== 0) {
       vcpu.store('contextPending', 0);
       vcpu.platform.loadContext(vcpu.contextAt);
@@ -90,7 +92,9 @@ export class VcpuLoop {
     const { processor, platform } = vcpu;
     for (let exits = 0; exits < EVENT_CHECK_EXITS; exits++) {
       if (vcpu.eventsDeliverable) platform.deliverUpcall();
+      // What is to be handled may tell others of what was written.
       const exit = processor.run(BUDGET);
+      if (vcpu.load('yieldHeld') !== 0) yieldHeldCode(vcpu);
       if (exit === Exit.Budget) return true;
       if (exit === Exit.Interrupt) return false;
       if (++this.#untimed < TIMED_EXITS) this.#handle(exit);

@@ -22,6 +22,7 @@ type Word =
   | 'contextPending'
   | 'tlbFlush'
   | 'writtenCount'
+  | 'yieldHeld'
   | 'nmiPending'
   | 'pollPort';
 type Number32 =

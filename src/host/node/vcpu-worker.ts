@@ -2,6 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { parentPort } from 'node:worker_threads';
 import { instructionSet, Processor } from '../../cpu/index.ts';
+import { siblingsOf } from '../../hypervisor/code-coherence.ts';
 import { createVcpuLoop } from '../../hypervisor/create-vcpu.ts';
 import { computeLayout, cpuRegionAt } from '../../hypervisor/domain-memory.ts';
 import { Domain, vcpuThread } from '../../hypervisor/domain.ts';
@@ -78,6 +79,7 @@ function run(start: VcpuStart): void {
     frameCount: layout.totalFrames,
     now: clock.now,
     random: hardwareRandom(),
+    siblings: siblingsOf(domain, start.vcpu),
   });
   const loop = createVcpuLoop({
     domain,

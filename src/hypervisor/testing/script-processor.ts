@@ -86,6 +86,10 @@ export class ScriptProcessor implements Processor {
   setSpace(): void {}
   setRoot(): void {}
   flushTlb(): void {}
+  codeChanged(host: number): void {
+    this.frameWritten(Math.floor((host - this.#domain.layout.framesAt) / PAGE_SIZE));
+  }
+  yieldHeld(): void {}
   refreshTlb(): void {}
   flushPage(): void {}
   copyFromGuest(): undefined {

@@ -10,6 +10,7 @@ import { type Engine, Processor, S, cpuFeatures, cpuRegionSize, processorModule 
 import { Region } from '../../../cpu/state-layout.ts';
 import type { DomainControl } from '../../control.ts';
 import { cpuRegionAt } from '../../domain-memory.ts';
+import { siblingsOf } from '../../code-coherence.ts';
 import type { Domain } from '../../domain.ts';
 import { HypercallArguments } from '../../hypercall.ts';
 import { type ManualClock, SteppableHost } from '../../steppable-host.ts';
@@ -83,6 +84,7 @@ export class PvGuest {
           frameCount: domain.layout.totalFrames,
           now: () => clock.now(),
           random: () => 0x5eed,
+          siblings: siblingsOf(domain, vcpu),
           ...(options.engine === undefined ? {} : { engine: options.engine }),
         }),
     });
