@@ -187,6 +187,11 @@ export class CpuState {
   }
 
   /** Byte address of the word that makes `run` return soon, for other threads. */
+  /** PAUSE instructions executed, modulo 2^32. */
+  get pauses(): number {
+    return this.#view.getUint32(this.#at + S.pauses, true);
+  }
+
   get exitRequestAt(): number {
     return this.#at + S.exitRequest;
   }

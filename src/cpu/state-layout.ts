@@ -41,6 +41,7 @@ export const S = {
   ldtLimit: 0x1c8,
   fsGsBaseEnabled: 0x1cc,
   tscAux: 0x1d0,
+  pauses: 0x1d4, // PAUSE instructions executed, modulo 2^32
   mxcsrPending: 0x1d8, // exceptions found by the SSE instruction that runs, not yet in MXCSR; 0 between instructions
   retired: 0x1e0, // f64: instructions executed since power-on
   hookSyscall: 0x1e8, // table index of what runs in the place of an exit (hooks.ts), 0 = none

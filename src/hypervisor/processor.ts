@@ -54,6 +54,8 @@ export interface CpuState {
   readonly hasErrorCode: boolean;
   faultAddress: Vaddr;
   readonly instructionsRetired: number;
+  /** PAUSE instructions executed, modulo 2^32. */
+  readonly pauses: number;
   /** Bytes of the instruction that caused the exit. */
   readonly instructionLength: number;
   /** Operands of a privileged exit: src/cpu/exits.ts, Privileged, says which. */

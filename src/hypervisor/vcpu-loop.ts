@@ -12,6 +12,9 @@ import type { Vcpu } from './vcpu.ts';
 /** Instructions between two looks at the clock: well below a millisecond. */
 const BUDGET = 50_000;
 
+/** PAUSE instructions in a budget that is spent on waiting. */
+const SPINNING = BUDGET / 16;
+
 /** One exit in so many is timed, for all of them: reading the clock would cost as much as many a hypercall. */
 const TIMED_EXITS = 64;
 
@@ -25,6 +28,8 @@ export class VcpuLoop {
   readonly #vcpu: Vcpu;
   readonly #hypercalls: HypercallTable;
   #untimed = 0;
+  /** Up to the end of the last budget. */
+  #pauses = 0;
 
   constructor(vcpu: Vcpu, hypercalls: HypercallTable) {
     this.#vcpu = vcpu;
@@ -95,13 +100,22 @@ export class VcpuLoop {
       // What is to be handled may tell others of what was written.
       const exit = processor.run(BUDGET);
       if (vcpu.load('yieldHeld') !== 0) yieldHeldCode(vcpu);
-      if (exit === Exit.Budget) return true;
+      if (exit === Exit.Budget) return !this.#spins();
       if (exit === Exit.Interrupt) return false;
       if (++this.#untimed < TIMED_EXITS) this.#handle(exit);
       else this.#handleTimed(exit);
       if (vcpu.attention) return false;
     }
     return true;
+  }
+
+  /** A guest that waits for another of its vCPUs may keep that one from the host's processor: it yields, as if it had asked for it. */
+  #spins(): boolean {
+    const { pauses } = this.#vcpu.processor.state;
+    const spins = this.#vcpu.domain.layout.maxVcpus > 1 && (pauses - this.#pauses) >>> 0 > SPINNING;
+    this.#pauses = pauses;
+    if (spins) this.#vcpu.yielding = true;
+    return spins;
   }
 
   #handle(exit: number): void {

@@ -26,12 +26,14 @@ const random = (u: Semantics): I64 => u.code.call(u.helper('random') as Fn<typeo
 const user: Instruction[] = [
   {
     name: 'NOP',
-    forms: [
-      '90 noB',
-      'F3 90',
-      ...['0D', '18', '19', '1A', '1B', '1C', '1D', '1E', '1F'].map((o) => `0F ${o} /r Ev,Gv`),
-    ],
+    forms: ['90 noB', ...['0D', '18', '19', '1A', '1B', '1C', '1D', '1E', '1F'].map((o) => `0F ${o} /r Ev,Gv`)],
     build: () => undefined,
+  },
+  {
+    // What a loop that waits for another processor executes; whoever runs this one may give its time away.
+    name: 'PAUSE',
+    forms: ['F3 90'],
+    build: (u) => u.code.store32(u.vcpu, u.vcpu.load32(S.pauses).add(1), S.pauses),
   },
   { name: 'fence', forms: ['NP 0F AE /E8+i', 'NP 0F AE /F0+i', 'NP 0F AE /F8+i'], build: () => undefined },
   {

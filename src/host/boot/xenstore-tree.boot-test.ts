@@ -78,6 +78,7 @@ describe('the store of a running guest', () => {
       `extra = "console=hvc0 ${PLAIN_CONSOLE}"`,
       'memory = 256',
       'vcpus = 1',
+      'maxvcpus = 2',
       `disk = [ "format=raw,vdev=xvda,access=rw,target=${machine.path('disk.img')}" ]`,
       'vif = [ "mac=00:16:3e:01:02:03,bridge=xenbr0" ]',
     ];

@@ -113,6 +113,7 @@ class ScriptState implements CpuState {
   hasErrorCode = false;
   faultAddress = 0;
   instructionsRetired = 0;
+  readonly pauses = 0;
   instructionLength = 0;
   taskSwitched = false;
   fsGsBaseEnabled = false;
