@@ -4,7 +4,7 @@ import { PAGE_SIZE, type GrantRef, type Mfn } from '../../abi/numbers.ts';
 import type { GrantBatch, GrantCopy, GrantMapping } from '../control.ts';
 import type { Domain } from '../domain.ts';
 import type { PlatformKind } from '../platform.ts';
-import { announceWrite } from '../written-frames.ts';
+import { announceWrite } from '../code-coherence.ts';
 import { acquire, clearInUse } from './table.ts';
 
 const DOM0 = 0;
@@ -144,7 +144,7 @@ export class GrantMappings {
     if (readonly) bytes.set(granted);
     else {
       granted.set(bytes);
-      announceWrite(domain, frame);
+      if (length > 0) announceWrite(domain, at, length);
     }
     this.#put(frame, readonly);
     this.#clear(ref, use);
