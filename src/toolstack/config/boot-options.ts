@@ -1,5 +1,6 @@
 /** What a domain boots and in which modes: the middle part of a configuration. */
 import { ConfigError } from './config-error.ts';
+import { enumeration } from './enumeration.ts';
 import { defBool, type BuildInfo, type CreateInfo } from './domain-config.ts';
 import type { Settings } from './settings.ts';
 
@@ -16,10 +17,10 @@ const timerModes = [
 ];
 
 export function readModes(settings: Settings, create: CreateInfo, info: BuildInfo): void {
-  const passthrough = settings.string('passthrough');
-  if (passthrough !== undefined) {
-    if (!passthroughModes.includes(passthrough))
-      throw new ConfigError(`ERROR: unknown passthrough option '${passthrough}'`);
+  const word = settings.string('passthrough');
+  if (word !== undefined) {
+    const passthrough = enumeration(passthroughModes, word);
+    if (passthrough === undefined) throw new ConfigError(`ERROR: unknown passthrough option '${word}'`);
     if (passthrough !== 'default') create.passthrough = passthrough;
   }
   const shadow = settings.long('shadow_memory');
@@ -59,8 +60,9 @@ function readMode(
   const text = settings.string(name);
   if (text === undefined) return undefined;
   onName(text);
-  if (!modes.includes(text)) throw new ConfigError(`ERROR: invalid value "${text}" for "${name}"`);
-  return text;
+  const named = enumeration(modes, text);
+  if (named === undefined) throw new ConfigError(`ERROR: invalid value "${text}" for "${name}"`);
+  return named;
 }
 
 export function readBootOptions(settings: Settings, create: CreateInfo, info: BuildInfo): void {

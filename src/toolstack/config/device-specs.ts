@@ -1,6 +1,7 @@
 /** The smaller device lists of a configuration: virtual TPMs, 9pfs, PV calls, displays, channels, USB, keyboards (xl.cfg(5), "Devices"). */
 import { ConfigError } from './config-error.ts';
 import { defBool, type DefBool, type Device } from './domain-config.ts';
+import { enumeration } from './enumeration.ts';
 import { tokens } from './nic-spec.ts';
 import { atoi, strtol, strtou32 } from './numbers.ts';
 import { parseUuid } from './uuid.ts';
@@ -38,7 +39,7 @@ export function parseVtpm(spec: string, devid: number): Device {
   return { backend_domname: backend, devid, uuid: uuid ?? '00000000-0000-0000-0000-000000000000' };
 }
 
-/** Pairs split at commas and trimmed on both sides, as for `p9` and `channel`. */
+/** Pairs split at commas and trimmed on both sides. */
 function trimmedPairs(spec: string, what: string): readonly { key: string; value: string }[] {
   return spec
     .split(',')
@@ -53,11 +54,14 @@ function trimmedPairs(spec: string, what: string): readonly { key: string; value
 
 export function parseP9(spec: string): Device {
   const members = new Map<string, string>();
-  for (const { key, value } of trimmedPairs(spec, '9pfs')) {
-    if (!['security_model', 'path', 'tag', 'backend'].includes(key))
-      throw new ConfigError(`Unknown 9pfs parameter '${key}'`);
-    members.set(key, value);
+  for (const token of tokens(spec)) {
+    const read = pair(token);
+    if (read === undefined) break;
+    if (!['security_model', 'path', 'tag', 'backend'].includes(read.key)) unknown(read.key, '9pfs');
+    members.set(read.key, read.value);
   }
+  if (!['security_model', 'path', 'tag'].every((key) => members.has(key)))
+    throw new ConfigError('9pfs spec missing required field!');
   return {
     backend_domname: members.get('backend'),
     tag: members.get('tag'),
@@ -133,8 +137,8 @@ export function parseUsbController(spec: string, devid: number): Device {
   for (const token of tokens(spec)) {
     const read = pair(token);
     if (read?.key === 'type') {
-      type = read.value.toLowerCase();
-      if (!usbControllerTypes.includes(type)) throw new ConfigError(`Invalid usb controller type '${read.value}'`);
+      type = enumeration(usbControllerTypes, read.value);
+      if (type === undefined) throw new ConfigError(`Invalid usb controller type '${read.value}'`);
     } else if (read?.key === 'version') {
       version = atoi(read.value);
     } else if (read?.key === 'ports') {
@@ -161,7 +165,8 @@ export function parseUsbDevice(spec: string): Device {
   for (const token of tokens(spec)) {
     const read = pair(token);
     if (read?.key === 'type') {
-      if (read.value !== 'hostdev') throw new ConfigError(`Invalid usb device type: ${read.value}`);
+      if (enumeration(['hostdev'], read.value) === undefined)
+        throw new ConfigError(`Invalid usb device type: ${read.value}`);
       hostdev = true;
     } else if (read?.key === 'hostbus') {
       hostbus = strtou32(read.value) & 0xff;
@@ -210,8 +215,7 @@ export function parseKeyboard(spec: string, devid: number): Device {
     if (row.kind === 'text') members.set(row.member, read.value);
     else if (row.kind === 'number') members.set(row.member, strtou32(read.value));
     else if (row.kind === 'flag') members.set(row.member, strtou32(read.value) !== 0);
-    else if (['qemu', 'linux'].includes(read.value)) members.set(row.member, read.value);
-    else throw new ConfigError(`Unknown backend_type "${read.value}" in vkb spec`);
+    else members.set(row.member, keyboardBackend(read.value));
   }
   if (!members.has('backend_type')) throw new ConfigError('backend-type should be set in vkb spec');
   const touch = ['multi_touch_width', 'multi_touch_height', 'multi_touch_num_contacts'].some((name) =>
@@ -228,6 +232,12 @@ export function parseKeyboard(spec: string, devid: number): Device {
     if (value !== undefined && value !== false && (member === 'devid' || value !== 0)) keyboard[member] = value;
   }
   return keyboard;
+}
+
+function keyboardBackend(text: string): string {
+  const backend = enumeration(['qemu', 'linux'], text);
+  if (backend === undefined) throw new ConfigError(`Unknown backend_type "${text}" in vkb spec`);
+  return backend;
 }
 
 /** The members of libxl_vnc_info and libxl_sdl_info; absent ones have their defaults. */

@@ -57,7 +57,7 @@ export function parsePci(spec: string, defaults: PciDefaults): Device {
   ]);
 }
 
-function parseBdf(text: string): Bdf | undefined {
+export function parseBdf(text: string): Bdf | undefined {
   const match = /^(?:([0-9a-f]{1,4}):)?([0-9a-f]{1,2}):([0-9a-f]{1,2})\.(\*|[0-7])$/i.exec(text);
   if (match === null) return undefined;
   const [, domain = '0', bus = '0', dev = '0', func = '0'] = match;

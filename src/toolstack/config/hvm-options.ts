@@ -2,6 +2,7 @@
 import { ConfigError } from './config-error.ts';
 import { sdlToJson, vncToJson, type Sdl, type Vnc } from './device-specs.ts';
 import { defBool } from './domain-config.ts';
+import { enumeration } from './enumeration.ts';
 import type { JsonObject, JsonValue } from './json.ts';
 import type { Settings } from './settings.ts';
 
@@ -119,7 +120,8 @@ export function readFirmware(settings: Settings, members: HvmMembers): void {
   }
   const firmware = settings.string('firmware');
   if (firmware === undefined) return;
-  if (biosTypes.includes(firmware)) members.set('bios', firmware);
+  const bundled = enumeration(biosTypes, firmware);
+  if (bundled !== undefined) members.set('bios', bundled);
   else if ('uefi'.startsWith(firmware)) members.set('bios', 'ovmf');
   else if (!'bios'.startsWith(firmware)) members.set('firmware', firmware);
 }
@@ -140,7 +142,8 @@ function readViridian(settings: Settings, members: HvmMembers): void {
       members.set('viridian', 'True');
     } else {
       const name = word.replace(/^!/, '');
-      const bit = viridianEnlightenments.indexOf(name);
+      const enlightenment = enumeration(viridianEnlightenments, name);
+      const bit = enlightenment === undefined ? -1 : viridianEnlightenments.indexOf(enlightenment);
       if (bit < 0) throw new ConfigError(`xl: unknown viridian enlightenment '${name}'`, failed);
       const [set, clear] = name === word ? [enabled, disabled] : [disabled, enabled];
       set.add(bit);
@@ -206,8 +209,9 @@ export function readDisplayAndPorts(settings: Settings, members: HvmMembers, vnc
   }
   const vendor = settings.string('vendor_device');
   if (vendor !== undefined) {
-    if (!['none', 'xenserver'].includes(vendor)) throw new ConfigError(`xl: unknown vendor_device '${vendor}'`, failed);
-    if (vendor !== 'none') members.set('vendor_device', vendor);
+    const device = enumeration(['none', 'xenserver'], vendor);
+    if (device === undefined) throw new ConfigError(`xl: unknown vendor_device '${vendor}'`, failed);
+    if (device !== 'none') members.set('vendor_device', device);
   }
   if (!members.has('rdm')) members.set('rdm', {});
 }
@@ -248,6 +252,7 @@ function readListOrWord(settings: Settings, members: HvmMembers, name: 'serial' 
 }
 
 function oneOf(names: readonly string[], value: string, key: string): string {
-  if (!names.includes(value)) throw new ConfigError(`ERROR: invalid value "${value}" for "${key}"`);
-  return value;
+  const found = enumeration(names, value);
+  if (found === undefined) throw new ConfigError(`ERROR: invalid value "${value}" for "${key}"`);
+  return found;
 }

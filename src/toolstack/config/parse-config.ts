@@ -18,6 +18,7 @@ import {
   type ShutdownAction,
   type ShutdownReaction,
 } from './domain-config.ts';
+import { enumeration } from './enumeration.ts';
 import { parseText } from './grammar.ts';
 import { parseIoMem, parseIoPorts, parseIrqs, parsePci } from './host-device-specs.ts';
 import { hvmToJson, readDisplayAndPorts, readFirmware, readSdl, readVnc, type HvmMembers } from './hvm-options.ts';
@@ -26,6 +27,7 @@ import { readBootOptions, readModes } from './boot-options.ts';
 import { Settings } from './settings.ts';
 import { generateUuid, parseUuid } from './uuid.ts';
 import { parseVnuma } from './vnuma.ts';
+import { parseVsnd } from './vsnd-spec.ts';
 
 export interface ConfigHost {
   /** Processors of the host. */
@@ -158,8 +160,9 @@ function readProcessorsAndMemory(settings: Settings, info: BuildInfo, host: Conf
   info.max_vcpus = settings.long('maxvcpus');
   const vuart = settings.string('vuart');
   if (vuart !== undefined) {
-    if (!['unknown', 'sbsa_uart'].includes(vuart)) throw new ConfigError(`ERROR: invalid value "${vuart}" for "vuart"`);
-    if (vuart !== 'unknown') info.arch_arm.vuart = vuart;
+    const type = enumeration(['unknown', 'sbsa_uart'], vuart);
+    if (type === undefined) throw new ConfigError(`ERROR: invalid value "${vuart}" for "vuart"`);
+    if (type !== 'unknown') info.arch_arm.vuart = type;
   }
   parseVnuma(settings, info, host);
   info.max_memkb ??= info.target_memkb;
@@ -256,10 +259,9 @@ const altp2mModes = ['disabled', 'mixed', 'external', 'limited'];
 function readLateModes(settings: Settings, info: BuildInfo): void {
   const number = settings.long('altp2m', { quiet: true });
   const word = number === undefined ? settings.string('altp2m') : undefined;
-  const mode = number === undefined ? word : altp2mModes[number];
+  const mode = number === undefined ? enumeration(altp2mModes, word ?? '') : altp2mModes[number];
   if (number !== undefined && mode === undefined) throw new ConfigError(`ERROR: invalid value ${number} for "altp2m"`);
-  if (word !== undefined && !altp2mModes.includes(word))
-    throw new ConfigError(`ERROR: invalid value "${word}" for "altp2m"`);
+  if (word !== undefined && mode === undefined) throw new ConfigError(`ERROR: invalid value "${word}" for "altp2m"`);
   if (mode !== 'disabled') info.altp2m = mode;
   info.vmtrace_buf_kb = settings.long('vmtrace_buf_kb', { quiet: true });
   info.ioports = parseIoPorts(settings);
@@ -277,6 +279,7 @@ function readDevices(settings: Settings, config: DomainConfig): void {
   lists.vtpms = each('vtpm', devices.parseVtpm) ?? [];
   lists.vdispls = each('vdispl', devices.parseVdispl) ?? [];
   lists.pvcallsifs = each('pvcalls', devices.parsePvcalls) ?? [];
+  lists.vsnds = settings.list('vsnd')?.map(parseVsnd) ?? [];
   lists.channels = each('channel', (spec, devid) => devices.parseChannel(spec, devid, { report })) ?? [];
   lists.nics = each('vif', (spec, devid) => parseNic(spec, devid, { source, report }).nic) ?? [];
   if (settings.list('vif2') !== undefined) report('WARNING: vif2: netchannel2 is deprecated and not supported by xl');
@@ -353,6 +356,7 @@ function readDeviceModel(settings: Settings, config: DomainConfig, ofType: HvmMe
     if (c_info.type === 'hvm') readDisplayAndPorts(settings, ofType, vnc, sdl);
   }
   info.dm_restrict = defBool(settings.bool('dm_restrict'));
+  readArmOptions(settings, info);
   const vkbs = settings.strings('vkb') ?? [];
   const before = config.devices.vkbs ?? [];
   config.devices.vkbs = [...before, ...vkbs.map((spec, index) => devices.parseKeyboard(spec, before.length + index))];
@@ -364,4 +368,17 @@ function readDeviceModel(settings: Settings, config: DomainConfig, ofType: HvmMe
     settings.report('If it fixes an issue you are having please report to xen-devel@lists.xenproject.org.');
   }
   info.vpmu = defBool(settings.bool('vpmu'));
+}
+
+/** Of another architecture, but read and refused on every one. */
+function readArmOptions(settings: Settings, info: BuildInfo): void {
+  const read = (name: string, values: readonly string[]): string | undefined => {
+    const word = settings.string(name, { quiet: true });
+    if (word === undefined) return undefined;
+    const value = enumeration(values, word);
+    if (value === undefined) throw new ConfigError(`Unknown ${name} "${word}" specified`, failed);
+    return value === values[0] ? undefined : value;
+  };
+  info.arch_arm.gic_version = read('gic_version', ['default', 'v2', 'v3']);
+  info.tee = read('tee', ['none', 'optee']);
 }
