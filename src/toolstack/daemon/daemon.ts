@@ -14,6 +14,10 @@ import { readConsoleConfig, type ConsoleConfig } from '../config/console-config.
 import { DomainManager } from '../domain/domain-manager.ts';
 import type { BuildRequest, BuiltRings, Clock } from '../domain/services.ts';
 import { initialise } from '../domain/xenstore-tree.ts';
+import { CpuPools } from '../scheduler/cpu-pools.ts';
+import { placement } from '../scheduler/placement.ts';
+import { isScheduler } from '../scheduler/scheduler-parameters.ts';
+import { Scheduling } from '../scheduler/scheduling.ts';
 import { startBackends } from './backends.ts';
 import { Connection } from './connection.ts';
 import { ConsoleLogs, openMonitorLog } from './log-files.ts';
@@ -80,21 +84,30 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     tty: (console) => `${run.socket}:${console.domid}`,
   });
   const network = options.network && (await startNetwork(options.network, xenstored.client(), log));
+  const { nrCpus } = host.physInfo();
   const backends = startBackends({
     control: host,
     xs: xenstored.client(),
     diskHost: options.diskHost,
     bridges: network,
-    nrCpus: host.physInfo().nrCpus,
+    nrCpus,
     scheduler,
     onError,
     log,
+  });
+  const { scheduler: bootScheduler } = host.version;
+  const poolHost = { nrCpus, domids: () => host.domains().map(({ domid }) => domid) };
+  const pools = new CpuPools(poolHost, xs, isScheduler(bootScheduler) ? bootScheduler : 'credit2');
+  const scheduling = new Scheduling(pools, nrCpus, (domid) => {
+    const most = host.domain(domid)?.info().maxVcpuId;
+    return most === undefined ? undefined : most + 1;
   });
   const openLog = (name: string): ReturnType<typeof openMonitorLog> => openMonitorLog(run.logs, name);
   const manager = new DomainManager({
     hypervisor: host,
     store: xenstored,
     consoles,
+    scheduling: placement(pools, scheduling),
     bootloader: bootloaderService({ run, diskHost: options.diskHost }),
     build: options.build ?? buildFromFiles,
     openLog,
@@ -103,6 +116,8 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const context: RequestContext = {
     hypervisor: host,
     manager,
+    pools,
+    scheduling,
     xenstore: xs,
     network,
     console: (domid, num) => (num === 0 ? (consoles.get(domid) ?? consoles.serve(domid)) : undefined),

@@ -27,6 +27,10 @@ export function domids(params: JsonObject, name = 'domids'): readonly number[] |
   return list(value, name).map((item) => number(item, name, 0, 0xffffffff));
 }
 
+export function numbers(params: JsonObject, name: string, least: number, most: number): readonly number[] {
+  return list(params[name], name).map((item) => number(item, name, least, most));
+}
+
 export function flag(params: JsonObject, name: string): boolean {
   const value = params[name];
   return typeof value === 'boolean' ? value : refuse(name);

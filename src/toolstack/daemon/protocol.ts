@@ -7,9 +7,12 @@ import type { JsonObject } from '../config/json.ts';
 import type { DiskSummary } from '../devices/disks.ts';
 import type { NicSummary } from '../devices/nics.ts';
 import type { DomainProfile } from '../domain/profile.ts';
+import type { VcpuAffinity } from '../scheduler/scheduling.ts';
+import type { GuestMethods } from './guest-protocol.ts';
+import type { SchedulerMethods } from './scheduler-protocol.ts';
 
 /** Raised with every incompatible change. */
-export const protocolVersion = 1;
+export const protocolVersion = 2;
 
 export interface DomainSummary {
   readonly domid: number;
@@ -25,6 +28,8 @@ export interface DomainSummary {
   readonly dying: boolean;
   readonly shutdownReason: number;
   readonly cpuTimeNs: number;
+  /** The name of its CPU pool. */
+  readonly cpuPool: string;
   /** Milliseconds since 1970. */
   readonly startTime: number;
 }
@@ -40,6 +45,7 @@ export interface VcpuSummary {
   readonly cpuTimeNs: number;
   /** Guest instructions executed so far. */
   readonly instructions: number;
+  readonly affinity: VcpuAffinity;
 }
 
 export interface ProfileSummary extends DomainProfile {
@@ -65,6 +71,8 @@ export interface HostSummary {
   readonly totalPages: number;
   readonly freePages: number;
   readonly outstandingPages: number;
+  /** Processors that no CPU pool has. */
+  readonly freeCpus: number;
   readonly xenMajor: number;
   readonly xenMinor: number;
   readonly xenExtra: string;
@@ -96,7 +104,7 @@ export interface ForwardSummary {
 }
 
 /** method → what it takes and what it answers. */
-export interface Methods {
+export interface Methods extends SchedulerMethods, GuestMethods {
   hello: { params: Record<never, never>; result: { version: number; pid: number; domains: number } };
   list: { params: { domid?: number }; result: { domains: readonly DomainSummary[] } };
   /** Configurations as `xl list -l` prints them. */

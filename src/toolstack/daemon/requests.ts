@@ -4,8 +4,7 @@ import type { DomainConsole } from '../../dom0/console/index.ts';
 import type { Network } from '../../dom0/net/network.ts';
 import { XenstoreError, type Xenstore } from '../../dom0/xenstore/index.ts';
 import type { DomainControl, HypervisorControl } from '../../hypervisor/control.ts';
-import { configToJson, type DomainConfig } from '../config/domain-config.ts';
-import type { JsonObject, JsonValue } from '../config/json.ts';
+import type { JsonObject } from '../config/json.ts';
 import { formatUuid } from '../config/uuid.ts';
 import type { DomainManager } from '../domain/domain-manager.ts';
 import { diskOf } from '../devices/disks.ts';
@@ -13,11 +12,16 @@ import { nicOf } from '../devices/nics.ts';
 import { LibxlError } from '../domain/libxl-error.ts';
 import type { Clock, MonitorLog } from '../domain/services.ts';
 import { monitor } from '../domain/monitor.ts';
+import type { CpuPools } from '../scheduler/cpu-pools.ts';
+import type { Scheduling } from '../scheduler/scheduling.ts';
 import { XenError } from '../xen-error.ts';
 import type { Call } from './connection.ts';
+import { guestRequests } from './guest-requests.ts';
+import { retrieveConfig } from './retrieve-config.ts';
 import { addForward, listForwards, removeForward } from './network.ts';
 import * as read from './parameters.ts';
 import { profile } from './profile-request.ts';
+import { schedulerRequests } from './scheduler-requests.ts';
 import {
   protocolVersion,
   type DomainSummary,
@@ -30,6 +34,8 @@ import {
 export interface RequestContext {
   readonly hypervisor: HypervisorControl;
   readonly manager: DomainManager;
+  readonly pools: CpuPools;
+  readonly scheduling: Scheduling;
   readonly xenstore: Xenstore;
   readonly network: Network | undefined;
   readonly console: (domid: number, num: number) => DomainConsole | undefined;
@@ -47,7 +53,11 @@ type Handler<M extends Method> = (
   call: Call,
 ) => Methods[M]['result'] | Promise<Methods[M]['result']>;
 
-const handlers: { readonly [M in Method]: Handler<M> } = {
+export type Handlers<Names extends Method> = { readonly [M in Names]: Handler<M> };
+
+const handlers: Handlers<Method> = {
+  ...schedulerRequests,
+  ...guestRequests,
   hello: ({ pid, manager }) => ({ version: protocolVersion, pid, domains: manager.domains().length }),
   list: (context, params) => ({
     domains: selected(context, read.optionalDomid(params)).map((control) => summary(context, control)),
@@ -55,7 +65,7 @@ const handlers: { readonly [M in Method]: Handler<M> } = {
   configs: (context, params) => ({
     configs: selected(context, read.optionalDomid(params)).map(({ domid }) => ({
       domid,
-      config: keptConfig(context, domid),
+      config: retrieveConfig(context, domid),
     })),
   }),
   vcpus: (context, params) => {
@@ -68,7 +78,7 @@ const handlers: { readonly [M in Method]: Handler<M> } = {
     };
   },
   profile,
-  info: ({ hypervisor }) => hostSummary(hypervisor),
+  info: ({ hypervisor, pools }) => hostSummary(hypervisor, pools.freeCpus().length),
   dmesg: ({ hypervisor }, params) => ({ text: hypervisor.readConsole({ clear: read.flag(params, 'clear') }) }),
   domid: ({ manager }, params) => ({ domid: manager.domidOf(read.text(params, 'name')) ?? null }),
   domname: ({ manager }, params) => ({ name: manager.nameOf(read.domid(params)) ?? null }),
@@ -175,7 +185,7 @@ function selected({ hypervisor }: RequestContext, domid: number | undefined): re
 
 const pageKiB = 4;
 
-function summary({ manager, startTime }: RequestContext, control: DomainControl): DomainSummary {
+function summary({ manager, pools, startTime }: RequestContext, control: DomainControl): DomainSummary {
   const info = control.info();
   const { domid } = control;
   return {
@@ -192,49 +202,23 @@ function summary({ manager, startTime }: RequestContext, control: DomainControl)
     dying: info.dying,
     shutdownReason: info.shutdownReason ?? 0,
     cpuTimeNs: info.cpuTimeNs,
+    cpuPool: pools.poolOf(domid).name,
     startTime: manager.domain(domid)?.startTime ?? startTime,
   };
 }
 
-function vcpuSummaries({ manager }: RequestContext, control: DomainControl): VcpuSummary[] {
-  const name = manager.nameOf(control.domid) ?? '(null)';
+function vcpuSummaries({ manager, scheduling }: RequestContext, control: DomainControl): VcpuSummary[] {
+  const { domid } = control;
+  const name = manager.nameOf(domid) ?? '(null)';
   const summaries: VcpuSummary[] = [];
   for (let vcpu = 0; vcpu <= control.info().maxVcpuId; vcpu++) {
     const info = control.vcpuInfo(vcpu);
-    if (info !== undefined) summaries.push({ domid: control.domid, name, ...info });
+    if (info !== undefined) summaries.push({ domid, name, ...info, affinity: scheduling.affinity(domid, vcpu) });
   }
   return summaries;
 }
 
-/** What libxl keeps about a running domain: the configuration with the defaults filled in that it fills in at creation. */
-function keptConfig({ manager, hypervisor }: RequestContext, domid: number): JsonValue {
-  const sched_params = { sched: hypervisor.version.scheduler, weight: 256, cap: 0 };
-  const domain = manager.domain(domid);
-  if (domain === undefined) {
-    const memkb = (hypervisor.domain(domid)?.info().totPages ?? 0) * pageKiB;
-    const b_info = { max_memkb: memkb, target_memkb: memkb, sched_params, 'type.pv': {}, arch_arm: {}, arch_x86: {} };
-    return { c_info: { type: 'pv', name: manager.nameOf(domid) ?? '' }, b_info };
-  }
-  const { config } = domain;
-  const info = config.b_info;
-  const disks = config.devices.disks?.map((disk) => ({ ...disk, colo_restore_enable: 'False' })) ?? [];
-  const full: DomainConfig = {
-    ...config,
-    devices: { ...config.devices, disks },
-    c_info: { ...config.c_info, name: domain.name, domid: 0xffffffff, uuid: domain.uuid },
-    b_info: {
-      ...info,
-      max_vcpus: Math.max(1, info.max_vcpus ?? 1),
-      avail_vcpus: info.avail_vcpus ?? [0],
-      video_memkb: info.video_memkb ?? 0,
-      sched_params: { ...sched_params, ...info.sched_params },
-      arch_x86: { msr_relaxed: info.arch_x86.msr_relaxed ?? 'False' },
-    },
-  };
-  return configToJson(full);
-}
-
-function hostSummary(hypervisor: HypervisorControl): HostSummary {
+function hostSummary(hypervisor: HypervisorControl, freeCpus: number): HostSummary {
   const physical = hypervisor.physInfo();
   const { capabilities: can } = physical;
   const xen = hypervisor.version;
@@ -263,6 +247,7 @@ function hostSummary(hypervisor: HypervisorControl): HostSummary {
     totalPages: physical.totalPages,
     freePages: physical.freePages,
     outstandingPages: physical.outstandingPages,
+    freeCpus,
     xenMajor: xen.major,
     xenMinor: xen.minor,
     xenExtra: xen.extraVersion,

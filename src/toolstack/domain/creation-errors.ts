@@ -33,10 +33,6 @@ export function noMemory(cause: HypercallError): BuildError {
 }
 
 export function refuseWhatIsMissing({ c_info }: DomainConfig): void {
-  if (c_info.pool_name !== undefined && c_info.pool_name !== 'Pool-0') {
-    const line = libxlLine('libxl__domain_config_setdefault', `Illegal pool specified: ${c_info.pool_name}`);
-    throw new LibxlError('INVAL', [line]);
-  }
   if (c_info.type !== 'pv')
     throw new LibxlError('FAIL', [`xl: domains of type ${c_info.type} are not supported yet; those of type pv are`]);
 }

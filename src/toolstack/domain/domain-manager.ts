@@ -17,6 +17,7 @@ import { diskNumber } from '../devices/vdev.ts';
 import { XenError } from '../xen-error.ts';
 import { duplicateName, failedCreation, noMemory, refuseWhatIsMissing } from './creation-errors.ts';
 import { cleanUpLines, errorText, LibxlError, libxlLine, noSuchDomainType } from './libxl-error.ts';
+import { maxMemSlackKiB } from './memory-target.ts';
 import { acknowledged, type ControlRequest } from './pv-control.ts';
 import type { BuiltRings, DomainServices } from './services.ts';
 import * as tree from './xenstore-tree.ts';
@@ -29,6 +30,8 @@ export interface ManagedDomain {
   name: string;
   /** What the domain is made from again after a reboot. */
   readonly config: DomainConfig;
+  /** `xl config-update`: what it is made from then, in place of `config`. */
+  nextConfig: DomainConfig | undefined;
   readonly startTime: number;
   /** Its shutdown has been told to those who listen. */
   announced: boolean;
@@ -45,8 +48,6 @@ export interface CreateOptions {
   readonly log?: BuildLog;
 }
 
-/** libxl's LIBXL_MAXMEM_CONSTANT: room for what a domain owns beside its RAM. */
-const maxMemSlackKiB = 1024;
 /** libxl's defaults: LIBXL_MAX_VCPUS handling, memory of a domain that asks for none. */
 const defaultMemoryKiB = 32 * 1024;
 const dom0Name = 'Domain-0';
@@ -93,6 +94,7 @@ export class DomainManager {
 
   /** The new domain is paused. Throws XenError with what libxl would say. */
   async create(config: DomainConfig, options: CreateOptions = {}): Promise<ManagedDomain> {
+    this.#services.scheduling.check(config);
     refuseWhatIsMissing(config);
     const domain = this.#make(config);
     const { domid } = domain;
@@ -102,6 +104,7 @@ export class DomainManager {
       config.devices.nics = checkNics(domid, config.devices.nics ?? []);
       tree.writeSkeleton(this.#store, { domid, name: '', uuid: domain.uuid });
       this.#takeName(domain);
+      this.#services.scheduling.admit(domid, config);
       await this.#build(domain, options.log);
       return domain;
     } catch (error) {
@@ -159,6 +162,13 @@ export class DomainManager {
     tree.writeName(this.#store, domain, name);
     domain.name = name;
     domain.config.c_info.name = name;
+  }
+
+  /** For the next time that the domain reboots. */
+  setNextConfig(domid: number, config: DomainConfig): void {
+    const domain = this.#domains.get(domid);
+    if (domain === undefined) throw noSuchDomainType(domid);
+    domain.nextConfig = config;
   }
 
   /** Gives a dead domain another name and UUID, so that its successor can have the old ones. */
@@ -269,6 +279,7 @@ export class DomainManager {
         uuid,
         name: '',
         config,
+        nextConfig: undefined,
         startTime,
         announced: false,
         destruction: undefined,
@@ -360,6 +371,7 @@ export class DomainManager {
     }
     await control.destroy();
     tree.removeDomain(this.#store, domain);
+    this.#services.scheduling.forget(domid);
     this.#domains.delete(domid);
     this.#tell({ kind: 'destroyed', domid });
   }

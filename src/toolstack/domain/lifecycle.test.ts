@@ -67,6 +67,7 @@ class World {
       hypervisor: this.host.asHost(),
       store: this.xenstored,
       consoles: new Consoles(this.host.asHost(), this.xs),
+      scheduling: { check: () => undefined, admit: () => undefined, forget: () => undefined },
       bootloader: (request) => this.bootloader(request),
       build: this.host.build,
       openLog: () => this.log,

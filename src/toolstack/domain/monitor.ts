@@ -38,7 +38,7 @@ export async function monitor(first: ManagedDomain, glue: MonitorGlue): Promise<
         return;
       }
       log.line(`Domain ${event.domid} has shut down, reason code ${event.reason} 0x${event.reason.toString(16)}`);
-      const config = domain.config;
+      const { config } = domain;
       const restart = await react(domain, event.reason, glue);
       if (restart === 'suspended') {
         log.line(`Continue waiting for domain ${domain.domid}`);
@@ -51,7 +51,7 @@ export async function monitor(first: ManagedDomain, glue: MonitorGlue): Promise<
       }
       log.line('Done. Rebooting now');
       await clock.sleep(Math.max(0, domain.startTime + minimumLifeMs - clock.now()));
-      domain = await manager.create(config);
+      domain = await manager.create(domain.nextConfig ?? config);
       manager.unpause(domain.domid);
     }
   } catch (error) {

@@ -3,6 +3,7 @@ import type { Xenstore } from '../../dom0/xenstore/index.ts';
 import type { DomainControl, HypervisorControl } from '../../hypervisor/control.ts';
 import type { BootloaderService } from '../bootloader/service.ts';
 import type { BuildLog } from '../builder/build-log.ts';
+import type { DomainConfig } from '../config/domain-config.ts';
 
 export interface DomainServices {
   readonly hypervisor: Pick<
@@ -11,6 +12,7 @@ export interface DomainServices {
   >;
   readonly store: StoreService;
   readonly consoles: ConsoleService;
+  readonly scheduling: SchedulingService;
   readonly bootloader: BootloaderService;
   readonly build: BuildService;
   /** Opens the log of the process that would stay with a domain in real xl: `xl-NAME.log`. */
@@ -23,6 +25,15 @@ export interface StoreService {
   client(): Xenstore;
   introduceDomain(domid: number, mfn: number, port: number): void;
   releaseDomain(domid: number): void;
+}
+
+/** Where and how much a domain may run. */
+export interface SchedulingService {
+  /** Throws LibxlError where the configuration names a CPU pool that there is not; the domain is not made yet. */
+  check(config: DomainConfig): void;
+  /** Puts a new domain where its configuration says. Throws LibxlError. */
+  admit(domid: number, config: DomainConfig): void;
+  forget(domid: number): void;
 }
 
 /** The part of the console daemon that a toolstack uses: it serves a domain's ring from now on, whether somebody looks or not. */

@@ -25,6 +25,8 @@ export class GuestDomain extends FakeDomain {
   readonly created: CreateDomain;
   readonly #hypervisor: FakeHost;
   pauses = 1;
+  busy = false;
+  onlineVcpus = 1;
   handle: Uint8Array;
   console: ConsoleFrontend | undefined;
   /** What its vCPU does between any two looks at it. */
@@ -42,21 +44,29 @@ export class GuestDomain extends FakeDomain {
   override info(): DomainInfo {
     const { handle, created } = this;
     const paused = this.pauses > 0;
-    const maxPages = created.maxMemKiB / 4;
+    const { maxMemKiB, memmapLimitKiB = maxMemKiB, maxVcpus } = created;
     return {
       ...super.info(),
       handle,
       paused,
-      running: false,
-      blocked: !paused,
-      totPages: maxPages,
-      maxPages,
+      running: this.busy,
+      blocked: !paused && !this.busy,
+      totPages: memmapLimitKiB / 4,
+      maxPages: maxMemKiB / 4,
       cpuTimeNs: 1.25e9,
+      nrOnlineVcpus: this.onlineVcpus,
+      maxVcpuId: maxVcpus - 1,
     };
   }
 
-  vcpuInfo(vcpu: number): VcpuInfo {
-    return { vcpu, online: true, blocked: true, running: false, cpuTimeNs: 1.25e9, cpu: 0, instructions: 0 };
+  vcpuInfo(vcpu: number): VcpuInfo | undefined {
+    if (vcpu >= this.created.maxVcpus) return undefined;
+    const online = vcpu < this.onlineVcpus;
+    return { vcpu, online, blocked: online, running: false, cpuTimeNs: 1.25e9, cpu: vcpu % 2, instructions: 0 };
+  }
+
+  setMaxMem(kib: number): void {
+    if (kib > this.created.maxMemKiB) throw new HypercallError(Errno.EINVAL, 'max_mem');
   }
 
   profile(vcpu: number, since?: number): VcpuProfile | undefined {
@@ -125,10 +135,10 @@ export class FakeHost extends FakeHypervisor {
   #nextDomid = 1;
   closed = false;
 
-  constructor() {
+  constructor(dom0MiB = 512) {
     super();
-    const zero = new GuestDomain(0, { handle: new Uint8Array(16), maxVcpus: 2, maxMemKiB: 512 * 1024 }, this);
-    zero.pauses = 0;
+    const zero = new GuestDomain(0, { handle: new Uint8Array(16), maxVcpus: 2, maxMemKiB: dom0MiB * 1024 }, this);
+    Object.assign(zero, { pauses: 0, busy: true, onlineVcpus: 2 });
     this.adopt(zero);
   }
 

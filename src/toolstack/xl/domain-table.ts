@@ -29,7 +29,7 @@ export function domainTable(domains: readonly DomainSummary[], columns: Columns)
     verbose ? ` ${domain.uuid} ${pad(domain.shutdown ? domain.shutdownReason.toString(16) : '-', 8)}` : '',
     claim ? ` ${pad(0, 5)}` : '',
     verbose || context ? ` ${pad('-', 16)}` : '',
-    cpupool ? pad('Pool-0', 16) : '',
+    cpupool ? pad(domain.cpuPool, 16) : '',
     numa ? ' all' : '',
   ]);
   return [head, ...rows].map((cells) => `${cells.join('')}\n`).join('');

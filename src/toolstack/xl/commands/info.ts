@@ -51,7 +51,7 @@ function machine(host: HostSummary): readonly Row[] {
     ['sharing_freed_memory', 0],
     ['sharing_used_memory', 0],
     ['outstanding_claims', mebibytes(host.outstandingPages, host.pageSize)],
-    ['free_cpus', 0],
+    ['free_cpus', host.freeCpus],
   ];
 }
 

@@ -1,6 +1,7 @@
 /** `xl vcpu-list` */
 import type { VcpuSummary } from '../../daemon/protocol.ts';
 import { findDomain, readArguments, type Invocation } from '../command.ts';
+import { formatCpus } from '../cpu-pools.ts';
 
 export async function run(invocation: Invocation): Promise<number> {
   const { arguments: given } = await readArguments(invocation, { short: '' }, 0);
@@ -10,24 +11,24 @@ export async function run(invocation: Invocation): Promise<number> {
   invocation.out(`${head.join(' ')} ${'Time(s)'.padStart(9)} Affinity (Hard / Soft)\n`);
   const client = await invocation.daemon();
   if (given.length === 0) {
-    const { vcpus } = await client.call('vcpus', {});
-    invocation.out(vcpus.map(row).join(''));
+    const { vcpus, cpus } = await client.call('vcpus', {});
+    invocation.out(vcpus.map((vcpu) => row(vcpu, cpus)).join(''));
   }
   for (const name of given) {
     const domid = await findDomain(invocation, name);
-    const { vcpus } = await client.call('vcpus', { domids: [domid] });
-    invocation.out(vcpus.map(row).join(''));
+    const { vcpus, cpus } = await client.call('vcpus', { domids: [domid] });
+    invocation.out(vcpus.map((vcpu) => row(vcpu, cpus)).join(''));
   }
   return 0;
 }
 
-/** Every vCPU may run on every processor: the host's scheduler places the workers. */
-const affinity = 'all / all';
-
-function row({ name, domid, vcpu, cpu, online, running, blocked, cpuTimeNs }: VcpuSummary): string {
+function row(summary: VcpuSummary, cpus: number): string {
+  const { name, domid, vcpu, cpu, online, running, blocked, cpuTimeNs, affinity } = summary;
   const place = online
     ? `${String(cpu).padStart(5)} ${(running ? 'r' : '-').padStart(3)}${blocked ? 'b' : '-'}- `
     : `${'-'.padStart(5)} ${'-'.padStart(3)}-p `;
   const time = (cpuTimeNs / 1e9).toFixed(1).padStart(9);
-  return `${name.padEnd(32)} ${String(domid).padStart(5)} ${String(vcpu).padStart(5)} ${place}${time}  ${affinity}\n`;
+  // xl writes the columns VCPU and CPU without a blank between them; their width is enough for one.
+  const where = `${formatCpus(affinity.hard, cpus)} / ${formatCpus(affinity.soft, cpus)}`;
+  return `${name.padEnd(32)} ${String(domid).padStart(5)} ${String(vcpu).padStart(5)}${place}${time}  ${where}\n`;
 }

@@ -1,0 +1,15 @@
+/** Requests that reach into a running guest; a part of protocol.ts. */
+import type { JsonObject } from '../config/json.ts';
+
+type Nothing = Record<never, never>;
+
+export interface GuestMethods {
+  /** What the balloon driver should aim at, and not go beyond. */
+  setMemory: { params: { domid: number; kib: number }; result: Nothing };
+  setMaxMemory: { params: { domid: number; kib: number }; result: Nothing };
+  /** How many vCPUs should be online, counted from the first. */
+  setVcpus: { params: { domid: number; vcpus: number }; result: Nothing };
+  trigger: { params: { domid: number; trigger: string; vcpu: number }; result: Nothing };
+  /** What the domain is made from when it reboots. */
+  updateConfig: { params: { domid: number; config: JsonObject }; result: Nothing };
+}
