@@ -1,19 +1,11 @@
 /** `xl create` */
-import { readFileSync, statSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
-import { resolve } from 'node:path';
-import { getSystemErrorMessage } from 'node:util';
-import { ConfigError } from '../../config/config-error.ts';
-import { joinOverrides } from '../../config/config-text.ts';
-import { configToJson, type DomainConfig } from '../../config/domain-config.ts';
+import { configToJson } from '../../config/domain-config.ts';
 import { formatJson } from '../../config/json.ts';
 import type { JsonObject } from '../../config/json.ts';
 import { remarks } from '../../config/keys.ts';
-import { parseConfig } from '../../config/parse-config.ts';
-import type { Settings } from '../../config/settings.ts';
 import type { DaemonClient } from '../../daemon/client.ts';
-import { withAbsoluteTarget } from '../disk-arguments.ts';
-import { attempt, Exit, printHelp, readArguments, type Invocation } from '../command.ts';
+import { attempt, readArguments, type Invocation } from '../command.ts';
+import { configSource, parseOrExit, readConfig, splitFirst, withAbsolutePaths, wrongUse } from '../config-file.ts';
 import type { ConsoleEnd } from '../console-session.ts';
 
 const short = 'AFVcdef:inpq';
@@ -32,25 +24,20 @@ const exitInvalid = 6;
 
 export async function run(invocation: Invocation): Promise<number> {
   const { out, err, globals } = invocation;
-  const { has, valueOf, arguments: given } = await readArguments(invocation, { short, long }, 0);
-  const overrides = given.filter((argument) => argument.includes('='));
-  const files = given.filter((argument) => !argument.includes('='));
-  const file = valueOf('f') ?? files.shift();
-  if (files.length > 0) {
-    await printHelp(invocation, 'create');
-    return 2;
-  }
+  const { first, argv } = splitFirst(invocation.argv);
+  const { has, valueOf, arguments: given } = await readArguments({ ...invocation, argv }, { short, long }, 0);
+  const { file, overrides } = configSource(first, valueOf('f'), given) ?? (await wrongUse(invocation));
   if (file === undefined) {
     err('Config file not specified and none in save file');
     return exitInvalid;
   }
-  const text = joinOverrides(readConfig(file, err), overrides);
+  const text = readConfig(file, overrides, err, exitFailed);
   if (!has('q')) err(`Parsing config from ${file}`);
-  const { config, settings } = parse(text, file, err);
+  const { config, settings } = parseOrExit(text, file, err);
   const dryRun = globals.dryRun || has('n');
   if (dryRun || has('d')) (dryRun ? out : err)(formatJson(configToJson(config)) + (dryRun ? '\n' : ''));
   if (dryRun) return 0;
-  if (!has('q')) tell(settings, err);
+  if (!has('q')) for (const remark of remarks(settings)) err(remark);
   const client = await invocation.daemon();
   const params = {
     config: withAbsolutePaths(config) as unknown as JsonObject,
@@ -121,49 +108,4 @@ async function createWithConsole(
   if (end !== 'lost') return 0;
   invocation.err('xl: the daemon has ended, and the domain with it');
   return 1;
-}
-
-function readConfig(file: string, err: (line: string) => void): Uint8Array {
-  if (file === '/dev/null') return new Uint8Array();
-  try {
-    if (!statSync(file).isFile()) {
-      err(`libxl: error: libxl_utils.c:346:libxl_read_file_contents: ${file} is not a plain file: Success`);
-      err(`Failed to read config file: ${file}: Inappropriate ioctl for device`);
-      throw new Exit(exitFailed);
-    }
-    return readFileSync(file);
-  } catch (error) {
-    if (error instanceof Exit) throw error;
-    err(`Failed to read config file: ${file}: ${systemMessage(error)}`);
-    throw new Exit(exitFailed);
-  }
-}
-
-/** libuv words errors as strerror(3) does, but for the capital. */
-function systemMessage(error: unknown): string {
-  const { errno, message } = error as NodeJS.ErrnoException;
-  const text = errno === undefined ? message : getSystemErrorMessage(errno);
-  return text.charAt(0).toUpperCase() + text.slice(1);
-}
-
-function parse(text: string, file: string, err: (line: string) => void): { config: DomainConfig; settings: Settings } {
-  try {
-    return parseConfig(text, file, { cpus: availableParallelism() }, err);
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    if (error.message !== '') err(error.message);
-    throw new Exit(error.exitCode);
-  }
-}
-
-function tell(settings: Settings, err: (line: string) => void): void {
-  for (const remark of remarks(settings)) err(remark);
-}
-
-/** The daemon works in another directory than the user. */
-function withAbsolutePaths(config: DomainConfig): DomainConfig {
-  const { kernel, ramdisk } = config.b_info;
-  const absolute = (path: string | undefined): string | undefined => (path ? resolve(path) : path);
-  const devices = { ...config.devices, disks: config.devices.disks?.map(withAbsoluteTarget) ?? [] };
-  return { ...config, b_info: { ...config.b_info, kernel: absolute(kernel), ramdisk: absolute(ramdisk) }, devices };
 }
