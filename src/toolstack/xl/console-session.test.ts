@@ -51,12 +51,13 @@ async function create(name: string): Promise<GuestDomain> {
 
 /** Somebody at the console, by pipes. */
 class User {
-  readonly input = new PassThrough();
+  readonly input: PassThrough;
   readonly output = new PassThrough();
   seen = '';
   readonly left: Promise<ConsoleEnd>;
 
-  constructor(client: DaemonClient, domid: number, escape?: number) {
+  constructor(client: DaemonClient, domid: number, escape?: number, input = new PassThrough()) {
+    this.input = input;
     this.output.on('data', (bytes: Buffer) => (this.seen += bytes.toString('latin1')));
     const streams = { input: this.input, output: this.output, escape } as unknown as Parameters<typeof runConsole>[2];
     const attach = async (): Promise<void> => void (await client.call('attachConsole', { domid }));
@@ -125,6 +126,24 @@ describe('a console', () => {
     for (const num of [1, -1, 77])
       await assert.rejects(client.call('attachConsole', { domid, num }), /Could not read tty from store/);
     client.close();
+  });
+
+  it('takes what is typed at the same terminal when an earlier console has ended', async () => {
+    const [first, second] = [await create('before'), await create('after')];
+    const user = new User(await connect(), first.domid);
+    first.console?.print('bye');
+    await user.sees('bye');
+    first.shutDown(0);
+    assert.equal(await user.left, 'ended');
+    const again = new User(await connect(), second.domid, undefined, user.input);
+    user.input.write('hello\r');
+    let taken = '';
+    await until(
+      () => (taken += second.console?.take() ?? '').includes('hello\r'),
+      () => taken,
+    );
+    user.input.write('\x1d');
+    await again.left;
   });
 
   it('may have several people at it', async () => {

@@ -63,6 +63,8 @@ export async function runConsole(
     await attach();
     input.on('data', onInput);
     input.on('error', ignore);
+    // A stream that an earlier session paused does not flow again by itself.
+    input.resume();
     return await finished;
   } finally {
     raw?.setRawMode(false);
