@@ -8,7 +8,7 @@ export interface DiskFile {
   /** A block device has a size of its own: it neither grows nor shrinks, and what was never written is not known to be zero. */
   readonly kind: 'file' | 'block device';
   readonly readOnly: boolean;
-  /** Whether `punch` gives space back. */
+  /** Whether `punch` gives space back; known from the first time on that somebody asks. */
   readonly punches: boolean;
   /** Bytes at this moment. */
   size(): Promise<number>;
@@ -22,7 +22,7 @@ export interface DiskFile {
   writeNow?(offset: number, from: Segments): boolean;
   /** Sets the size; new bytes are zeroes. EINVAL on a block device. */
   truncate(size: number): Promise<void>;
-  /** The range reads as zeroes afterwards and takes no space where the host can do that; the file does not grow. */
+  /** The range reads as zeroes afterwards and takes no space; the file does not grow. ENOTSUP where the host cannot do that: nothing has changed then. */
   punch(offset: number, length: number): Promise<void>;
   /** All writes that have been answered are on the disk (fdatasync). */
   flush(): Promise<void>;

@@ -12,7 +12,6 @@ export class RawDisk implements Disk {
   readonly format: DiskFormat;
   readonly size: number;
   readonly readOnly: boolean;
-  readonly discardGranularity: number;
   readonly #file: DiskFile;
   readonly #gate: RequestGate;
 
@@ -28,8 +27,11 @@ export class RawDisk implements Disk {
     this.format = format;
     this.size = size;
     this.readOnly = file.readOnly;
-    this.discardGranularity = file.punches && !file.readOnly ? 4096 : 0;
     this.#gate = new RequestGate(file.path, () => size, file.readOnly);
+  }
+
+  get discardGranularity(): number {
+    return this.#file.punches && !this.readOnly ? 4096 : 0;
   }
 
   read(offset: number, into: Segments): Promise<void> {
@@ -58,7 +60,7 @@ export class RawDisk implements Disk {
 
   discard(offset: number, length: number): Promise<void> {
     return this.#gate.run('write', offset, length, async () => {
-      if (this.discardGranularity > 0 && length > 0) await this.#file.punch(offset, length);
+      if (length > 0 && this.discardGranularity > 0) await this.#file.punch(offset, length);
     });
   }
 

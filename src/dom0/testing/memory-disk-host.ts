@@ -148,7 +148,10 @@ class OpenMemoryFile implements DiskFile {
   readonly path: string;
   readonly kind: DiskFile['kind'];
   readonly readOnly: boolean;
-  readonly punches = false;
+  get punches(): boolean {
+    return !this.readOnly;
+  }
+
   readonly #file: MemoryFile;
   readonly #delay: () => Promise<void>;
   readonly #isQuick: () => boolean;
@@ -211,8 +214,10 @@ class OpenMemoryFile implements DiskFile {
     this.#file.change({ size });
   }
 
-  punch(): Promise<void> {
-    return Promise.resolve();
+  async punch(offset: number, length: number): Promise<void> {
+    await this.#delay();
+    const inside = Math.min(length, Math.max(0, this.#file.current.size - offset));
+    this.#file.change({ offset, bytes: new Uint8Array(inside) });
   }
 
   async flush(): Promise<void> {

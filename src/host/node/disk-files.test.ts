@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { DiskError, openDisk } from '../../dom0/disk/index.ts';
+import { createQcow2 } from '../../dom0/disk/qcow2/create.ts';
 import { nodeDiskHost as host } from './disk-files.ts';
 
 describe('an image file', () => {
@@ -82,5 +83,60 @@ describe('an image file', () => {
     await disk.close();
     await assert.rejects(disk.read(0, [sector]), fails('EBADF'));
     assert.deepEqual(readFileSync(path('raw')), Buffer.alloc(1000).fill(7, 512));
+  });
+
+  it('gives the space of what is discarded back to the host, where that has holes', async (t) => {
+    writeFileSync(path('sparse'), new Uint8Array(4 * 2 ** 20).fill(5));
+    const disk = await openDisk(host, path('sparse'), { format: 'raw', readOnly: false });
+    if (disk.discardGranularity === 0) {
+      await disk.discard(0, 65536);
+      await disk.close();
+      return t.skip('the filesystem has no holes');
+    }
+    await disk.flush();
+    const before = statSync(path('sparse')).blocks;
+    await disk.discard(2 ** 20, 2 * 2 ** 20 + 512);
+    const into = [new Uint8Array(2048)];
+    await disk.read(3 * 2 ** 20, into);
+    assert.deepEqual(into, [new Uint8Array(2048).fill(5, 512)]);
+    await disk.close();
+    const { blocks, size } = statSync(path('sparse'));
+    assert.ok(blocks <= before - 4096, `${blocks} blocks after, ${before} before`);
+    assert.equal(size, 4 * 2 ** 20);
+  });
+
+  it('of qcow2 gives back the clusters that nothing refers to any more', async (t) => {
+    const made = await host.create(path('qcow2'));
+    await createQcow2(made, { size: 16 * 2 ** 20 });
+    if (!made.punches) return t.skip('the filesystem has no holes');
+    await made.close();
+    const disk = await openDisk(host, path('qcow2'), { format: 'qcow2', readOnly: false });
+    await disk.write(0, [new Uint8Array(4 * 2 ** 20).fill(1)]);
+    await disk.flush();
+    const before = statSync(path('qcow2')).blocks;
+    await disk.discard(2 ** 20, 2 * 2 ** 20);
+    await disk.flush();
+    const { blocks } = statSync(path('qcow2'));
+    assert.ok(blocks <= before - 4000, `${blocks} blocks after, ${before} before`);
+    const into = [new Uint8Array(2)];
+    await disk.read(2 ** 20 - 512, [new Uint8Array(510), ...into, new Uint8Array(512)]);
+    assert.deepEqual(into, [Uint8Array.of(1, 1)]);
+    await disk.close();
+  });
+
+  it('is read and written at once in whole pages of shared memory, what is in the page cache', async (t) => {
+    writeFileSync(path('cached'), new Uint8Array(65536).fill(3));
+    const disk = await openDisk(host, path('cached'), { format: 'raw', readOnly: false });
+    const memory = new Uint8Array(new SharedArrayBuffer(8192));
+    const now = disk.readNow?.(4096, [memory]) === true;
+    if (now) assert.ok(memory.every((byte) => byte === 3));
+    assert.equal(disk.writeNow?.(512, [memory.fill(9, 0, 512).subarray(0, 512)]), false, 'part of a page');
+    assert.equal(disk.writeNow?.(65536, [memory]), false, 'beyond the end');
+    // A machine with much other work may be slow, and then it is left to threads.
+    const written = disk.writeNow?.(8192, [memory]) === true || (await disk.write(8192, [memory]), true);
+    assert.ok(written);
+    await disk.close();
+    assert.equal(readFileSync(path('cached'))[8192], 9);
+    if (!now) t.skip('this system has no such read');
   });
 });

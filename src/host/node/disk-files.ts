@@ -4,6 +4,7 @@ import {
   constants,
   fdatasync,
   fstat,
+  fstatSync,
   ftruncate,
   open,
   read,
@@ -25,6 +26,8 @@ import {
 import { blockDeviceSize } from './block-device-size.ts';
 import { nodeCodecs } from './disk-codecs.ts';
 import { lockImage, type LockMode } from './disk-lock.ts';
+import { punchHoleLater } from './hole-thread.ts';
+import { canPunch } from './holes.ts';
 import { readCached } from './page-cache.ts';
 import { QuickWrites } from './quick-writes.ts';
 
@@ -37,6 +40,9 @@ const openFlags = {
 
 /** A write of parts of these has to read the rest of the page first, perhaps from the disk. */
 const PAGE_SIZE = 4096;
+
+/** A long hole is made in pieces: a filesystem does nothing else with the file meanwhile. */
+const PUNCH_AT_A_TIME = 64 * 2 ** 20;
 
 /** What one readv or writev takes (IOV_MAX of Linux). */
 const SEGMENTS_AT_A_TIME = 1024;
@@ -63,22 +69,33 @@ export const nodeDiskHost: DiskHost = {
   codecs: nodeCodecs,
 };
 
+/** Begins one of Node's calls. */
+type Start<T> = (done: (error: NodeJS.ErrnoException | null, result?: T) => void) => void;
+
 class NodeDiskFile implements DiskFile {
   readonly path: string;
   readonly kind: DiskFile['kind'];
   readonly readOnly: boolean;
-  // Node has no call that punches holes, so space is not given back to the host's filesystem.
-  readonly punches = false;
   readonly #fd: number;
+  readonly #device: bigint;
   readonly #unlock: () => void;
   readonly #quickWrites = new QuickWrites();
+  /** By other threads. A filesystem lets one writer in at a time, and one may wait inside. */
+  #changes = 0;
+  #punches: boolean | undefined;
 
-  constructor(path: string, kind: DiskFile['kind'], readOnly: boolean, fd: number, unlock: () => void) {
+  constructor(path: string, stat: BigIntStats, readOnly: boolean, fd: number, unlock: () => void) {
     this.path = path;
-    this.kind = kind;
+    this.kind = stat.isFile() ? 'file' : 'block device';
     this.readOnly = readOnly;
     this.#fd = fd;
+    this.#device = stat.rdev;
     this.#unlock = unlock;
+  }
+
+  get punches(): boolean {
+    return (this.#punches ??=
+      !this.readOnly && canPunch(this.#fd, this.kind, Number(fstatSync(this.#fd).size), this.#device));
   }
 
   async size(): Promise<number> {
@@ -111,7 +128,7 @@ class NodeDiskFile implements DiskFile {
     let left = after(from, 0);
     while (left.length > 0) {
       const batch = left.slice(0, SEGMENTS_AT_A_TIME);
-      const count = await this.#call<number>('write', (done) => {
+      const count = await this.#change<number>('write', (done) => {
         const [first] = batch;
         if (first !== undefined && batch.length === 1) write(this.#fd, first, 0, first.length, at, done);
         else writev(this.#fd, batch, at, done);
@@ -129,7 +146,7 @@ class NodeDiskFile implements DiskFile {
   writeNow(offset: number, from: Segments): boolean {
     const length = totalLength(from);
     if (offset % PAGE_SIZE !== 0 || length % PAGE_SIZE !== 0 || from.length > SEGMENTS_AT_A_TIME) return false;
-    if (!this.#quickWrites.allowed) return false;
+    if (this.#changes > 0 || !this.#quickWrites.allowed) return false;
     try {
       return this.#quickWrites.run(() => writevSync(this.#fd, from, offset)) === length;
     } catch {
@@ -141,11 +158,20 @@ class NodeDiskFile implements DiskFile {
   async truncate(size: number): Promise<void> {
     if (this.kind === 'block device')
       throw new DiskError('EINVAL', `${this.path} is a block device; its size is its own`);
-    await this.#call<undefined>('resize', (done) => ftruncate(this.#fd, size, done));
+    await this.#change<undefined>('resize', (done) => ftruncate(this.#fd, size, done));
   }
 
-  punch(): Promise<void> {
-    return Promise.resolve();
+  async punch(offset: number, length: number): Promise<void> {
+    for (let at = offset; at < offset + length; at += PUNCH_AT_A_TIME) {
+      this.#changes++;
+      try {
+        // What refuses once is not asked again.
+        this.#punches = await punchHoleLater(this.#fd, at, Math.min(PUNCH_AT_A_TIME, offset + length - at));
+      } finally {
+        this.#changes--;
+      }
+      if (!this.#punches) throw new DiskError('ENOTSUP', `${this.path}: the host does not take space back`);
+    }
   }
 
   async flush(): Promise<void> {
@@ -164,7 +190,16 @@ class NodeDiskFile implements DiskFile {
     return this.#call('read', (done) => fstat(this.#fd, { bigint: true }, done));
   }
 
-  #call<T>(verb: string, start: (done: (error: NodeJS.ErrnoException | null, result?: T) => void) => void): Promise<T> {
+  async #change<T>(verb: string, start: Start<T>): Promise<T> {
+    this.#changes++;
+    try {
+      return await this.#call(verb, start);
+    } finally {
+      this.#changes--;
+    }
+  }
+
+  #call<T>(verb: string, start: Start<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       start((error, result) => (error === null ? resolve(result as T) : reject(diskError(verb, this.path, error))));
     });
@@ -206,7 +241,7 @@ async function openFile(path: string, way: keyof typeof openFlags, mode: LockMod
         hint: mode === 'write' ? 'another domain or command has it open' : 'another domain or command writes to it',
       });
     }
-    return new NodeDiskFile(path, kind, way === 'read', fd, unlock);
+    return new NodeDiskFile(path, stat, way === 'read', fd, unlock);
   } catch (error) {
     close(fd, () => undefined);
     throw error;

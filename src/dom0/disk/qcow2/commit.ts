@@ -9,6 +9,7 @@
  *
  * With lazy refcounts the counts stay behind; the image is marked dirty, and whoever opens it after a crash counts again.
  */
+import { DiskError } from '../disk-error.ts';
 import { SideBySide, Turns } from '../turns.ts';
 import { type TableWrite } from './dirty-range.ts';
 import { CompatibleLazyRefcounts, Incompatible } from './header.ts';
@@ -18,6 +19,8 @@ import { type Refcounts } from './refcounts.ts';
 
 /** With lazy refcounts, counts are written anyway when so many bytes of them have changed. */
 const LAZY_BYTES = 4 * 2 ** 20;
+/** Filesystems free whole blocks of this size, as a rule. */
+const LEAST_HOLE = 4096;
 /** Given up clusters that wait for a commit, in runs. */
 const MANY_DROPPED = 4096;
 
@@ -108,7 +111,23 @@ export class Commits {
       }
       for (const write of everything) write.done();
     });
-    if (dropped.length > 0) await this.#refcounts.update(dropped, -1);
+    if (dropped.length === 0) return;
+    await this.#giveBack(dropped);
+    await this.#refcounts.update(dropped, -1);
+  }
+
+  /** To the host's filesystem, what nothing on the disk refers to any more, before anybody can use it anew. */
+  async #giveBack(dropped: readonly ClusterRun[]): Promise<void> {
+    const { file, clusterSize } = this.#image;
+    if (clusterSize < LEAST_HOLE || !file.punches) return;
+    try {
+      for (const { first, count } of await this.#refcounts.countedOnce(dropped)) {
+        await file.punch(first * clusterSize, count * clusterSize);
+      }
+    } catch (error) {
+      // The clusters can be used again by this image all the same.
+      if (!(error instanceof DiskError)) throw error;
+    }
   }
 
   async #write(writes: readonly TableWrite[], flushFirst: boolean): Promise<void> {

@@ -117,6 +117,25 @@ export class Refcounts {
     });
   }
 
+  /** The parts of the runs that are counted once. */
+  countedOnce(runs: readonly ClusterRun[]): Promise<ClusterRun[]> {
+    return this.#turns.take(async () => {
+      const once: ClusterRun[] = [];
+      for (const run of runs) {
+        let first = run.first;
+        for (let cluster = run.first; cluster < run.first + run.count; cluster++) {
+          const block = await this.#block(cluster);
+          if (block !== undefined && this.width.get(block.bytes, cluster % this.#perBlock) === 1) continue;
+          if (cluster > first) once.push({ first, count: cluster - first });
+          first = cluster + 1;
+        }
+        const end = run.first + run.count;
+        if (end > first) once.push({ first, count: end - first });
+      }
+      return once;
+    });
+  }
+
   /** Adds to the counts of all clusters of the runs. */
   update(runs: readonly ClusterRun[], delta: 1 | -1): Promise<void> {
     return this.#turns.take(async () => {
