@@ -38,6 +38,8 @@ export interface QueueGlue {
   readonly readOnly: boolean;
   readonly discard: boolean;
   readonly scheduler: Scheduler;
+  /** Something on the disk has changed, and is perhaps not safe yet. */
+  readonly onWritten: () => void;
 }
 
 /** A request, and its pages if it has any. */
@@ -209,13 +211,16 @@ export class RequestQueue {
   }
 
   #discard(request: BlockRequest): BlkifStatus | undefined {
-    const { disk, discard } = this.#glue;
+    const { disk, discard, onWritten } = this.#glue;
     const { sector, sectorCount } = request;
     const refused = this.#outside('discard', sector, sectorCount);
     if (refused !== undefined) return refused;
     if (!discard) return BLKIF_RSP.EOPNOTSUPP;
     this.#submit();
-    this.#run({ request, lease: undefined }, () => disk.discard(sector * BLKIF_SECTOR, sectorCount * BLKIF_SECTOR));
+    this.#run({ request, lease: undefined }, async () => {
+      await disk.discard(sector * BLKIF_SECTOR, sectorCount * BLKIF_SECTOR);
+      onWritten();
+    });
     return undefined;
   }
 
@@ -277,6 +282,7 @@ export class RequestQueue {
     const { disk } = this.#glue;
     const isDone = write ? disk.writeNow?.(offset, memory) : disk.readNow?.(offset, memory);
     if (isDone !== true) return false;
+    if (write) this.#glue.onWritten();
     this.#answerAll(transfers, BLKIF_RSP.OKAY);
     return true;
   }
@@ -287,7 +293,10 @@ export class RequestQueue {
     const done = write ? disk.write(offset, memory) : disk.read(offset, memory);
     this.#underWay++;
     done.then(
-      () => this.#end(transfers, BLKIF_RSP.OKAY),
+      () => {
+        if (write) this.#glue.onWritten();
+        this.#end(transfers, BLKIF_RSP.OKAY);
+      },
       (error: unknown) => {
         if (transfers.length === 1 || !(error instanceof DiskError)) return this.#end(transfers, error);
         // One of them is the reason; each gets an answer of its own.

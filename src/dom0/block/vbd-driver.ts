@@ -5,8 +5,9 @@
 import { BLKIF_SECTOR, VDISK } from '../../abi/io/blkif.ts';
 import type { BackendDriver, BackendInstance, DeviceGlue, FrontendLink, Keys } from '../backend/index.ts';
 import { SECTOR_SIZE, type Disk } from '../disk/index.ts';
-import type { Scheduler } from '../scheduler.ts';
+import type { Scheduler, Timers } from '../scheduler.ts';
 import { MAX_INDIRECT_SEGMENTS } from './block-request.ts';
+import { IdleFlush } from './idle-flush.ts';
 import { RequestQueue } from './request-queue.ts';
 import { connectVbd, MAX_QUEUES, MAX_RING_PAGE_ORDER, type VbdConnection } from './vbd-connection.ts';
 import { diskOf, type DiskWanted } from './vbd-params.ts';
@@ -14,6 +15,8 @@ import { diskOf, type DiskWanted } from './vbd-params.ts';
 export interface VbdServices {
   readonly openDisk: (wanted: DiskWanted) => Promise<Disk>;
   readonly scheduler: Scheduler;
+  /** Without them no disk is flushed but when a guest asks. */
+  readonly timers?: Timers;
   /**
    * Whether frontends may keep grants mapped. Xen's backends offer it, since mapping is dear there. Here it is cheap, and a
    * frontend that keeps grants copies all data through them.
@@ -40,6 +43,7 @@ class VbdInstance implements BackendInstance<VbdConnection> {
   readonly #services: VbdServices;
   #disk: Disk | undefined;
   #queues: readonly RequestQueue[] = [];
+  #idleFlush: IdleFlush | undefined;
 
   constructor(device: DeviceGlue, services: VbdServices) {
     this.#device = device;
@@ -69,6 +73,7 @@ class VbdInstance implements BackendInstance<VbdConnection> {
     if (disk === undefined) throw new Error(`${this.#device.path}: serving before the disk is open`);
     const readOnly = disk.readOnly || this.#device.read('mode') !== 'w';
     const granularity = this.#device.read('discard-enable') === '0' || readOnly ? 0 : disk.discardGranularity;
+    this.#idleFlush = readOnly ? undefined : this.#flushesAtRest(disk);
     this.#queues = connection.rings.map(
       (ring) =>
         new RequestQueue(ring, {
@@ -77,6 +82,7 @@ class VbdInstance implements BackendInstance<VbdConnection> {
           readOnly,
           discard: granularity > 0,
           scheduler: this.#services.scheduler,
+          onWritten: () => this.#idleFlush?.written(),
         }),
     );
     for (const queue of this.#queues) queue.start();
@@ -97,12 +103,24 @@ class VbdInstance implements BackendInstance<VbdConnection> {
   async quiesce(): Promise<void> {
     await Promise.all(this.#queues.map((queue) => queue.stop()));
     this.#queues = [];
+    this.#idleFlush?.stop();
+    this.#idleFlush = undefined;
   }
 
   async close(): Promise<void> {
     const disk = this.#disk;
     this.#disk = undefined;
     await disk?.close();
+  }
+
+  /** What is in the page cache of a raw disk has nothing to wait for. */
+  #flushesAtRest(disk: Disk): IdleFlush | undefined {
+    const { timers } = this.#services;
+    if (timers === undefined || disk.format === 'raw') return undefined;
+    return new IdleFlush(disk, timers, (error) => {
+      // The guest hears of it from its next flush.
+      this.#device.warn(error instanceof Error ? error.message : String(error));
+    });
   }
 
   get #persistent(): boolean {

@@ -43,6 +43,7 @@ export function startBackends(options: BackendOptions): Backends {
   };
   const vbd: VbdServices = {
     scheduler,
+    timers,
     openDisk({ path, format, readOnly }) {
       if (diskHost === undefined) return Promise.reject(new Error('disks cannot be opened here'));
       return openDisk(diskHost, path, { format, readOnly });
