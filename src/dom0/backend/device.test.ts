@@ -186,6 +186,19 @@ describe('the life of a backend device', () => {
     assert.deepEqual(f.host.errors, []);
   });
 
+  it('has its hotplug status for as long as something is open, whatever its state', async () => {
+    const f = new Fixture();
+    await f.connect();
+    f.device.setState('Closing');
+    f.device.setState('Closed');
+    await f.host.settle();
+    const look = () => [f.device.backState, f.device.read('hotplug-status'), f.driver.opened];
+    assert.deepEqual(look(), ['Closed', 'connected', 1], 'a guest that reboots, before its domain ends');
+    f.device.takeOffline();
+    await f.host.settle();
+    assert.deepEqual(look(), ['Closed', undefined, 0]);
+  });
+
   it('ends when the frontend directory, its own or the domain is gone', async () => {
     for (const end of ['front', 'back', 'domain'] as const) {
       const f = new Fixture();

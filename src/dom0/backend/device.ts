@@ -222,6 +222,7 @@ export class BackendDevice<C> {
         await instance?.close();
       } finally {
         this.#switch('Closed');
+        this.#unplugged();
       }
     }
   }
@@ -320,6 +321,14 @@ export class BackendDevice<C> {
   #switch(state: XenbusStateName): void {
     this.#state = state;
     this.#write({ state: XenbusState[state] });
+  }
+
+  /**
+   * Says that nothing is open any more, as Linux' netback does when its device goes. The state does not tell: a frontend that reboots
+   * closes its device, whose backend is Closed then and keeps the disk, since the device is online.
+   */
+  #unplugged(): void {
+    if (!this.#silent) this.#services.xs.rm(`${this.address.path}/hotplug-status`);
   }
 
   /** xenbus_switch_state: a directory that is gone is not made again. */

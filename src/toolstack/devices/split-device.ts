@@ -106,6 +106,8 @@ export async function removeDevice(glue: DeviceGlue, device: SplitDevice, force:
       );
       throw new LibxlError('TIMEDOUT', [late, unable('remove', device)]);
     }
+    // The hotplug script's part: a guest that reboots finds its disk in use otherwise, while its last device still writes to it.
+    await within(glue, `${path}/hotplug-status`, removeTimeoutMs, (value) => (value === undefined ? true : undefined));
   }
   forgetDevice(xs, device);
 }
