@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { randomInt } from 'node:crypto';
 import { copyFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { after, before, it } from 'node:test';
+import { after, afterEach, before, it } from 'node:test';
 import { guestFiles, PLAIN_CONSOLE, type GuestFiles } from '../../toolstack/guest-files/guest-files.ts';
 import { asRaw, ext4Faults, fileIn, makeExt4, makeQcow2, qcow2Faults } from '../testing/disk-images.ts';
 import { Machine } from '../testing/machine.ts';
@@ -29,6 +29,11 @@ let files: GuestFiles;
 before(async () => {
   files = await guestFiles();
   makeExt4(empty, 32);
+});
+/** A round that failed before it has killed its host leaves none to the next. */
+afterEach(async () => {
+  const pid = await machine.daemonPid().catch(() => undefined);
+  if (pid !== undefined) process.kill(pid, 'SIGKILL');
 });
 after(() => machine.close());
 
