@@ -43,8 +43,15 @@ export function headersOf(head: Uint8Array): Headers {
     etherType = u16(head, network - 2);
   }
   const parse = etherType === EtherType.IPv4 ? ipv4 : etherType === EtherType.IPv6 ? ipv6 : undefined;
+  // Without spreading one object into the other: this runs for every frame.
   const found = parse?.(head, network);
-  return { etherType, network, ...(found ?? { protocol: undefined, transport: head.length, fragment: false }) };
+  return {
+    etherType,
+    network,
+    protocol: found?.protocol,
+    transport: found?.transport ?? head.length,
+    fragment: found?.fragment ?? false,
+  };
 }
 
 type Transport = Pick<Headers, 'protocol' | 'transport' | 'fragment'>;

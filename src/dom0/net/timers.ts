@@ -1,10 +1,7 @@
+import type { Clock } from '../scheduler.ts';
+
 /** Time, as the host hands it in. */
-export interface Timers {
-  /** Milliseconds that only go forward. */
-  now(): number;
-  /** Runs the task once, not before so many milliseconds; what is returned calls it off. */
-  after(milliseconds: number, task: () => void): () => void;
-}
+export type Timers = Clock;
 
 /**
  * One timer that is set and moved often. Moving it to a later time costs nothing: it rings early, looks again and sleeps on.

@@ -18,6 +18,7 @@ it('finds the bridge that a vif names, or xenbr0', () => {
 
 it('says what the script would say', () => {
   assert.throws(() => find({ bridge: 'xenbr7' }), /^Error: Could not find bridge device xenbr7$/);
-  assert.throws(() => find({ script: 'vif-route' }), /there is no script vif-route/);
+  assert.throws(() => find({ script: 'mine' }), /there is no script mine; interfaces are connected by vif-bridge$/);
+  assert.throws(() => find({ script: 'vif-route' }), /there is no script vif-route.*, which needs no gatewaydev/);
   assert.throws(() => vifBridge(undefined, { read: () => undefined }), /xenbr0/);
 });

@@ -244,7 +244,10 @@ export class TxQueue {
       if (taken < size) fragments.push(taken === 0 ? bytes : bytes.subarray(taken));
     });
     if (!this.#glue.allows(head)) return undefined;
-    return withOffload({ head, fragments, length }, packet, (message) => this.#glue.fatal(message));
+    const frame = withOffload({ head, fragments, length }, packet);
+    if (typeof frame !== 'string') return frame;
+    this.#glue.fatal(frame);
+    return undefined;
   }
 }
 
@@ -255,18 +258,15 @@ const gsoTypes = new Map<number, { readonly type: Segmentation['type']; readonly
 
 /**
  * What is left to be done, as the guest says, if the frame's headers agree: the checksum of a TCP or UDP packet, cutting a TCP segment
- * (xenvif_set_skb_gso, checksum_setup). Undefined for a frame that cannot be sent.
+ * (xenvif_set_skb_gso, checksum_setup). Undefined for a frame that cannot be sent; a text says why the device has to be stopped.
  */
-function withOffload(frame: Frame, { flags, gso }: TxPacket, fatal: (message: string) => void): Frame | undefined {
+function withOffload({ head, fragments, length }: Frame, { flags, gso }: TxPacket): Frame | string | undefined {
   const segmentation = gso === undefined ? undefined : segmentationOf(gso);
-  if (typeof segmentation === 'string') {
-    fatal(segmentation);
-    return undefined;
-  }
+  if (typeof segmentation === 'string') return segmentation;
   const blank = (flags & NETTXF_csum_blank) !== 0;
-  if (!blank && segmentation === undefined) return { ...frame, verified: (flags & NETTXF_data_validated) !== 0 };
+  if (!blank && segmentation === undefined)
+    return { head, fragments, length, verified: (flags & NETTXF_data_validated) !== 0 };
 
-  const { head } = frame;
   const headers = headersOf(head);
   const offset = checksumOffset(head, headers);
   if (offset === undefined) return undefined;
@@ -276,11 +276,11 @@ function withOffload(frame: Frame, { flags, gso }: TxPacket, fatal: (message: st
     const tcpLength = tcpHeaderLength(head, start);
     if (!isTcp(headers) || headers.etherType !== etherType || tcpLength === undefined) return undefined;
     // Frontends that forget the flag have a finished checksum there, of a packet that will never be sent (rx_gso_checksum_fixup).
-    if (!blank) put16(head, start + offset, pseudoHeaderSum(head, headers, frame.length - start));
-    const fits = frame.length - start - tcpLength <= segmentation.size;
-    if (!fits) return { ...frame, checksum: { start, offset }, segmentation };
+    if (!blank) put16(head, start + offset, pseudoHeaderSum(head, headers, length - start));
+    const fits = length - start - tcpLength <= segmentation.size;
+    if (!fits) return { head, fragments, length, checksum: { start, offset }, segmentation };
   }
-  return { ...frame, checksum: { start, offset } };
+  return { head, fragments, length, checksum: { start, offset } };
 }
 
 function segmentationOf({ type, size }: GsoInfo): Segmentation | string {
