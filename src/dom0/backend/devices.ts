@@ -88,7 +88,7 @@ export class BackendDevices<C> {
     const numbers = [domid, devid, xs.read(`${path}/frontend-id`) ?? ''];
     if (type === undefined || frontendPath === undefined || !numbers.every((text) => /^\d{1,10}$/.test(text))) return;
     const address = { path, domid: Number(domid), devid: Number(devid), frontendPath };
-    if (numbers[2] !== domid) return;
+    if (numbers[2] !== domid || this.#driver.serves?.(address.devid) === false) return;
     const device = new BackendDevice(address, this.#driver, this.#services);
     this.#devices.set(path, device);
     device.changed();

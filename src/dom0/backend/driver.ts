@@ -16,6 +16,8 @@ export type Keys = Readonly<Record<string, string | number>>;
 export interface BackendDriver<C> {
   /** The directory below `backend/`: `vbd`, `vif`, … */
   readonly type: string;
+  /** Whether a device with this number is the driver's; all are unless it says so. */
+  serves?(devid: number): boolean;
   create(device: DeviceGlue): BackendInstance<C>;
 }
 

@@ -43,6 +43,8 @@ export class Consoles {
   readonly #options: ConsolesOptions;
   readonly #scheduler: Scheduler;
   readonly #serving = new Map<number, Serving>();
+  /** Consoles beside the first of each domain, by `domid/num`. */
+  readonly #more = new Map<string, DomainConsole>();
   readonly #watches = new Map<number, () => void>();
   /** In order of last use. */
   readonly #logs = new Map<string, GuestLog>();
@@ -60,9 +62,18 @@ export class Consoles {
     ];
   }
 
-  /** The console of a domain, if there is one already. */
-  get(domid: number): DomainConsole | undefined {
-    return this.#serving.get(domid)?.console;
+  /** A console of a domain, if there is one already: the first, or another that was added. */
+  get(domid: number, num = 0): DomainConsole | undefined {
+    return num === 0 ? this.#serving.get(domid)?.console : this.#more.get(`${domid}/${num}`);
+  }
+
+  /** Another console of a domain, which somebody else serves. Returns what takes it away. */
+  add(domid: number, num: number, console: DomainConsole): () => void {
+    const key = `${domid}/${num}`;
+    this.#more.set(key, console);
+    return () => {
+      if (this.#more.get(key) === console) this.#more.delete(key);
+    };
   }
 
   /** The console of a domain as soon as there is one. */

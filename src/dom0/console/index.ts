@@ -1,4 +1,5 @@
 export type { ConsoleClient } from './console-client.ts';
+export { ConsoleDriver, type ConsoleDriverServices, type Listener } from './console-driver.ts';
 export { Consoles, type ConsolesOptions } from './consoles.ts';
 export type { Pty } from './console-terminal.ts';
 export type { AttachFrom, DomainConsole } from './domain-console.ts';

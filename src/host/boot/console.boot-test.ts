@@ -1,7 +1,9 @@
 /** A guest's console by all its ways: terminal node, several people with xl console, log files. */
 import assert from 'node:assert/strict';
 import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import { readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -46,7 +48,8 @@ describe('the console of a guest', () => {
     writeFileSync(settings, `timestamp = "guest"\nlog_size = ${logSize / 1024}\nlog_files = 2\n`);
     const { kernel, ramdisk } = await guestFiles();
     const cmdline = `console=hvc0 ${PLAIN_CONSOLE}`;
-    guest = await machine.boot({ name: 'web', kernel, ramdisk, cmdline, memory: 128 });
+    const channel = ['name=org.example.agent, connection=pty', `connection=socket, path=${machine.path('agent')}`];
+    guest = await machine.boot({ name: 'web', kernel, ramdisk, cmdline, memory: 128, channel });
     await guest.ready();
   });
   after(async () => {
@@ -95,11 +98,29 @@ describe('the console of a guest', () => {
     );
   });
 
-  it('is the only one: others are not there', async () => {
+  it('may have others beside it, by terminal, by xl and by socket', async () => {
+    assert.match(await machine.xenstore(), /\/local\/domain\/1\/device\/console\/1\/tty = "\/dev\/pts\/\d+"/);
+    assert.equal(await guest.run('cat /sys/bus/xen/devices/console-1/nodename'), 'device/console/1');
+    const other = new GuestTerminal(xlConsole('-n', '1', 'web'));
+    await guest.run('echo to the agent > /dev/hvc1');
+    await other.expect(/to the agent/);
+    other.type('from the agent\n');
+    assert.equal(await guest.run('head -n 1 < /dev/hvc1'), 'from the agent');
+    assert.equal(await other.leave(), 0);
+    const socket = connect(machine.path('agent'));
+    await once(socket, 'connect');
+    socket.write('by socket\n');
+    assert.equal(await guest.run('head -n 1 < /dev/hvc2; echo answer > /dev/hvc2'), 'by socket');
+    // The guest's terminal echoes what it is sent.
+    for (let text = ''; !text.includes('answer');) text += String(await once(socket, 'data'));
+    socket.destroy();
+  });
+
+  it('is the only one that is not asked for', async () => {
     const missing = 'xenconsole: Could not read tty from store: No such file or directory\n';
     for (const args of [
       ['-t', 'serial'],
-      ['-t', 'pv', '-n', '1'],
+      ['-t', 'pv', '-n', '3'],
       ['-n', '7'],
     ]) {
       const { code, err } = await machine.xl('console', ...args, 'web');

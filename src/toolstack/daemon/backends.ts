@@ -1,5 +1,6 @@
 /** The backends of split devices that run in the daemon, one for each kind of directory below `backend/`. */
 import { BackendDevices, type BackendServices } from '../../dom0/backend/index.ts';
+import { ConsoleDriver, type ConsoleDriverServices } from '../../dom0/console/index.ts';
 import { VbdDriver, type VbdServices } from '../../dom0/block/index.ts';
 import { openDisk, type DiskHost } from '../../dom0/disk/index.ts';
 import { netback } from '../../dom0/net/back/index.ts';
@@ -11,6 +12,8 @@ export interface BackendOptions extends Omit<BackendServices, 'timers'> {
   readonly diskHost: DiskHost | undefined;
   /** What vifs are connected to; without it they cannot be. */
   readonly bridges: Bridges | undefined;
+  /** For the consoles beside the first; without it there are none. */
+  readonly consoles?: Omit<ConsoleDriverServices, 'xs' | 'scheduler'>;
   /** Of the host: Linux' netback gives as many queues. */
   readonly nrCpus: number;
   readonly scheduler: Scheduler;
@@ -51,10 +54,12 @@ export function startBackends(options: BackendOptions): Backends {
   };
   const maxQueues = Math.min(options.nrCpus, MAX_QUEUES);
   const vif = netback({ xs, scheduler, timers, maxQueues, findBridge: (address) => vifBridge(bridges, address) });
+  const more = options.consoles && new ConsoleDriver({ xs, scheduler, ...options.consoles });
   const kinds = [
     new BackendDevices(new VbdDriver('vbd', vbd), services),
     new BackendDevices(new VbdDriver('qdisk', vbd), services),
     new BackendDevices(vif, services),
+    ...(more ? [new BackendDevices(more, services)] : []),
   ];
   return {
     close: async () => {

@@ -19,6 +19,7 @@ import { placement } from '../scheduler/placement.ts';
 import { isScheduler } from '../scheduler/scheduler-parameters.ts';
 import { Scheduling } from '../scheduler/scheduling.ts';
 import { startBackends } from './backends.ts';
+import { listenForChannel } from './channel-socket.ts';
 import { Connection } from './connection.ts';
 import { ConsoleLogs, openMonitorLog } from './log-files.ts';
 import { listen } from './private-socket.ts';
@@ -90,6 +91,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     xs: xenstored.client(),
     diskHost: options.diskHost,
     bridges: network,
+    consoles: { consoles, openPty: options.openPty ?? (() => undefined), listen: listenForChannel },
     nrCpus,
     scheduler,
     onError,
@@ -120,7 +122,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     scheduling,
     xenstore: xs,
     network,
-    console: (domid, num) => (num === 0 ? (consoles.get(domid) ?? consoles.serve(domid)) : undefined),
+    console: (domid, num) => consoles.get(domid, num) ?? (num === 0 ? consoles.serve(domid) : undefined),
     openLog,
     clock,
     pid: process.pid,

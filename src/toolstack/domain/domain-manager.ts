@@ -10,6 +10,7 @@ import type { BuildLog } from '../builder/build-log.ts';
 import type { DomainConfig } from '../config/domain-config.ts';
 import type { JsonObject } from '../config/json.ts';
 import { generateUuid, uuidBytes } from '../config/uuid.ts';
+import { addChannels } from '../devices/channels.ts';
 import { addDisk, addDisks, checkDisks, diskOf, listDisks, removeDisk, type DiskSummary } from '../devices/disks.ts';
 import { addNic, addNics, checkNics, listNics, nicOf, type NicSummary } from '../devices/nics.ts';
 import { devicesOf, removeDevice, type DeviceGlue } from '../devices/split-device.ts';
@@ -346,6 +347,7 @@ export class DomainManager {
     this.#services.store.introduceDomain(domid, rings.storeMfn, rings.storePort);
     tree.writeConsole(this.#store, domid, rings.consolePort, rings.consoleMfn);
     this.#services.consoles.serve(domid);
+    await addChannels(this.#devices, domid, config.devices.channels ?? []);
     await addDisks(this.#devices, domid, config.devices.disks ?? []);
     await addNics(this.#devices, domid, config.devices.nics ?? []);
   }
