@@ -1,41 +1,23 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { readFileSync, renameSync } from 'node:fs';
 import { connect } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import type { JsonObject } from '../config/json.ts';
-import { FakeHost } from '../testing/fake-host.ts';
+import { TestDaemon } from '../testing/test-daemon.ts';
 import { DaemonClient, RequestError } from './client.ts';
-import { startDaemon, type Daemon } from './daemon.ts';
 import { encodeMessage } from './frames.ts';
 import type { Method } from './protocol.ts';
-import { prepareRunDirectory, runDirectory } from './run-directory.ts';
 
-const directory = mkdtempSync(join(tmpdir(), 'xenolithd-test-'));
-const where = runDirectory({ XENOLITH_RUN_DIR: directory });
-const host = new FakeHost();
-let daemon: Daemon;
+const test = new TestDaemon();
+const { host, where } = test;
+const withClient = test.withClient.bind(test);
 
 before(async () => {
-  prepareRunDirectory(where);
   host.say('(XEN) early');
-  daemon = await startDaemon({ host: host.asHost(), run: where, build: host.build, log: () => undefined });
+  await test.start();
 });
-after(async () => {
-  await daemon.close();
-  rmSync(directory, { recursive: true });
-});
-
-async function withClient<T>(use: (client: DaemonClient) => Promise<T>): Promise<T> {
-  const client = await DaemonClient.connect(where.socket);
-  assert(client);
-  try {
-    return await use(client);
-  } finally {
-    client.close();
-  }
-}
+after(() => test.close());
 
 /** Resolves when the daemon has closed a connection on which this was sent. */
 function hungUpOn(bytes: Uint8Array): Promise<void> {
@@ -113,14 +95,14 @@ describe('a daemon', () => {
     host.say('(XEN) first');
     assert.equal(readFileSync(path, 'utf8'), '(XEN) early\n(XEN) first\n');
     renameSync(path, `${path}.moved`);
-    daemon.reopenLogs();
+    test.daemon.reopenLogs();
     host.say('(XEN) second');
     assert.equal(readFileSync(path, 'utf8'), '(XEN) second\n');
   });
 
   it('is taken for none when it goes away without a greeting', async () => {
     const { createServer } = await import('node:net');
-    const path = join(directory, 'dying.sock');
+    const path = test.path('dying.sock');
     const server = createServer((socket) => socket.destroy());
     await new Promise<void>((resolve) => server.listen(path, resolve));
     assert.equal(await DaemonClient.connect(path), undefined);

@@ -4,10 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import fc from 'fast-check';
 import { fuzz } from '../../abi/testing/fuzz.ts';
@@ -15,12 +12,10 @@ import type { JsonObject, JsonValue } from '../config/json.ts';
 import { parseConfig } from '../config/parse-config.ts';
 import type { Clock } from '../domain/services.ts';
 import { FakeDiskHost } from '../testing/fake-disk-host.ts';
-import { FakeHost } from '../testing/fake-host.ts';
-import { DaemonClient, RequestError } from './client.ts';
-import { startDaemon, type Daemon } from './daemon.ts';
+import { TestDaemon } from '../testing/test-daemon.ts';
+import { RequestError } from './client.ts';
 import { encodeData, encodeMessage, FrameError, FrameReader, maxFrame } from './frames.ts';
 import type { Method } from './protocol.ts';
-import { prepareRunDirectory, runDirectory } from './run-directory.ts';
 
 /** Whoever waits has waited long enough as soon as everybody else had a turn. */
 class HastyClock implements Clock {
@@ -143,33 +138,23 @@ const params = fc.record(
 ) as fc.Arbitrary<JsonObject>;
 
 describe('the daemon’s socket under fire', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'daemon-fuzz-'));
-  const where = runDirectory({ XENOLITH_RUN_DIR: folder });
+  const test = new TestDaemon();
+  const { where } = test;
+  const client = test.client.bind(test);
   const complaints: string[] = [];
-  const host = new FakeHost();
-  let daemon: Daemon;
 
-  before(async () => {
-    prepareRunDirectory(where);
-    daemon = await startDaemon({
-      host: host.asHost(),
-      run: where,
-      build: host.build,
+  before(() =>
+    test.start({
       clock: new HastyClock(),
       diskHost: new FakeDiskHost(),
       // What is refused is told in a line; a stack is a bug.
       log: (line) => void (/\n +at /.test(line) && complaints.push(line)),
-    });
-  });
+    }),
+  );
   after(async () => {
-    await daemon.close();
-    assert.ok(host.guests.length > 20, 'some domains were made');
-    rmSync(folder, { recursive: true });
+    await test.close();
+    assert.ok(test.host.guests.length > 20, 'some domains were made');
   });
-
-  async function client(): Promise<DaemonClient> {
-    return (await DaemonClient.connect(where.socket)) ?? assert.fail('the daemon is gone');
-  }
 
   async function serves(): Promise<void> {
     const other = await client();

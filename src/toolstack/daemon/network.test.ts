@@ -1,52 +1,32 @@
 /** Port forwards as `xl network-forward` asks the daemon for them. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { after, before, it } from 'node:test';
 import { FakeSockets } from '../../dom0/testing/fake-sockets.ts';
 import { ManualTimers } from '../../dom0/testing/manual-timers.ts';
 import { parseNetworkConfig } from '../config/network-config.ts';
-import { FakeHost } from '../testing/fake-host.ts';
-import { run } from '../xl/run.ts';
-import { startDaemon, type Daemon } from './daemon.ts';
-import { prepareRunDirectory, runDirectory } from './run-directory.ts';
+import { TestDaemon } from '../testing/test-daemon.ts';
 
-const directory = mkdtempSync(join(tmpdir(), 'xenolithd-net-'));
-const env = { XENOLITH_RUN_DIR: directory };
-const where = runDirectory(env);
-const host = new FakeHost();
+const test = new TestDaemon();
 const timers = new ManualTimers();
 const sockets = new FakeSockets(timers);
 const log: string[] = [];
-let daemon: Daemon;
 
 before(async () => {
-  prepareRunDirectory(where);
   const config = parseNetworkConfig(
     'bridge = [ "name=lan, nat=0", "name=other" ]\nforward = [ "80 web:80", "80 web:81" ]',
     'network.cfg',
   );
-  daemon = await startDaemon({
-    host: host.asHost(),
-    run: where,
-    build: host.build,
+  await test.start({
     network: { sockets, timers, random32: () => 4, config },
     log: (line) => log.push(line),
   });
 });
 after(async () => {
-  await daemon.close();
+  await test.close();
   assert.equal(sockets.listening.size, 0);
-  rmSync(directory, { recursive: true });
 });
 
-async function xl(...args: readonly string[]): Promise<{ code: number; out: string; err: string }> {
-  let [out, err] = ['', ''];
-  const argv = ['network-forward', ...args];
-  const code = await run(argv, { out: (text) => (out += text), err: (line) => (err += `${line}\n`), env });
-  return { code, out, err };
-}
+const xl = (...args: readonly string[]): ReturnType<TestDaemon['xl']> => test.xl('network-forward', ...args);
 
 it('opens the forwards of the configuration, and logs those that cannot be', async () => {
   assert.deepEqual([...sockets.listening.keys()], ['127.0.0.1 80']);

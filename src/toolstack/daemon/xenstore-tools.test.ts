@@ -1,29 +1,18 @@
 /** Debian's own clients of xenstore, unchanged, on the daemon's socket. Left out where `xenstore-utils` is not installed. */
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { connect } from 'node:net';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { FakeHost } from '../testing/fake-host.ts';
-import { startDaemon, type Daemon } from './daemon.ts';
-import { prepareRunDirectory, runDirectory } from './run-directory.ts';
+import { TestDaemon } from '../testing/test-daemon.ts';
 
 const installed = spawnSync('xenstore-ls', ['-h']).error === undefined;
-const directory = mkdtempSync(join(tmpdir(), 'xenstore-tools-'));
-const where = runDirectory({ XENOLITH_RUN_DIR: directory });
-const host = new FakeHost();
-let daemon: Daemon;
+const test = new TestDaemon();
+const { where } = test;
 
-before(async () => {
-  prepareRunDirectory(where);
-  daemon = await startDaemon({ host: host.asHost(), run: where, build: host.build, log: () => undefined });
-});
-after(async () => {
-  await daemon.close();
-  rmSync(directory, { recursive: true });
-});
+before(() => test.start());
+after(() => test.close());
 
 interface Running {
   /** Resolves when the program has printed so many lines. */

@@ -1,56 +1,26 @@
 /** `xl block-*` and `xl cd-*` on a host without processors: what they print and exit with, as recorded of Xen 4.17. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { writeFileSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
-import { startDaemon, type Daemon } from '../daemon/daemon.ts';
-import { prepareRunDirectory, runDirectory } from '../daemon/run-directory.ts';
 import { FakeDiskHost } from '../testing/fake-disk-host.ts';
-import { FakeHost } from '../testing/fake-host.ts';
-import { run } from './run.ts';
+import { TestDaemon } from '../testing/test-daemon.ts';
 
-const directory = mkdtempSync(join(tmpdir(), 'xl-block-test-'));
-const env = { XENOLITH_RUN_DIR: join(directory, 'run') };
-const host = new FakeHost();
-const image = join(directory, 'small.img');
+const test = new TestDaemon();
+const image = test.path('small.img');
 const diskHost = new FakeDiskHost();
 const { files } = diskHost;
-let daemon: Daemon;
+const xl = test.xl.bind(test);
 
 before(async () => {
-  const where = runDirectory(env);
-  prepareRunDirectory(where);
   writeFileSync(image, new Uint8Array(4096));
-  daemon = await startDaemon({
-    host: host.asHost(),
-    run: where,
-    build: host.build,
-    log: () => undefined,
-    diskHost,
-  });
-  writeFileSync(join(directory, 'web.cfg'), 'name="web"\ntype="pv"\nkernel="/boot/vmlinuz"\nmemory=64\n');
-  assert.equal((await xl('create', '-q', join(directory, 'web.cfg'), `disk=["${image},raw,xvda,w"]`)).code, 0);
+  await test.start({ diskHost });
+  assert.equal((await xl('create', '-q', test.config('web'), `disk=["${image},raw,xvda,w"]`)).code, 0);
 });
 
 after(async () => {
-  await daemon.close();
+  await test.close();
   assert.ok(files.every(({ closed }) => closed));
-  rmSync(directory, { recursive: true });
 });
-
-interface Outcome {
-  readonly out: string;
-  readonly err: string;
-  readonly code: number;
-}
-
-async function xl(...argv: string[]): Promise<Outcome> {
-  let out = '';
-  let err = '';
-  const code = await run(argv, { out: (text) => (out += text), err: (line) => (err += `${line}\n`), env });
-  return { out, err, code };
-}
 
 const head = 'Vdev  BE  handle state evt-ch ring-ref BE-path                       \n';
 const line = (devid: number, kind = 'vbd'): string =>
@@ -161,7 +131,7 @@ describe('xl cd-insert and cd-eject', () => {
 
 describe('xl create with disks', () => {
   it('takes everything back when one cannot be had', async () => {
-    const { err, code } = await xl('create', join(directory, 'web.cfg'), 'name="two"', `disk=["${image},raw,zzz,w"]`);
+    const { err, code } = await xl('create', test.path('web.cfg'), 'name="two"', `disk=["${image},raw,zzz,w"]`);
     const what = 'Domain 2:Invalid or unsupported virtual disk identifier zzz';
     assert.deepEqual(err.split('\n').slice(1), [
       `libxl: error: libxl_disk.c:214:libxl__device_from_disk: ${what}`,
@@ -177,7 +147,7 @@ describe('xl create with disks', () => {
   });
 
   it('closes the disks of a domain that is destroyed', async () => {
-    const config = join(directory, 'web.cfg');
+    const config = test.path('web.cfg');
     assert.equal((await xl('create', '-q', config, 'name="two"', `disk=["${image},raw,xvda,w"]`)).code, 0);
     const opened = files.at(-1);
     assert.equal((await xl('destroy', 'two')).code, 0);

@@ -1,36 +1,19 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { after, before, describe, it } from 'node:test';
 import type { JsonObject } from '../config/json.ts';
 import { parseConfig } from '../config/parse-config.ts';
-import { DaemonClient } from '../daemon/client.ts';
-import { startDaemon, type Daemon } from '../daemon/daemon.ts';
-import { prepareRunDirectory, runDirectory } from '../daemon/run-directory.ts';
-import { FakeHost, type GuestDomain } from '../testing/fake-host.ts';
+import type { DaemonClient } from '../daemon/client.ts';
+import type { GuestDomain } from '../testing/fake-host.ts';
+import { TestDaemon } from '../testing/test-daemon.ts';
 import { parseEscape, runConsole, type ConsoleEnd } from './console-session.ts';
 
-const directory = mkdtempSync(join(tmpdir(), 'xl-console-'));
-const where = runDirectory({ XENOLITH_RUN_DIR: directory });
-const host = new FakeHost();
-let daemon: Daemon;
+const test = new TestDaemon();
+const { host } = test;
+const connect = test.client.bind(test);
 
-before(async () => {
-  prepareRunDirectory(where);
-  daemon = await startDaemon({ host: host.asHost(), run: where, build: host.build, log: () => undefined });
-});
-after(async () => {
-  await daemon.close();
-  rmSync(directory, { recursive: true });
-});
-
-async function connect(): Promise<DaemonClient> {
-  const client = await DaemonClient.connect(where.socket);
-  assert(client);
-  return client;
-}
+before(() => test.start());
+after(() => test.close());
 
 async function create(name: string): Promise<GuestDomain> {
   const { config } = parseConfig(`name="${name}"\nkernel="k"\nmemory=64\n`, 't.cfg', { cpus: 1 }, () => undefined);

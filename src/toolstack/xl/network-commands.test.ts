@@ -1,8 +1,5 @@
 /** `xl network-*` on a host without processors: what they print and exit with, as recorded of Xen 4.17. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { XsMessage } from '../../abi/io/xs-wire.ts';
 import { FakeSockets } from '../../dom0/testing/fake-sockets.ts';
@@ -10,56 +7,28 @@ import { ManualTimers } from '../../dom0/testing/manual-timers.ts';
 import { XenstoreFrontend } from '../../dom0/testing/xenstore-frontend.ts';
 import { encodeMessage } from '../../dom0/xenstore/wire.ts';
 import { parseNetworkConfig } from '../config/network-config.ts';
-import { startDaemon, type Daemon } from '../daemon/daemon.ts';
-import { prepareRunDirectory, runDirectory } from '../daemon/run-directory.ts';
-import { FakeHost } from '../testing/fake-host.ts';
-import { run } from './run.ts';
+import { TestDaemon } from '../testing/test-daemon.ts';
 
-const directory = mkdtempSync(join(tmpdir(), 'xl-network-test-'));
-const env = { XENOLITH_RUN_DIR: join(directory, 'run') };
-const host = new FakeHost();
-let daemon: Daemon;
+const test = new TestDaemon();
+const { host } = test;
+const xl = test.xl.bind(test);
 
 before(async () => {
-  const where = runDirectory(env);
-  prepareRunDirectory(where);
   const timers = new ManualTimers();
   const config = parseNetworkConfig('bridge = [ "name=xenbr0, nat=0" ]', 'network.cfg');
-  daemon = await startDaemon({
-    host: host.asHost(),
-    run: where,
-    build: host.build,
-    log: () => undefined,
-    network: { sockets: new FakeSockets(timers), timers, random32: () => 4, config },
-  });
-  writeFileSync(join(directory, 'web.cfg'), 'name="web"\ntype="pv"\nkernel="/boot/vmlinuz"\nmemory=64\n');
-  const created = await xl('create', join(directory, 'web.cfg'), 'vif=["mac=00:16:3e:01:02:03,bridge=xenbr0"]');
-  assert.deepEqual(created, { out: '', err: `Parsing config from ${join(directory, 'web.cfg')}\n`, code: 0 });
+  await test.start({ network: { sockets: new FakeSockets(timers), timers, random32: () => 4, config } });
+  const file = test.config('web');
+  const created = await xl('create', file, 'vif=["mac=00:16:3e:01:02:03,bridge=xenbr0"]');
+  assert.deepEqual(created, { out: '', err: `Parsing config from ${file}\n`, code: 0 });
 });
 
-after(async () => {
-  await daemon.close();
-  rmSync(directory, { recursive: true });
-});
+after(() => test.close());
 
 /** The guest's kernel writes into xenstore. The fake host has its ring in frame 1 and its port first. */
 function guestWrites(path: string, value: string): void {
   const guest = host.guests[0] ?? assert.fail();
   const payload = new TextEncoder().encode(`${path}\0${value}`);
   new XenstoreFrontend(guest, 1, 1).send(encodeMessage({ type: XsMessage.XS_WRITE, reqId: 1, txId: 0, payload }));
-}
-
-interface Outcome {
-  readonly out: string;
-  readonly err: string;
-  readonly code: number;
-}
-
-async function xl(...argv: string[]): Promise<Outcome> {
-  let out = '';
-  let err = '';
-  const code = await run(argv, { out: (text) => (out += text), err: (line) => (err += `${line}\n`), env });
-  return { out, err, code };
 }
 
 const head = 'Idx BE Mac Addr.         handle state evt-ch   tx-/rx-ring-ref BE-path                       \n';

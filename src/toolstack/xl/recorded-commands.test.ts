@@ -1,13 +1,9 @@
 /** Commands and mistakes as Xen 4.17 recorded them, against a daemon on a host without processors: standard output, standard error, exit codes. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
-import { startDaemon, type Daemon } from '../daemon/daemon.ts';
-import { prepareRunDirectory, runDirectory } from '../daemon/run-directory.ts';
 import { FakeHost } from '../testing/fake-host.ts';
-import { run } from './run.ts';
+import { TestDaemon } from '../testing/test-daemon.ts';
 
 interface RecordedCommand {
   readonly argv: readonly string[];
@@ -41,38 +37,23 @@ function steady(text: string): string {
 
 for (const { about, cases } of groups) {
   describe(`xl on ${about}, as recorded`, () => {
-    const directory = mkdtempSync(join(tmpdir(), 'xl-recorded-'));
-    const env = { XENOLITH_RUN_DIR: join(directory, 'run') };
-    const host = new FakeHost(dom0MiB);
-    let daemon: Daemon;
-
-    const xl = async (argv: readonly string[]): Promise<{ out: string; err: string; exit: number }> => {
-      let [out, err] = ['', ''];
-      const terminal = { out: (text: string) => (out += text), err: (line: string) => (err += `${line}\n`), env };
-      const exit = await run(argv, terminal);
-      return { out, err, exit };
-    };
+    const test = new TestDaemon(new FakeHost(dom0MiB));
 
     before(async () => {
-      const where = runDirectory(env);
-      prepareRunDirectory(where);
-      daemon = await startDaemon({ host: host.asHost(), run: where, build: host.build, log: () => undefined });
+      await test.start();
       if (about !== 'a domain') return;
-      const file = join(directory, 'testvm.cfg');
+      const file = test.path('testvm.cfg');
       writeFileSync(file, `${domain.join('\n')}\n`);
-      assert.equal((await xl(['create', '-q', file])).exit, 0);
+      assert.equal((await test.xl('create', '-q', file)).code, 0);
     });
-    after(async () => {
-      await daemon.close();
-      rmSync(directory, { recursive: true });
-    });
+    after(() => test.close());
 
     for (const { argv, out = [], err = [], exit = 0 } of cases) {
       it(`xl ${argv.join(' ')}`, async () => {
         const text = (lines: readonly string[]): string => lines.map((line) => `${line}\n`).join('');
-        const got = await xl(argv);
+        const got = await test.xl(...argv);
         assert.deepEqual(
-          { out: steady(got.out), err: got.err, exit: got.exit },
+          { out: steady(got.out), err: got.err, exit: got.code },
           { out: steady(text(out)), err: text(err), exit },
         );
       });

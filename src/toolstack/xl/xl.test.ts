@@ -1,49 +1,22 @@
 /** `xl` against a daemon on a host without processors: what it prints and exits with, as recorded of Xen 4.17. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { statSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
-import { startDaemon, type Daemon } from '../daemon/daemon.ts';
-import { prepareRunDirectory, runDirectory } from '../daemon/run-directory.ts';
-import { FakeHost, type GuestDomain } from '../testing/fake-host.ts';
-import { run } from './run.ts';
+import type { GuestDomain } from '../testing/fake-host.ts';
+import { TestDaemon, type Outcome } from '../testing/test-daemon.ts';
 
-const directory = mkdtempSync(join(tmpdir(), 'xl-test-'));
-const env = { XENOLITH_RUN_DIR: join(directory, 'run') };
-const host = new FakeHost();
-let daemon: Daemon;
+const test = new TestDaemon();
+const { host } = test;
+const xl = test.xl.bind(test);
 
-before(async () => {
-  const where = runDirectory(env);
-  prepareRunDirectory(where);
-  daemon = await startDaemon({ host: host.asHost(), run: where, build: host.build, log: () => undefined });
-});
+before(() => test.start());
 
 after(async () => {
-  await daemon.close();
+  await test.close();
   assert(host.closed);
-  rmSync(directory, { recursive: true });
 });
 
-interface Outcome {
-  readonly out: string;
-  readonly err: string;
-  readonly code: number;
-}
-
-async function xl(...argv: string[]): Promise<Outcome> {
-  let out = '';
-  let err = '';
-  const code = await run(argv, { out: (text) => (out += text), err: (line) => (err += `${line}\n`), env });
-  return { out, err, code };
-}
-
-function config(name: string, more = ''): string {
-  const file = join(directory, `${name}.cfg`);
-  writeFileSync(file, `name="${name}"\ntype="pv"\nkernel="/boot/vmlinuz"\nmemory=64\nmaxmem=63\n${more}\n`);
-  return file;
-}
+const config = (name: string, more = ''): string => test.config(name, `maxmem=63\n${more}`);
 
 async function create(name: string, ...argv: string[]): Promise<GuestDomain> {
   const { code, err } = await xl('create', '-q', config(name), ...argv);
@@ -280,7 +253,7 @@ describe('xl with a domain', () => {
   it('says what is in a configuration and not acted on, and what nobody knows', async () => {
     const { err, code } = await xl('create', config('typo', 'vfb=["vnc=1"]\nmemroy=128'));
     assert.equal(code, 0);
-    const file = join(directory, 'typo.cfg');
+    const file = test.path('typo.cfg');
     assert.deepEqual(err.trimEnd().split('\n').slice(1), [
       `${file}: warning: not supported yet and without effect: vfb (line 6)`,
       `${file}:7: warning: unknown parameter \`memroy' is ignored; did you mean \`memory'?`,
@@ -342,7 +315,7 @@ describe('xl with a domain', () => {
 
 describe('the daemon', () => {
   it('lets nobody else connect', () => {
-    const { socket, path, logs } = runDirectory(env);
+    const { socket, path, logs } = test.where;
     assert.deepEqual(
       [socket, path, logs].map((file) => statSync(file).mode & 0o777),
       [0o600, 0o700, 0o700],
