@@ -34,7 +34,7 @@ export class DomainFrames implements GuestFrames {
     return this.#domain.u8.subarray(this.base + address, this.base + end);
   }
 
-  wrote(mfn: number): void {
-    if (this.has(mfn)) announceWrite(this.#domain, this.base + mfn * PAGE_SIZE, PAGE_SIZE);
+  wrote(mfn: number, offset: number, length: number): void {
+    if (this.has(mfn)) announceWrite(this.#domain, this.base + mfn * PAGE_SIZE + offset, length);
   }
 }
