@@ -1,6 +1,6 @@
 import { Flag } from './flags.ts';
 import type { Vaddr } from './processor.ts';
-import { type Mode, S, Stores, View } from './state-layout.ts';
+import { type Mode, S, View } from './state-layout.ts';
 
 const TWO32 = 2 ** 32;
 const GPRS = 16;
@@ -10,7 +10,7 @@ const KEPT = [
   [S.space, S.exitRequest],
   [S.hookSyscall, S.jumpKey + 8],
   [S.views, S.views + 2 * View.size],
-  [S.siblingMasks, S.stores + Stores.entries * Stores.size],
+  [S.siblingMasks, S.busLock + 4],
 ] as const;
 
 /** The architectural state of a stopped vCPU, read and written in place. */

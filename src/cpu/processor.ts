@@ -159,6 +159,8 @@ export class Processor {
     this.memory.setUint32(this.regionAt + S.frameCount, o.frameCount, true);
     this.memory.setUint32(this.regionAt + S.codeMaskAt, o.regionAt + Region.codeMaskAt, true);
     this.memory.setInt32(this.regionAt + S.writableFrame, -1, true);
+    const firstAt = o.siblings ? o.siblings.masksAt - Region.codeMaskAt : o.regionAt;
+    this.memory.setUint32(this.regionAt + S.busLockAt, firstAt + S.busLock, true);
     if (o.siblings) {
       const { masksAt, stride, count } = o.siblings;
       this.#copy = new Uint8Array(4096);

@@ -65,6 +65,7 @@ export class Semantics {
   protected lock: boolean;
   readonly rep: 'none' | 'rep' | 'repne';
   readonly paging: Paging;
+  readonly #siblings: SiblingFunctions;
   readonly dispatch: Dispatch;
   readonly #helpers: ReadonlyMap<string, Fn>;
   protected ea: I64 | undefined;
@@ -91,6 +92,7 @@ export class Semantics {
     this.lock = variant.lock;
     this.rep = variant.rep;
     this.paging = services.paging;
+    this.#siblings = services.siblings;
     this.dispatch = services.dispatch;
     this.#helpers = services.helpers;
     this.#simpleAddress = special.simpleAddress === true;
@@ -156,7 +158,7 @@ export class Semantics {
         storeBits(this.code, host, bits, result.get);
       };
       if (!this.lock) return plain();
-      // An access that is not aligned cannot be one WebAssembly atomic; it is done plainly.
+      // An access that is not aligned cannot be one WebAssembly atomic.
       this.code.if(
         host.and(bytes - 1).eqz(),
         () => {
@@ -166,10 +168,18 @@ export class Semantics {
             againIf(host.atomicCompareExchange(bytes, old.get, result.get).ne(old.get));
           });
         },
-        plain,
+        () => this.locked(plain),
       );
     });
     return { old: old.get, result: result.get };
+  }
+
+  /** Done as one, among what all processors of the memory do so: for locked accesses that no atomic of WebAssembly stands for. Nothing in it may fault. */
+  locked(body: () => void): void {
+    if (!this.lock) return body();
+    this.code.do(this.#siblings.lockBus, this.vcpu);
+    body();
+    this.code.do(this.#siblings.unlockBus, this.vcpu);
   }
 
   /** Read-modify-writes of this instruction are atomic without a LOCK prefix. */

@@ -36,6 +36,9 @@ export interface SiblingFunctions {
   readonly noteStore: Fn<undefined>;
   /** (vcpu): all stores that were noted have been done. */
   readonly settleStores: Fn<undefined>;
+  /** (vcpu): waits until no other one holds the lock that they have in common. */
+  readonly lockBus: Fn<undefined>;
+  readonly unlockBus: Fn<undefined>;
   /** (vcpu): pages that others hold code of are not written on the fast path any more; `codeWritten` for those that could be. */
   readonly yieldHeld: Fn<undefined>;
 }
@@ -124,5 +127,14 @@ export function defineSiblings(m: ModuleBuilder, codeWrittenElsewhere: Fn<undefi
     }
   });
 
-  return { heldElsewhere, noteStore, settleStores, yieldHeld };
+  const lockBus = m.function('lockBus', [i32], undefined, (c) => {
+    const lock = c.let(c.param(i32, 0).load32(S.busLockAt));
+    c.loop((_again, againIf) => againIf(lock.atomicCompareExchange(4, I64.of(0), I64.of(1)).ne(0)));
+  });
+
+  const unlockBus = m.function('unlockBus', [i32], undefined, (c) => {
+    c.drop(c.param(i32, 0).load32(S.busLockAt).atomicCompareExchange(4, I64.of(1), I64.of(0)));
+  });
+
+  return { heldElsewhere, noteStore, settleStores, lockBus, unlockBus, yieldHeld };
 }

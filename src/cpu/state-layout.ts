@@ -70,6 +70,8 @@ export const S = {
   siblingStride: 0x98c,
   storesNext: 0x990, // place of the next one, in bytes
   stores: 0x998, // 8 × Stores.size: stores on the slow path that others may have to hear of
+  busLockAt: 0x9d8, // host address of the processors' common lock, which is the first one's `busLock`
+  busLock: 0x9dc,
   end: 0x1000,
 } as const;
 

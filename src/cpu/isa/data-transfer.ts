@@ -164,24 +164,26 @@ const moves: Instruction[] = [
     build(u, dst) {
       const va = u.address(dst);
       u.requireAligned(va, 16);
-      // WebAssembly has no 128-bit atomic; until vCPUs share a domain's memory nothing else writes these bytes meanwhile.
-      u.writePointer(va, 16, (host) => {
-        const lo = u.let(host.load64());
-        const hi = u.let(host.load64(8));
-        const equal = u.let(lo.eq(u.gpr(Gpr.rax)).and(hi.eq(u.gpr(Gpr.rdx))));
-        u.code.if(
-          equal,
-          () => {
-            u.code.store64(host, u.gpr(Gpr.rbx));
-            u.code.store64(host, u.gpr(Gpr.rcx), 8);
-          },
-          () => {
-            u.setGpr(Gpr.rax, lo);
-            u.setGpr(Gpr.rdx, hi);
-          },
-        );
-        u.flags.setZero(equal);
-      });
+      // WebAssembly has no 128-bit atomic: among themselves these are atomic, and nothing else that is wide enough is.
+      u.writePointer(va, 16, (host) =>
+        u.locked(() => {
+          const lo = u.let(host.load64());
+          const hi = u.let(host.load64(8));
+          const equal = u.let(lo.eq(u.gpr(Gpr.rax)).and(hi.eq(u.gpr(Gpr.rdx))));
+          u.code.if(
+            equal,
+            () => {
+              u.code.store64(host, u.gpr(Gpr.rbx));
+              u.code.store64(host, u.gpr(Gpr.rcx), 8);
+            },
+            () => {
+              u.setGpr(Gpr.rax, lo);
+              u.setGpr(Gpr.rdx, hi);
+            },
+          );
+          u.flags.setZero(equal);
+        }),
+      );
     },
   },
 ];
