@@ -10,13 +10,13 @@ import { BackendHost, type FakeDevice } from '../../testing/backend-host.ts';
 import { ManualTimers } from '../../testing/manual-timers.ts';
 import { LinkEnd, type Frame } from '../link.ts';
 import { LearningSwitch } from '../switch/learning-switch.ts';
-import { Faults } from '../testing/faults.ts';
+import { Faults } from '../../testing/faults.ts';
 import { macOne, macTwo, tcpFrame, udpFrame } from '../testing/frames.ts';
 import { NetFrontend } from '../testing/net-frontend.ts';
 import { netback, type NetServices, type VifConnection } from './index.ts';
 
 /** One place in so many is tried; all of them by `npm run fuzz`. */
-const STRIDE = fuzz(1).numRuns > 1 ? 1 : 9;
+const STRIDE = fuzz(1).numRuns > 1 ? 1 : 15;
 const macThree = '00:16:3e:00:00:03';
 
 type Instance = BackendInstance<VifConnection>;
