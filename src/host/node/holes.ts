@@ -4,6 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { type DiskFile } from '../../dom0/disk/index.ts';
+import { quietFfi } from './quiet-ffi.ts';
 
 /** include/uapi/linux/falloc.h */
 const FALLOC_FL_KEEP_SIZE = 1n;
@@ -46,7 +47,7 @@ function discardLimit(device: bigint): number {
 
 function load(): Fallocate | 'missing' {
   try {
-    const { dlopen } = process.getBuiltinModule('node:ffi');
+    const { dlopen } = quietFfi();
     return dlopen('libc.so.6', { fallocate: { arguments: ['i32', 'u64', 'i64', 'i64'], return: 'i32' } }).functions
       .fallocate;
   } catch {

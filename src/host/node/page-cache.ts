@@ -3,6 +3,7 @@
  * of its own costs 60 µs by way of a thread, of which the copy is one (docs/adr/0012). Linux with glibc only; elsewhere nothing is read at once.
  */
 import { type Segments } from '../../dom0/disk/index.ts';
+import { quietFfi } from './quiet-ffi.ts';
 
 /** include/uapi/linux/fs.h: per-IO, return -EAGAIN if I/O would block. */
 const RWF_NOWAIT = 8;
@@ -45,7 +46,7 @@ function addressOf({ buffer, byteOffset }: Uint8Array): number | undefined {
   if (!(buffer instanceof SharedArrayBuffer)) return undefined;
   let base = addresses.get(buffer);
   if (base === undefined) {
-    base = Number(process.getBuiltinModule('node:ffi').getRawPointer(new Uint8Array(buffer)));
+    base = Number(quietFfi().getRawPointer(new Uint8Array(buffer)));
     addresses.set(buffer, base);
   }
   return base + byteOffset;
@@ -53,7 +54,7 @@ function addressOf({ buffer, byteOffset }: Uint8Array): number | undefined {
 
 function load(): Preadv2 | 'missing' {
   try {
-    const { dlopen } = process.getBuiltinModule('node:ffi');
+    const { dlopen } = quietFfi();
     // What it returns is at most the length of a request, so that 32 bits of the ssize_t are enough.
     return dlopen('libc.so.6', { preadv2: { arguments: ['i32', 'buffer', 'i32', 'i64', 'i32'], return: 'i32' } })
       .functions.preadv2;
