@@ -32,6 +32,8 @@ export interface HypervisorControl {
    * soon and never throws. Returns the unsubscriber.
    */
   onConsoleLine(listener: (line: string) => void): () => void;
+  /** sysctl set_parameter: `loglvl=` and `guest_loglvl=`. Throws HypercallError, with ENOENT for any other. */
+  setParameters(text: string): void;
   /** Adds a line to the hypervisor's log, as Xen's own printk does. The prefix `(XEN) ` is added here. */
   log(level: LogLevel, line: string): void;
   /** VIRQ_DOM_EXC: a domain shut down, crashed or is gone; look at `domain(domid)?.info()`. Returns the unsubscriber. */

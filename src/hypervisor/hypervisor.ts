@@ -24,10 +24,18 @@ import type { DomainShape } from './domain-memory.ts';
 import { MAX_EVTCHN_PORT, MAX_GRANT_FRAMES, MAX_VCPUS, computeLayout, createMemory } from './domain-memory.ts';
 import { Domain, MAIN_THREAD, vcpuThread } from './domain.ts';
 import { grow } from './grant-table/table.ts';
+import {
+  dom0Memory,
+  dom0Vcpus,
+  parseBootOptions,
+  setRuntimeParameters,
+  thresholdsOf,
+  type BootOptions,
+} from './command-line/boot-options.ts';
 import type { Clock } from './host-services.ts';
 import type { HostState } from './host-state.ts';
 import type { LogThresholds } from './log-ring.ts';
-import { LogRing, isLogged, parseThresholds, prefixed } from './log-ring.ts';
+import { LogRing, isLogged, prefixed } from './log-ring.ts';
 import type { PlatformKind } from './platform.ts';
 import type { ProcessorShape } from './processor.ts';
 import { Runstate, initialiseRunstates, setRunstate } from './runstate.ts';
@@ -38,8 +46,7 @@ import { xenVersion } from './xen-version.ts';
 /** What libxl gives a domain that asks for nothing else. */
 const DEFAULT_EVTCHN_PORT = 1023;
 const DEFAULT_GRANT_FRAMES = 64;
-const DEFAULT_DOM0_MIB = 512;
-const PAGES_PER_MIB = 2 ** 20 / PAGE_SIZE;
+const DEFAULT_DOM0_BYTES = 512 * 2 ** 20;
 /** Beyond this the layout is not even computed. */
 const MAX_PAGES = 2 ** 30;
 
@@ -60,7 +67,7 @@ export interface HypervisorOptions {
   readonly runner: VcpuRunner;
   readonly totalPages: number;
   readonly nrCpus: number;
-  /** Xen's own command line: `dom0_mem=`, `loglvl=`, `guest_loglvl=` count. */
+  /** Xen's own command line; which of its options count: command-line/boot-options.ts. */
   readonly commandLine: string;
   /** The eight words of CPUID features that `xl info` shows. */
   readonly hwCap?: readonly number[];
@@ -85,7 +92,8 @@ export class Hypervisor implements HypervisorControl, HypervisorHost {
   readonly kind: PlatformKind;
   readonly state: HostState;
   readonly nrCpus: number;
-  readonly thresholds: LogThresholds;
+  readonly totalPages: number;
+  readonly #boot: BootOptions;
   readonly #options: HypervisorOptions;
   readonly #dom0: Dom0Control;
   readonly #domains = new Map<number, DomainControlOf>();
@@ -99,19 +107,22 @@ export class Hypervisor implements HypervisorControl, HypervisorHost {
     this.clock = options.clock;
     this.kind = options.kind;
     this.state = options.state;
-    this.nrCpus = options.nrCpus;
-    this.version = xenVersion(options.commandLine);
-    this.thresholds = parseThresholds(options.commandLine);
-    const dom0Pages = Math.min(dom0Memory(options.commandLine) * PAGES_PER_MIB, options.totalPages);
-    this.state.releasePages(options.totalPages);
+    const boot = parseBootOptions(options.commandLine);
+    this.#boot = boot;
+    this.nrCpus = boot.maxCpus === 0 ? options.nrCpus : Math.min(boot.maxCpus, options.nrCpus);
+    this.totalPages = boot.mem === 0 ? options.totalPages : Math.min(pagesIn(boot.mem), options.totalPages);
+    this.version = xenVersion(options.commandLine, boot.scheduler);
+    const dom0Pages = pagesIn(dom0Memory(boot, this.totalPages * PAGE_SIZE, DEFAULT_DOM0_BYTES));
+    this.state.releasePages(this.totalPages);
     if (!this.state.claimPages(dom0Pages)) throw new Error('hypervisor: memory of domain 0 exceeds the host');
-    this.#dom0 = new Dom0Control(dom0Pages, options.nrCpus, options.clock);
+    this.#dom0 = new Dom0Control(dom0Pages, dom0Vcpus(boot, this.nrCpus), options.clock);
     this.#ports = new Dom0Ports(options.state);
     this.#banner();
   }
 
   physInfo(): PhysInfo {
-    const { totalPages, nrCpus, hwCap } = this.#options;
+    const { totalPages, nrCpus } = this;
+    const { hwCap } = this.#options;
     return {
       nrCpus,
       maxCpuId: nrCpus - 1,
@@ -203,22 +214,34 @@ export class Hypervisor implements HypervisorControl, HypervisorHost {
     return this.#ring.listen(listener);
   }
 
+  /** Those of a vCPU's thread are what they were when it began: what it keeps to itself then is not asked for again. */
+  get thresholds(): LogThresholds {
+    return thresholdsOf(this.#boot);
+  }
+
+  setParameters(text: string): void {
+    const result = setRuntimeParameters(this.#boot, text, (line) => this.log('warning', line));
+    if (result !== 0) throw new HypercallError(result as Errno, `set parameters ${text}`);
+  }
+
   log(level: LogLevel, line: string): void {
     if (isLogged(this.thresholds, level)) this.#ring.append(prefixed(line));
   }
 
   #banner(): void {
-    const { version } = this;
-    const { totalPages, commandLine, nrCpus } = this.#options;
+    const { version, totalPages, nrCpus } = this;
+    const { commandLine } = this.#options;
     const kib = (totalPages * PAGE_SIZE) / 1024;
     // Xen prints its first lines at XENLOG_ERR or unconditionally.
     for (const line of [
       `Xen version ${version.major}.${version.minor}${version.extraVersion} (${version.compileBy}@${version.compileDomain}) (${version.compiler}) debug=n`,
       `Command line: ${commandLine}`,
+      ...this.#boot.messages,
       `System RAM: ${Math.floor(kib / 1024)}MB (${kib}kB)`,
       `Detected ${(TSC_KHZ / 1000).toFixed(3)} MHz processor.`,
       `Brought up ${nrCpus} CPUs`,
-      `Dom0 has maximum ${nrCpus} VCPUs`,
+      `Using scheduler: ${version.scheduler} (${version.scheduler})`,
+      `Dom0 has maximum ${this.#dom0.info().nrOnlineVcpus} VCPUs`,
     ]) {
       this.#ring.append(prefixed(line));
     }
@@ -290,11 +313,6 @@ export class Hypervisor implements HypervisorControl, HypervisorHost {
   }
 }
 
-const UNITS: Readonly<Record<string, number>> = { k: 1 / 1024, m: 1, g: 1024 };
-
-/** MiB that `dom0_mem=` gives domain 0; without a unit it is KiB (docs/misc/xen-command-line.pandoc). */
-function dom0Memory(commandLine: string): number {
-  const match = /(?:^|\s)dom0_mem=(\d+)([kmgKMG]?)/.exec(commandLine);
-  if (match?.[1] === undefined) return DEFAULT_DOM0_MIB;
-  return Math.floor(Number(match[1]) * (UNITS[(match[2] || 'k').toLowerCase()] ?? 1));
+function pagesIn(bytes: number): number {
+  return Math.floor(bytes / PAGE_SIZE);
 }

@@ -51,18 +51,6 @@ export function isLogged(thresholds: LogThresholds, level: LogLevel): boolean {
   return severity[level] < (isGuestLevel(level) ? thresholds.guest : thresholds.xen);
 }
 
-const optionValues: Readonly<Record<string, number>> = { none: 0, error: 1, warning: 2, info: 3, debug: 4, all: 4 };
-/** Without options a release build of Xen prints errors and warnings. */
-const DEFAULT_THRESHOLD = 2;
-
-export function parseThresholds(commandLine: string): LogThresholds {
-  const option = (name: string): number => {
-    const value = new RegExp(`(?:^|\\s)${name}=([a-z]+)`).exec(commandLine)?.[1] ?? '';
-    return optionValues[value] ?? DEFAULT_THRESHOLD;
-  };
-  return { xen: option('loglvl'), guest: option('guest_loglvl') };
-}
-
 /** A line as it stands in the ring: guests' own lines bring their prefix, `(d1) `. */
 export function prefixed(line: string): string {
   return /^\(d\d+\) /.test(line) ? line : `(XEN) ${line}`;

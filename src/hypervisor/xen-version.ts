@@ -3,7 +3,7 @@ import { HYPERVISOR_VIRT_START } from '../abi/arch-x86.ts';
 import { PAGE_SIZE, hexAddress } from '../abi/numbers.ts';
 import type { XenVersion } from './control.ts';
 
-export function xenVersion(commandLine: string): XenVersion {
+export function xenVersion(commandLine: string, scheduler = 'credit2'): XenVersion {
   return {
     major: 4,
     minor: 17,
@@ -19,6 +19,6 @@ export function xenVersion(commandLine: string): XenVersion {
     buildId: '',
     pageSize: PAGE_SIZE,
     virtStart: `0x${hexAddress(HYPERVISOR_VIRT_START)}`,
-    scheduler: 'credit2',
+    scheduler,
   };
 }

@@ -85,7 +85,9 @@ async function serve(run: RunDirectory, say: (word: string) => void): Promise<nu
     const { nodeNetwork } = await import('./net/network-host.ts');
     const { nodeDiskHost } = await import('./disk-files.ts');
     const { openPty } = await import('./pty.ts');
-    const host = createHost();
+    const { readBootLine } = await import('../../toolstack/config/boot-line.ts');
+    const commandLine = readBootLine();
+    const host = createHost(commandLine === undefined ? {} : { commandLine });
     let stopped: () => void = () => undefined;
     const ended = new Promise<void>((resolve) => (stopped = resolve));
     const daemon = await startDaemon({

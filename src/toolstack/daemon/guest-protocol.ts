@@ -1,4 +1,4 @@
-/** Requests that reach into a running guest; a part of protocol.ts. */
+/** Requests that reach into a running guest, or the hypervisor; a part of protocol.ts. */
 import type { JsonObject } from '../config/json.ts';
 
 type Nothing = Record<never, never>;
@@ -10,6 +10,9 @@ export interface GuestMethods {
   /** How many vCPUs should be online, counted from the first. */
   setVcpus: { params: { domid: number; vcpus: number }; result: Nothing };
   trigger: { params: { domid: number; trigger: string; vcpu: number }; result: Nothing };
+  /** Parameters of the hypervisor, as on its command line. */
+  setParameters: { params: { text: string }; result: Nothing };
+  debugKeys: { params: { keys: string }; result: Nothing };
   /** What the domain is made from when it reboots. */
   updateConfig: { params: { domid: number; config: JsonObject }; result: Nothing };
 }

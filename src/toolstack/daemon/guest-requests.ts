@@ -1,8 +1,13 @@
-/** What the daemon does for requests that reach into a running guest: its memory, its vCPUs, its configuration after the next reboot. */
+/**
+ * What the daemon does for requests that reach into a running guest, its memory, its vCPUs, its configuration after the next reboot, and into the
+ * hypervisor.
+ */
+import { HypercallError } from '../../hypervisor/control.ts';
 import { formatUuid } from '../config/uuid.ts';
-import { LibxlError, libxlErrors, libxlLine } from '../domain/libxl-error.ts';
+import { errorText, LibxlError, libxlErrors, libxlLine } from '../domain/libxl-error.ts';
 import { setMaxMemory, setMemoryTarget } from '../domain/memory-target.ts';
 import { setVcpusOnline } from '../domain/vcpu-online.ts';
+import { pressDebugKey } from './debug-keys.ts';
 import type { GuestMethods } from './guest-protocol.ts';
 import * as read from './parameters.ts';
 import type { Handlers } from './requests.ts';
@@ -49,6 +54,19 @@ export const guestRequests: Handlers<keyof GuestMethods> = {
     throw new LibxlError('FAIL', [
       libxlLine('libxl_send_trigger', `${prefix}Send trigger '${trigger}' failed: ${why}`),
     ]);
+  },
+  setParameters: ({ hypervisor }, params) => {
+    try {
+      hypervisor.setParameters(read.text(params, 'text'));
+    } catch (error) {
+      if (!(error instanceof HypercallError)) throw error;
+      throw new LibxlError('FAIL', [libxlLine('libxl_set_parameters', `setting parameters: ${errorText(error)}`)]);
+    }
+    return {};
+  },
+  debugKeys: (context, params) => {
+    for (const key of read.text(params, 'keys')) pressDebugKey(context, key);
+    return {};
   },
   updateConfig: ({ manager }, params) => {
     manager.setNextConfig(read.domid(params), read.config(params));

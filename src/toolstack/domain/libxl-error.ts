@@ -154,6 +154,7 @@ export function noSuchDomainType(domid: number): LibxlError {
 /** strerror(3) for what the control interface answers. */
 const errorTexts: Readonly<Record<number, string>> = {
   [Errno.EPERM]: 'Operation not permitted',
+  [Errno.ENOENT]: 'No such file or directory',
   [Errno.ESRCH]: 'No such process',
   [Errno.E2BIG]: 'Argument list too long',
   [Errno.ENOMEM]: 'Cannot allocate memory',

@@ -6,6 +6,7 @@ import {
   HypercallError,
   type CreateDomain,
   type DomainInfo,
+  type LogLevel,
   type PhysInfo,
   type ProfileSample,
   type Symbolizer,
@@ -130,7 +131,8 @@ export class FakeHost extends FakeHypervisor {
     virtStart: '0xffff800000000000',
     scheduler: 'credit2',
   };
-  log = '';
+  /** What `xl dmesg` shows. */
+  console = '';
   readonly #consoleListeners = new Set<(line: string) => void>();
   #nextDomid = 1;
   closed = false;
@@ -168,9 +170,17 @@ export class FakeHost extends FakeHypervisor {
     };
   }
 
+  setParameters(text: string): void {
+    if (!/^(?:guest_)?loglvl=/.test(text)) throw new HypercallError(Errno.ENOENT, 'set_parameter');
+  }
+
+  log(_level: LogLevel, line: string): void {
+    this.console += `(XEN) ${line}\n`;
+  }
+
   readConsole({ clear = false }: { readonly clear?: boolean } = {}): string {
-    const text = this.log;
-    if (clear) this.log = '';
+    const text = this.console;
+    if (clear) this.console = '';
     return text;
   }
 
@@ -181,7 +191,7 @@ export class FakeHost extends FakeHypervisor {
 
   /** The hypervisor says something. */
   say(line: string): void {
-    this.log += `${line}\n`;
+    this.console += `${line}\n`;
     for (const listener of this.#consoleListeners) listener(line);
   }
 

@@ -29,7 +29,11 @@ async function create(name: string, ...argv: string[]): Promise<GuestDomain> {
 /** The guest's kernel takes note of a request, as Linux does, and acts on it. */
 async function obey(guest: GuestDomain, reason: number, asked: () => Promise<Outcome>): Promise<Outcome> {
   const outcome = asked();
-  await new Promise((resolve) => setTimeout(resolve, 50));
+  const client = await test.client();
+  const path = `/local/domain/${guest.domid}/control/shutdown`;
+  while (((await client.call('xenstoreNode', { path })).node?.value ?? '') === '')
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  client.close();
   guest.shutDown(reason);
   return outcome;
 }
@@ -155,8 +159,18 @@ describe('xl without domains', () => {
     assert.match(out, /^total_memory {11}: 4096$/m);
   });
 
+  it('has debug keys tell what they know in the log', async () => {
+    assert.equal((await xl('debug-keys', 'hqrx')).code, 0);
+    const { out } = await xl('dmesg', '-c');
+    assert.match(out, /^\(XEN\) 'h' pressed -> show this message$/m);
+    assert.match(out, /^\(XEN\)  key 'q' \(ascii '71'\) => dump domain \(and guest debug\) info$/m);
+    assert.match(out, /^\(XEN\) General information for domain 0:$/m);
+    assert.match(out, /^\(XEN\) Cpupool 0: Pool-0, scheduler credit2$/m);
+    assert.doesNotMatch(out, /'x' pressed/);
+  });
+
   it('reads and clears the hypervisor log', async () => {
-    host.log = '(XEN) hello\n';
+    host.console = '(XEN) hello\n';
     assert.equal((await xl('dmesg', '-c')).out, '(XEN) hello\n');
     assert.equal((await xl('dmesg')).out, '');
   });
