@@ -1,6 +1,7 @@
 /** Images for guests of tests: made without a guest, and looked into when it is gone. */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { closeSync, ftruncateSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, ftruncateSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
 import { openDisk, type DiskFormat } from '../../dom0/disk/index.ts';
 import { createQcow2 } from '../../dom0/disk/qcow2/create.ts';
 import { nodeDiskHost } from '../node/disk-files.ts';
@@ -41,6 +42,17 @@ export async function makeQcow2(
   await disk.close();
 }
 
+/** An ext4 image with the files of Debian packages, those in the folder that are wanted, and places to mount on. */
+export function makeToolDisk(path: string, folder: string, wanted: (name: string) => boolean): void {
+  const tree = `${path}.files`;
+  for (const place of ['dev', 'proc', 'sys', 'tmp', 'mnt']) mkdirSync(join(tree, place), { recursive: true });
+  for (const name of readdirSync(folder).filter((file) => file.endsWith('.deb') && wanted(file)))
+    execFileSync('dpkg-deb', ['--extract', join(folder, name), tree]);
+  makeRaw(path, 512);
+  execFileSync('mke2fs', ['-q', '-F', '-t', 'ext4', '-d', tree, path], { stdio: ['ignore', 'ignore', 'inherit'] });
+  rmSync(tree, { recursive: true });
+}
+
 /** All that a guest would read. */
 export async function contentOf(path: string, format: DiskFormat): Promise<Uint8Array> {
   const disk = await openDisk(nodeDiskHost, path, { format, readOnly: true });
@@ -50,10 +62,20 @@ export async function contentOf(path: string, format: DiskFormat): Promise<Uint8
   return bytes;
 }
 
-/** An image as a raw file beside it. */
+/** An image as a raw file beside it, sparse. */
 export async function asRaw(path: string, format: DiskFormat): Promise<string> {
   if (format === 'raw') return path;
-  writeFileSync(`${path}.raw`, await contentOf(path, format));
+  const disk = await openDisk(nodeDiskHost, path, { format, readOnly: true });
+  const fd = openSync(`${path}.raw`, 'w');
+  ftruncateSync(fd, disk.size);
+  const piece = new Uint8Array(MiB);
+  for (let at = 0; at < disk.size; at += MiB) {
+    const part = piece.subarray(0, Math.min(MiB, disk.size - at));
+    await disk.read(at, [part]);
+    if (part.some((byte) => byte !== 0)) writeSync(fd, part, 0, part.length, at);
+  }
+  closeSync(fd);
+  await disk.close();
   return `${path}.raw`;
 }
 

@@ -35,24 +35,24 @@ export class GuestTerminal {
   }
 
   /** The first shell prompt. Returns what the guest printed before it. */
-  async ready(): Promise<string> {
-    return (await this.expect(new RegExp(`${GUEST_PROMPT}\\S*[#$] `))).before;
+  async ready(milliseconds = patience): Promise<string> {
+    return (await this.expect(new RegExp(`${GUEST_PROMPT}\\S*[#$] `), milliseconds)).before;
   }
 
   /** What the shell command prints on its output and error; it must succeed. */
-  async run(command: string): Promise<string> {
-    const { code, out } = await this.try(command);
+  async run(command: string, milliseconds = patience): Promise<string> {
+    const { code, out } = await this.try(command, milliseconds);
     if (code !== 0) throw new Error(`in the guest, ${command} exited with ${code}: ${out}`);
     return out;
   }
 
-  async try(command: string): Promise<{ code: number; out: string }> {
+  async try(command: string, milliseconds = patience): Promise<{ code: number; out: string }> {
     const id = `${process.pid}-${++commands}`;
     // The mark is put together in the guest, so that an echo of the line is not taken for it. The first line ends what the kernel
     // or a prompt left half-written; the full stops are there because the kernel may write before a line's end.
     this.type(`echo; echo begin-''of-${id}.; { ${command}\n} 2>&1; echo end-''of-${id} $?.\n`);
     await this.expect(new RegExp(`begin-of-${id}\\.(?:\\r?\\n)?`));
-    const { before, match } = await this.expect(new RegExp(`end-of-${id} (\\d+)\\.`));
+    const { before, match } = await this.expect(new RegExp(`end-of-${id} (\\d+)\\.`), milliseconds);
     return { code: Number(match[1]), out: before.replaceAll('\r', '').trim() };
   }
 
@@ -61,8 +61,8 @@ export class GuestTerminal {
   }
 
   /** Waits for the text; what stands before it, after what was read already. */
-  async expect(pattern: RegExp): Promise<{ before: string; match: RegExpExecArray }> {
-    const give = Date.now() + patience;
+  async expect(pattern: RegExp, milliseconds = patience): Promise<{ before: string; match: RegExpExecArray }> {
+    const give = Date.now() + milliseconds;
     for (;;) {
       const unread = this.text.slice(this.#read);
       const match = pattern.exec(unread);

@@ -19,6 +19,8 @@ export type Settings = Readonly<Record<string, string | number | readonly string
 
 /** Longer than any one step of a guest takes on a busy machine. */
 export const patience = 180_000;
+/** As long as a whole Debian may take to boot there. */
+export const debianPatience = 600_000;
 
 export class Machine {
   readonly folder = mkdtempSync(join(tmpdir(), 'xenolith-boot-'));
@@ -45,9 +47,27 @@ export class Machine {
     return this.#command(join(root, 'bin/xenolithd'), args);
   }
 
+  /** Another program of the host, with this text on its standard input. */
+  program(name: string, args: readonly string[], input = ''): Promise<Outcome> {
+    return this.#command(name, args, input);
+  }
+
   /** `npm start` or `npm run demo`. Standard input is the text; the guest gets it line by line. */
   npmRun(script: 'demo' | 'start', input: string, ...args: readonly string[]): Promise<Outcome> {
     return this.#command('npm', ['run', '--silent', script, '--', ...args], input);
+  }
+
+  /** `npm start` as it is at a terminal. */
+  terminal(script: 'start', ...args: readonly string[]): GuestTerminal {
+    // script(1) gives it a terminal, and has its input and output for us.
+    const command = ['npm', 'run', '--silent', script, '--', ...args].map((word) => `'${word}'`).join(' ');
+    return new GuestTerminal(
+      spawn('script', ['-q', '-e', '-f', '-c', command, '/dev/null'], {
+        cwd: root,
+        env: this.env,
+        stdio: ['pipe', 'pipe', 'inherit'],
+      }),
+    );
   }
 
   /** A file of the test's own. */
