@@ -12,23 +12,32 @@ const program = fileURLToPath(new URL('../../host/node/xenolithd.ts', import.met
 /** A daemon that has not said within this time whether it serves is broken. */
 const startTimeoutMs = 60_000;
 const retryMs = 20;
+/** After that one that holds the lock and does not serve is asked after anew. */
+const holderMs = 2000;
 
 /** A connection to the daemon that runs for this directory, or to one that is started now. */
 export async function connectOrStart(run: RunDirectory): Promise<DaemonClient> {
   const running = await DaemonClient.connect(run.socket);
   if (running !== undefined) return running.requireVersion();
   prepareRunDirectory(run);
-  const outcome = await spawnDaemon(run);
-  if (outcome !== 'ready' && outcome !== 'running') {
-    throw new XenError(`the daemon did not start: ${outcome}`, { hint: `see ${logPath(run)}` });
-  }
-  // Another command may have won the race; its daemon serves in a moment.
   for (const end = Date.now() + startTimeoutMs; Date.now() < end;) {
-    const client = await DaemonClient.connect(run.socket);
+    const outcome = await spawnDaemon(run);
+    if (outcome !== 'ready' && outcome !== 'running') {
+      throw new XenError(`the daemon did not start: ${outcome}`, { hint: `see ${logPath(run)}` });
+    }
+    // Another command may have won the race; its daemon serves in a moment. One that was killed holds the lock until it is gone.
+    const client = await connectBefore(run, Math.min(end, Date.now() + holderMs));
     if (client !== undefined) return client.requireVersion();
-    await new Promise((resolve) => setTimeout(resolve, retryMs));
   }
   throw new XenError('the daemon holds its lock but does not serve', { hint: `see ${logPath(run)}` });
+}
+
+async function connectBefore(run: RunDirectory, end: number): Promise<DaemonClient | undefined> {
+  for (;;) {
+    const client = await DaemonClient.connect(run.socket);
+    if (client !== undefined || Date.now() >= end) return client;
+    await new Promise((resolve) => setTimeout(resolve, retryMs));
+  }
 }
 
 export function logPath(run: RunDirectory): string {
