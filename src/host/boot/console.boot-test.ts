@@ -108,11 +108,13 @@ describe('the console of a guest', () => {
     assert.equal(await guest.run('head -n 1 < /dev/hvc1'), 'from the agent');
     assert.equal(await other.leave(), 0);
     const socket = connect(machine.path('agent'));
+    let text = '';
+    socket.setEncoding('utf8').on('data', (piece: string) => (text += piece));
     await once(socket, 'connect');
     socket.write('by socket\n');
     assert.equal(await guest.run('head -n 1 < /dev/hvc2; echo answer > /dev/hvc2'), 'by socket');
     // The guest's terminal echoes what it is sent.
-    for (let text = ''; !text.includes('answer');) text += String(await once(socket, 'data'));
+    await until('the answer', () => Promise.resolve(text.includes('answer')));
     socket.destroy();
   });
 

@@ -1,6 +1,6 @@
 /** Images for guests of tests: made without a guest, and looked into when it is gone. */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { closeSync, ftruncateSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, ftruncateSync, mkdirSync, openSync, readdirSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { openDisk, type DiskFormat } from '../../dom0/disk/index.ts';
 import { createQcow2 } from '../../dom0/disk/qcow2/create.ts';
@@ -28,17 +28,19 @@ export async function makeQcow2(
   path: string,
   source: { readonly sizeMiB: number } | { readonly raw: string },
 ): Promise<void> {
-  const bytes = 'raw' in source ? readFileSync(source.raw) : undefined;
-  const size = 'raw' in source ? (bytes?.length ?? 0) : source.sizeMiB * MiB;
+  const raw = 'raw' in source ? await openDisk(nodeDiskHost, source.raw, { format: 'raw', readOnly: true }) : undefined;
+  const size = 'raw' in source ? (raw?.size ?? 0) : source.sizeMiB * MiB;
   const file = await nodeDiskHost.create(path);
   await createQcow2(file, { size });
   await file.close();
-  if (bytes === undefined) return;
+  if (raw === undefined) return;
   const disk = await openDisk(nodeDiskHost, path, { format: 'qcow2', readOnly: false });
   for (let at = 0; at < size; at += MiB) {
-    const piece = bytes.subarray(at, at + MiB);
+    const piece = new Uint8Array(Math.min(MiB, size - at));
+    await raw.read(at, [piece]);
     if (piece.some((byte) => byte !== 0)) await disk.write(at, [piece]);
   }
+  await raw.close();
   await disk.close();
 }
 
