@@ -83,7 +83,7 @@ describe('a guest with fio and iperf3', () => {
       const shapes = [
         `--rw=write --bs=256k --iodepth=8 --size=${fioMiB}M`,
         `--rw=randwrite --bs=64k --iodepth=32 --size=${fioMiB}M`,
-        `--rw=randwrite --bs=4k --iodepth=32 --size=${fioMiB / 4}M`,
+        `--rw=randwrite --bs=4k --iodepth=32 --size=${Math.ceil(fioMiB / 4)}M`,
       ];
       for (const shape of shapes) {
         const out = await guest.run(
