@@ -36,7 +36,7 @@ const stages: Readonly<Record<string, Stage>> = {
   format: { about: 'Prettier', run: () => tool('prettier', ['--check', '--log-level', 'warn', '.']) },
   unit: {
     about: 'unit tests',
-    run: (words) => tests(['{src,scripts,bench}/**/*.test.ts'], words, { concurrency: 2, minutes: 6 }),
+    run: (words) => tests(['{src,scripts,bench}/**/*.test.ts'], words, { concurrency: 2, minutes: 10 }),
   },
   oracle: {
     about: 'comparison with the real processor',
@@ -52,7 +52,7 @@ const stages: Readonly<Record<string, Stage>> = {
   boot: {
     about: 'whole guests',
     slow: true,
-    run: (words) => tests(['src/**/*.boot-test.ts'], words, { concurrency: 1, minutes: 15 }),
+    run: (words) => tests(['src/**/*.boot-test.ts'], words, { concurrency: 1, minutes: 30 }),
   },
 };
 
