@@ -13,6 +13,7 @@ import type { Timers } from '../scheduler.ts';
 import type { Xenstore } from '../xenstore/index.ts';
 import type { BackendDriver, BackendInstance, DeviceGlue, Keys } from './driver.ts';
 import { FrontendError, FrontendLink, type LinkControl } from './frontend-link.ts';
+import { DeviceStatistics } from './statistics.ts';
 
 /** How often an instance may fail within the period before its device is given up. */
 export const MAX_RESTARTS = 5;
@@ -51,6 +52,7 @@ const steps: Readonly<Partial<Record<XenbusStateName, { from: readonly XenbusSta
 
 export class BackendDevice<C> {
   readonly address: DeviceAddress;
+  readonly statistics = new DeviceStatistics();
   readonly #driver: BackendDriver<C>;
   readonly #services: DeviceServices;
   readonly #stopWatch: () => void;
@@ -297,6 +299,7 @@ export class BackendDevice<C> {
       devid,
       path,
       frontendPath,
+      statistics: this.statistics,
       read: (key) => xs.read(`${path}/${key}`),
       write: (keys) => this.#write(keys),
       guard(body) {

@@ -9,6 +9,7 @@
  * end of the device, and connect only once, from Initialising.
  */
 import type { FrontendLink } from './frontend-link.ts';
+import type { DeviceStatistics } from './statistics.ts';
 
 /** Values to be written below the backend's directory. */
 export type Keys = Readonly<Record<string, string | number>>;
@@ -48,6 +49,8 @@ export interface DeviceGlue {
   /** `/local/domain/0/backend/vbd/1/51712` */
   readonly path: string;
   readonly frontendPath: string;
+  /** Of the device, so they outlive an instance that fails. */
+  readonly statistics: DeviceStatistics;
   /** A key of the backend's directory. */
   read(key: string): string | undefined;
   /** Ignored when the directory is gone. */

@@ -129,6 +129,24 @@ describe('a block device', () => {
     }
   }
 
+  it('counts requests and sectors, also those that a failed instance has left to another', async () => {
+    const f = await Fixture.connected();
+    await f.ask(
+      f.front.request(READ, 0, [{ gref: f.page(0) }, { gref: f.page(1), first: 2, last: 3 }]),
+      f.front.request(WRITE, 8, [{ gref: f.page(0) }]),
+      f.front.indirect(WRITE, 16, [{ gref: f.page(0) }, { gref: f.page(1) }], DATA + 8),
+      f.front.request(READ, SECTORS, [{ gref: f.page(0) }]),
+      f.front.request(FLUSH_DISKCACHE, 0),
+    );
+    const counts = { readRequests: 2, writeRequests: 2, readSectors: 10, writeSectors: 24 };
+    assert.deepEqual(f.host.devices.get(1, 51712)?.statistics.block, counts);
+    f.disk.fault = () => new Error('a bug');
+    f.front.send(f.front.request(READ, 0, [{ gref: f.page(0) }]));
+    await f.host.settle();
+    f.disk.fault = () => undefined;
+    assert.equal(f.host.devices.get(1, 51712)?.statistics.block.readRequests, 3);
+  });
+
   it('has done at once what the disk can do at once, and answers it with one notification', async () => {
     const f = await Fixture.connected({ pages: 4 });
     f.disk.atOnce = true;

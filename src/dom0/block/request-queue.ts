@@ -33,7 +33,7 @@ const REQUESTS_PER_PASS = 128;
 const AT_ONCE_BYTES = 1024 * 1024;
 
 export interface QueueGlue {
-  readonly device: Pick<DeviceGlue, 'failed' | 'guard' | 'warn'>;
+  readonly device: Pick<DeviceGlue, 'failed' | 'guard' | 'statistics' | 'warn'>;
   readonly disk: Disk;
   readonly readOnly: boolean;
   readonly discard: boolean;
@@ -142,6 +142,7 @@ export class RequestQueue {
     if (!this.#ring.ring.take(this.#words)) return undefined;
     const request = new BlockRequest(this.#words.slice(), this.#ring.protocol);
     this.#ring.open.add(request);
+    this.#count(request.effective);
     return request;
   }
 
@@ -231,6 +232,12 @@ export class RequestQueue {
     return this.#glue.readOnly ? this.#refuse('flush of a read-only disk') : undefined;
   }
 
+  #count(operation: number): void {
+    const { block } = this.#glue.device.statistics;
+    if (operation === BLKIF_OP.WRITE) block.writeRequests++;
+    else if (operation === BLKIF_OP.READ) block.readRequests++;
+  }
+
   // --- checks -----------------------------------------------------------------------------------------------------
 
   /** Checks all of a request before anything of it is mapped, then maps what it names. */
@@ -245,6 +252,9 @@ export class RequestQueue {
     const refs = segments.map(({ gref }) => gref);
     const lease = this.#grants.lease(refs, write);
     if (typeof lease === 'number') return this.#refuse(`invalid buffer -- could not map grant ${lease}`);
+    const { block } = this.#glue.device.statistics;
+    if (write) block.writeSectors += sectors;
+    else block.readSectors += sectors;
     const memory = memoryOf(segments, lease);
     return { request, write, offset: request.sector * BLKIF_SECTOR, length: sectors * BLKIF_SECTOR, memory, lease };
   }

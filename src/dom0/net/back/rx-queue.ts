@@ -17,7 +17,7 @@ import {
 } from '../../../abi/io/netif.ts';
 import { GNTST } from '../../../abi/grant-table.ts';
 import { PAGE_SIZE } from '../../../abi/numbers.ts';
-import type { MappedGrants } from '../../backend/index.ts';
+import type { MappedGrants, Traffic } from '../../backend/index.ts';
 import { keepFrame, type Frame } from '../link.ts';
 import { finishChecksum, segments } from '../offload.ts';
 import type { FrameHash } from './hash.ts';
@@ -43,6 +43,8 @@ export interface RxFeatures {
 }
 
 export interface RxGlue {
+  /** What the guest gets, which Linux counts as transmitted. */
+  readonly statistics: Traffic;
   map(refs: readonly number[]): MappedGrants;
   /** The link may send again. */
   ready(): void;
@@ -116,7 +118,7 @@ export class RxQueue {
 
   #accept(frame: Frame, hash: FrameHash | undefined): void {
     const finished = needsChecksum(frame, this.features) ? finishChecksum(frame) : frame;
-    if (this.#pagesFor(finished) > 1 && !this.features.scatterGather) return; // longer than the frontend's mtu
+    if (this.#pagesFor(finished) > 1 && !this.features.scatterGather) return this.#drop(1); // longer than the frontend's mtu
     if (this.#waiting.length === 0 && this.#hasSlots(this.#slotsFor({ frame: finished, hash }))) {
       this.#deliver({ frame: finished, hash });
     } else if (!this.#stalled && !this.#stopped) {
@@ -124,7 +126,13 @@ export class RxQueue {
       this.#waitingBytes += finished.length;
       this.#cancelTimer ??= this.#glue.after(DRAIN_MS, () => this.#stall());
       this.#poll();
+    } else {
+      this.#drop(1);
     }
+  }
+
+  #drop(frames: number): void {
+    this.#glue.statistics.dropped += frames;
   }
 
   #poll(): void {
@@ -165,6 +173,7 @@ export class RxQueue {
   #forgetWaiting(): void {
     this.#cancelTimer?.();
     this.#cancelTimer = undefined;
+    this.#drop(this.#waiting.length);
     this.#waiting = [];
     this.#waitingBytes = 0;
   }
@@ -192,6 +201,9 @@ export class RxQueue {
 
   /** There are slots enough. */
   #deliver({ frame, hash }: Hashed): void {
+    const { statistics } = this.#glue;
+    statistics.packets++;
+    statistics.bytes += frame.length;
     const extras = extrasOf(frame, this.features.headroom, hash);
     this.#takeSlots(this.#pagesFor(frame), extras.length);
     const grants = this.#glue.map(this.#refs);

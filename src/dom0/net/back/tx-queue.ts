@@ -5,9 +5,9 @@
 import { NETTXF_csum_blank, NETTXF_data_validated, NETIF_RSP, XEN_NETIF_GSO_TYPE } from '../../../abi/io/netif.ts';
 import { GNTST } from '../../../abi/grant-table.ts';
 import { PAGE_SIZE } from '../../../abi/numbers.ts';
-import type { MappedGrants } from '../../backend/index.ts';
+import type { MappedGrants, Traffic } from '../../backend/index.ts';
 import { checksumOffset, EtherType, headersOf, tcpHeaderLength } from '../headers.ts';
-import { headLength, type Frame, type Segmentation } from '../link.ts';
+import { ethernetHeaderLength, headLength, type Frame, type Segmentation } from '../link.ts';
 import { isTcp, pseudoHeaderSum } from '../offload.ts';
 import { put16 } from '../packet/bytes.ts';
 import { Alarm } from '../timers.ts';
@@ -34,6 +34,8 @@ const LAZY_MS = 5;
 
 export interface TxGlue {
   map(refs: readonly number[]): MappedGrants;
+  /** What is sent, which Linux counts as received. */
+  readonly statistics: Traffic;
   /** To the link. */
   send(frame: Frame): boolean;
   /** Whether the guest may send that. */
@@ -195,6 +197,7 @@ export class TxQueue {
     let waits = false;
     try {
       const frame = this.#frame(packet, grants);
+      if (frame !== undefined) this.#count(frame);
       // What cannot be sent is lost, as a frame on a bad cable: the guest's slots are in order.
       waits = frame !== undefined && !this.#glue.send(frame) && !this.#impatient;
       if (waits) this.#waitForRoom({ packet, frame, grants });
@@ -204,6 +207,13 @@ export class TxQueue {
     if (waits) return false;
     answerTx(this.#state, NETIF_RSP.OKAY);
     return true;
+  }
+
+  /** Without the Ethernet header, which Linux has taken off by then (xenvif_tx_submit). */
+  #count({ length }: Frame): void {
+    const { statistics } = this.#glue;
+    statistics.packets++;
+    statistics.bytes += Math.max(0, length - ethernetHeaderLength);
   }
 
   #waitForRoom(waiting: Waiting): void {

@@ -83,6 +83,22 @@ describe('a vif on its way to Connected', () => {
   });
 });
 
+describe('the counters of a vif', () => {
+  it('have what the guest sends without the Ethernet header, what it gets with it, and what it could not be given', async () => {
+    const host = new NetHost();
+    const { frontend, tester } = await host.connect();
+    frontend.send(udpFrame({ payload: 100 }));
+    frontend.post(1);
+    for (const payload of [50, 60]) tester.end.send(udpFrame({ payload }));
+    const length = (payload: number): number => udpFrame({ payload }).length;
+    const { net } = host.devices.get(1, 0)?.statistics ?? assert.fail();
+    assert.deepEqual(net.fromGuest, { bytes: length(100) - 14, packets: 1, dropped: 0 });
+    assert.deepEqual(net.toGuest, { bytes: length(50), packets: 1, dropped: 0 }, 'the second waits for a page');
+    host.advance(11_000);
+    assert.deepEqual(net.toGuest, { bytes: length(50), packets: 1, dropped: 1 });
+  });
+});
+
 describe('what a guest sends', () => {
   it('comes out as it went in, from one slot or many', async () => {
     const { frontend, tester } = await new NetHost().connect();

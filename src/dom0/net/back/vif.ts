@@ -139,7 +139,9 @@ class Vif implements BackendInstance<VifConnection> {
       timers.after(milliseconds, () => device.guard(task));
     const warn = (line: string): void => device.warn(line);
     const fatal = (message: string): void => this.#disable(message);
+    const { net } = device.statistics;
     const tx = new TxQueue(state, {
+      statistics: net.fromGuest,
       map: (refs) => link.tryMapBatch(refs, true),
       send: (frame) => this.#end?.send(frame) ?? true,
       allows: (head) => this.#guard?.allows(head) ?? true,
@@ -153,6 +155,7 @@ class Vif implements BackendInstance<VifConnection> {
       defer: (task) => scheduler.defer(() => device.guard(task)),
     });
     const rx = new RxQueue(state, features, {
+      statistics: net.toGuest,
       map: (refs) => link.tryMapBatch(refs, false),
       ready: () => this.#end?.ready(),
       warn,
@@ -198,7 +201,10 @@ class Vif implements BackendInstance<VifConnection> {
 
   #deliver(frame: Frame): boolean {
     const queues = this.#queues;
-    if (queues.length === 0 || !this.#multicast.passes(frame.head)) return true;
+    if (queues.length === 0 || !this.#multicast.passes(frame.head)) {
+      this.#device.statistics.net.toGuest.dropped++; // xenvif_start_xmit
+      return true;
+    }
     const hash = this.#hash.of(frame.head);
     const queue = queues[this.#hash.queueFor(frame.head, hash, queues.length)];
     return queue?.rx.receive(frame, hash) ?? true;
