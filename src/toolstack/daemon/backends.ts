@@ -1,5 +1,10 @@
 /** The backends of split devices that run in the daemon, one for each kind of directory below `backend/`. */
-import { BackendDevices, type BackendServices } from '../../dom0/backend/index.ts';
+import {
+  BackendDevices,
+  type BackendServices,
+  type DeviceAddress,
+  type DeviceStatistics,
+} from '../../dom0/backend/index.ts';
 import { ConsoleDriver, type ConsoleDriverServices } from '../../dom0/console/index.ts';
 import { VbdDriver, type VbdServices } from '../../dom0/block/index.ts';
 import { openDisk, type DiskHost } from '../../dom0/disk/index.ts';
@@ -19,7 +24,16 @@ export interface BackendOptions extends Omit<BackendServices, 'timers'> {
   readonly scheduler: Scheduler;
 }
 
+/** A disk or an interface that a backend serves. */
+export interface ServedDevice {
+  readonly domid: number;
+  readonly devid: number;
+  readonly statistics: DeviceStatistics;
+}
+
 export interface Backends {
+  readonly disks: readonly ServedDevice[];
+  readonly nics: readonly ServedDevice[];
   /** Resolves when all that they had open is closed. */
   close(): Promise<void>;
 }
@@ -55,15 +69,29 @@ export function startBackends(options: BackendOptions): Backends {
   const maxQueues = Math.min(options.nrCpus, MAX_QUEUES);
   const vif = netback({ xs, scheduler, timers, maxQueues, findBridge: (address) => vifBridge(bridges, address) });
   const more = options.consoles && new ConsoleDriver({ xs, scheduler, ...options.consoles });
-  const kinds = [
+  const disks = [
     new BackendDevices(new VbdDriver('vbd', vbd), services),
     new BackendDevices(new VbdDriver('qdisk', vbd), services),
-    new BackendDevices(vif, services),
-    ...(more ? [new BackendDevices(more, services)] : []),
   ];
+  const nics = new BackendDevices(vif, services);
+  const kinds = [...disks, nics, ...(more ? [new BackendDevices(more, services)] : [])];
   return {
+    get disks() {
+      return disks.flatMap((kind) => kind.devices().map(served));
+    },
+    get nics() {
+      return nics.devices().map(served);
+    },
     close: async () => {
       await Promise.all(kinds.map((kind) => kind.close()));
     },
   };
+}
+
+function served({
+  address,
+  statistics,
+}: Omit<ServedDevice, 'domid' | 'devid'> & { readonly address: DeviceAddress }): ServedDevice {
+  const { domid, devid } = address;
+  return { domid, devid, statistics };
 }

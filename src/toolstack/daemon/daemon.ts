@@ -121,6 +121,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     pools,
     scheduling,
     xenstore: xs,
+    backends,
     network,
     console: (domid, num) => consoles.get(domid, num) ?? (num === 0 ? consoles.serve(domid) : undefined),
     openLog,

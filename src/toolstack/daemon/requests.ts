@@ -1,5 +1,4 @@
 /** What the daemon does for each request: one row a method. */
-import { cpus, hostname, machine, release, version } from 'node:os';
 import type { DomainConsole } from '../../dom0/console/index.ts';
 import type { Network } from '../../dom0/net/network.ts';
 import { XenstoreError, type Xenstore } from '../../dom0/xenstore/index.ts';
@@ -16,20 +15,16 @@ import type { CpuPools } from '../scheduler/cpu-pools.ts';
 import type { Scheduling } from '../scheduler/scheduling.ts';
 import { XenError } from '../xen-error.ts';
 import type { Call } from './connection.ts';
+import type { Backends } from './backends.ts';
 import { guestRequests } from './guest-requests.ts';
+import { hostSummary } from './host-summary.ts';
 import { retrieveConfig } from './retrieve-config.ts';
 import { addForward, listForwards, removeForward } from './network.ts';
 import * as read from './parameters.ts';
+import { hostStatistics } from './statistics-request.ts';
 import { profile } from './profile-request.ts';
 import { schedulerRequests } from './scheduler-requests.ts';
-import {
-  protocolVersion,
-  type DomainSummary,
-  type HostSummary,
-  type Method,
-  type Methods,
-  type VcpuSummary,
-} from './protocol.ts';
+import { protocolVersion, type DomainSummary, type Method, type Methods, type VcpuSummary } from './protocol.ts';
 
 export interface RequestContext {
   readonly hypervisor: HypervisorControl;
@@ -37,6 +32,7 @@ export interface RequestContext {
   readonly pools: CpuPools;
   readonly scheduling: Scheduling;
   readonly xenstore: Xenstore;
+  readonly backends: Pick<Backends, 'disks' | 'nics'>;
   readonly network: Network | undefined;
   readonly console: (domid: number, num: number) => DomainConsole | undefined;
   readonly openLog: (domainName: string) => MonitorLog;
@@ -79,6 +75,7 @@ const handlers: Handlers<Method> = {
   },
   profile,
   info: ({ hypervisor, pools }) => hostSummary(hypervisor, pools.freeCpus().length),
+  statistics: hostStatistics,
   dmesg: ({ hypervisor }, params) => ({ text: hypervisor.readConsole({ clear: read.flag(params, 'clear') }) }),
   domid: ({ manager }, params) => ({ domid: manager.domidOf(read.text(params, 'name')) ?? null }),
   domname: ({ manager }, params) => ({ name: manager.nameOf(read.domid(params)) ?? null }),
@@ -216,51 +213,4 @@ function vcpuSummaries({ manager, scheduling }: RequestContext, control: DomainC
     if (info !== undefined) summaries.push({ domid, name, ...info, affinity: scheduling.affinity(domid, vcpu) });
   }
   return summaries;
-}
-
-function hostSummary(hypervisor: HypervisorControl, freeCpus: number): HostSummary {
-  const physical = hypervisor.physInfo();
-  const { capabilities: can } = physical;
-  const xen = hypervisor.version;
-  return {
-    host: hostname(),
-    release: release(),
-    version: version(),
-    machine: machine(),
-    nrCpus: physical.nrCpus,
-    maxCpuId: physical.maxCpuId,
-    nrNodes: physical.nrNodes,
-    coresPerSocket: physical.coresPerSocket,
-    threadsPerCore: physical.threadsPerCore,
-    cpuKhz: physical.cpuKhz === 0 ? (cpus()[0]?.speed ?? 0) * 1000 : physical.cpuKhz,
-    hwCap: physical.hwCap,
-    virtCaps: [
-      ...(can.pv ? ['pv'] : []),
-      ...(can.hvm ? ['hvm'] : []),
-      ...(can.hvm && can.directIo ? ['hvm_directio'] : []),
-      ...(can.pv && can.directIo ? ['pv_directio'] : []),
-      ...(can.hap ? ['hap'] : []),
-      ...(can.shadow ? ['shadow'] : []),
-      ...(can.grantV1 ? ['gnttab-v1'] : []),
-      ...(can.grantV2 ? ['gnttab-v2'] : []),
-    ],
-    totalPages: physical.totalPages,
-    freePages: physical.freePages,
-    outstandingPages: physical.outstandingPages,
-    freeCpus,
-    xenMajor: xen.major,
-    xenMinor: xen.minor,
-    xenExtra: xen.extraVersion,
-    xenCaps: xen.capabilities,
-    scheduler: xen.scheduler,
-    pageSize: xen.pageSize,
-    virtStart: xen.virtStart,
-    changeset: xen.changeset,
-    commandLine: xen.commandLine,
-    compiler: xen.compiler,
-    compileBy: xen.compileBy,
-    compileDomain: xen.compileDomain,
-    compileDate: xen.compileDate,
-    buildId: xen.buildId,
-  };
 }

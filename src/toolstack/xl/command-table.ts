@@ -71,7 +71,7 @@ export const commandTable: Readonly<Record<string, CommandRow>> = {
   'debug-keys': works(() => import('./commands/debug-keys.ts')),
   'set-parameters': works(() => import('./commands/debug-keys.ts')),
   dmesg: works(() => import('./commands/dmesg.ts')),
-  top: later(0),
+  top: works(() => import('./commands/top.ts')),
   'network-attach': works(() => import('./commands/network-attach.ts'), 'dryRun'),
   'network-list': works(() => import('./commands/network-list.ts')),
   'network-detach': works(() => import('./commands/network-detach.ts')),

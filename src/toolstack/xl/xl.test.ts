@@ -4,6 +4,7 @@ import { statSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
 import type { GuestDomain } from '../testing/fake-host.ts';
 import { TestDaemon, type Outcome } from '../testing/test-daemon.ts';
+import { xentop } from './xentop.ts';
 
 const test = new TestDaemon();
 const { host } = test;
@@ -167,6 +168,36 @@ describe('xl without domains', () => {
     assert.match(out, /^\(XEN\) General information for domain 0:$/m);
     assert.match(out, /^\(XEN\) Cpupool 0: Pool-0, scheduler credit2$/m);
     assert.doesNotMatch(out, /'x' pressed/);
+  });
+
+  it('shows what domains use, as xentop -b does', async () => {
+    const { out, code } = await xl('top', '-b', '-i', '2', '-d', '0', '-v');
+    assert.equal(code, 0);
+    const lines = out.trimEnd().split('\n');
+    assert.match(lines[0] ?? '', /^ {6}NAME {2}STATE {3}CPU\(sec\) CPU\(%\) /);
+    assert.match(lines[1] ?? '', /^ {2}Domain-0 -----r {10}1 {4}0\.0 {5}524288 {3}12\.5 /);
+    assert.match(lines[2] ?? '', /^VCPUs\(sec\): {3}0: {10}1s {2}1: {10}1s$/);
+    assert.deepEqual(lines.slice(3), lines.slice(0, 3));
+    assert.deepEqual(await xl('top'), {
+      out: '',
+      err: 'xl top needs a terminal; with -b it writes to a file or a pipe\n',
+      code: 1,
+    });
+  });
+
+  it('has xentop by its own name, which exits with 0 whatever it is asked', async () => {
+    let [out, err] = ['', ''];
+    const terminal = {
+      out: (text: string) => (out += text),
+      err: (line: string) => (err += line),
+      env: test.env,
+    };
+    assert.equal(await xentop(['-b', '-i1'], terminal), 0);
+    assert.match(out, /^ {6}NAME .*\n {2}Domain-0 .*\n$/);
+    out = '';
+    assert.equal(await xentop(['-z'], terminal), 0);
+    assert.equal(err, "xentop: invalid option -- 'z'");
+    assert.match(out, /^Usage: xentop \[OPTION\]\n/);
   });
 
   it('reads and clears the hypervisor log', async () => {
