@@ -158,7 +158,18 @@ export interface VcpuInfo {
   readonly cpuTimeNs: number;
   /** Guest instructions executed so far. */
   readonly instructions: number;
+  /** The processor that it runs on, or did last. */
   readonly cpu: number;
+}
+
+/** Where and how much a domain runs: domctl scheduler_op and setvcpuaffinity, and what its CPU pool adds. */
+export interface DomainScheduling {
+  readonly weight: number;
+  /** In hundredths of a processor, for all its vCPUs; 0: no cap. */
+  readonly cap: number;
+  readonly ratelimitUs: number;
+  /** Of each vCPU the processors that it may run on, at least one. */
+  readonly cpus: readonly (readonly number[])[];
 }
 
 /** Where a vCPU spends its time. Counts of 32 bits go on at 0 after 2^32 - 1, so only their differences mean something. */
@@ -283,6 +294,7 @@ export interface DomainControl {
   pinL4(mfn: number): void;
   /** Throws HypercallError. */
   setVcpuContext(vcpu: number, context: VcpuContext): void;
+  setScheduling(scheduling: DomainScheduling): void;
   setSymbols(symbolize: Symbolizer): void;
   /** What `setSymbols` gave, if anything. */
   readonly symbolize: Symbolizer | undefined;

@@ -101,6 +101,10 @@ export class Dom0Control implements DomainControl {
     refuse('setvcpucontext');
   }
 
+  setScheduling(): void {
+    // Its threads are the host's.
+  }
+
   setSymbols(): void {
     refuse('symbols');
   }

@@ -7,6 +7,7 @@ import type {
   CreateDomain,
   DomainControl,
   DomainInfo,
+  DomainScheduling,
   GrantBatch,
   GrantCopy,
   GrantMapping,
@@ -90,7 +91,9 @@ export class DomainControlOf implements DomainControl {
   }
 
   vcpuInfo(vcpu: number): VcpuInfo | undefined {
-    return this.domain.hasVcpu(vcpu) ? this.#vcpu(vcpu) : undefined;
+    if (!this.domain.hasVcpu(vcpu)) return undefined;
+    const info = this.#vcpu(vcpu);
+    return { ...info, cpu: this.#host.runner.cpuOf?.(this.domain, vcpu) ?? info.cpu };
   }
 
   #vcpu(vcpu: number): VcpuInfo {
@@ -103,7 +106,7 @@ export class DomainControlOf implements DomainControl {
       online,
       blocked: online && state === Runstate.blocked,
       running: online && state === Runstate.running,
-      cpuTimeNs: Math.round(times[Runstate.running] ?? 0),
+      cpuTimeNs: Math.round(this.#host.runner.ranNs?.(domain, vcpu) ?? times[Runstate.running] ?? 0),
       instructions: domain.f64[(cpuRegionAt(domain.layout, vcpu) + domain.layout.processor.retired) >>> 3] ?? 0,
       cpu: vcpu % this.#host.nrCpus,
     };
@@ -169,6 +172,10 @@ export class DomainControlOf implements DomainControl {
     );
     for (const word of ['initialised', 'contextPending', 'online'] as const)
       Atomics.store(domain.i32, (base + VcpuState.at[word]) >>> 2, 1);
+  }
+
+  setScheduling(scheduling: DomainScheduling): void {
+    this.#host.runner.schedule?.(this.domain, scheduling);
   }
 
   setSymbols(symbolize: Symbolizer): void {

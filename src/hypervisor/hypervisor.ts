@@ -8,6 +8,7 @@ import { DOMID_FIRST_RESERVED } from '../abi/xen.ts';
 import type {
   CreateDomain,
   DomainControl,
+  DomainScheduling,
   HypervisorControl,
   LocalPort,
   LogLevel,
@@ -57,6 +58,10 @@ export interface VcpuRunner {
   start(domain: Domain, vcpu: number): void;
   /** Resolves when no thread touches the domain's memory any more. */
   stop(domain: Domain): Promise<void>;
+  schedule?(domain: Domain, scheduling: DomainScheduling): void;
+  /** Time that a vCPU has run, and where it did last, if that is known better here than by its runstates. */
+  ranNs?(domain: Domain, vcpu: number): number | undefined;
+  cpuOf?(domain: Domain, vcpu: number): number | undefined;
 }
 
 export interface HypervisorOptions {
@@ -79,6 +84,7 @@ export interface HypervisorHost {
   readonly kind: PlatformKind;
   readonly state: HostState;
   readonly nrCpus: number;
+  readonly runner: VcpuRunner;
   prepareVcpu(domain: Domain, vcpu: number): void;
   startVcpu(domain: Domain, vcpu: number): void;
   stopVcpus(domain: Domain): Promise<void>;
@@ -92,6 +98,7 @@ export class Hypervisor implements HypervisorControl, HypervisorHost {
   readonly kind: PlatformKind;
   readonly state: HostState;
   readonly nrCpus: number;
+  readonly runner: VcpuRunner;
   readonly totalPages: number;
   readonly #boot: BootOptions;
   readonly #options: HypervisorOptions;
@@ -107,6 +114,7 @@ export class Hypervisor implements HypervisorControl, HypervisorHost {
     this.clock = options.clock;
     this.kind = options.kind;
     this.state = options.state;
+    this.runner = options.runner;
     const boot = parseBootOptions(options.commandLine);
     this.#boot = boot;
     this.nrCpus = boot.maxCpus === 0 ? options.nrCpus : Math.min(boot.maxCpus, options.nrCpus);
@@ -281,11 +289,11 @@ export class Hypervisor implements HypervisorControl, HypervisorHost {
   }
 
   prepareVcpu(domain: Domain, vcpu: number): void {
-    this.#options.runner.prepare?.(domain, vcpu);
+    this.runner.prepare?.(domain, vcpu);
   }
 
   startVcpu(domain: Domain, vcpu: number): void {
-    this.#options.runner.start(domain, vcpu);
+    this.runner.start(domain, vcpu);
   }
 
   vcpuUp(domid: number, vcpu: number): void {
@@ -294,7 +302,7 @@ export class Hypervisor implements HypervisorControl, HypervisorHost {
   }
 
   stopVcpus(domain: Domain): Promise<void> {
-    return this.#options.runner.stop(domain);
+    return this.runner.stop(domain);
   }
 
   forget(domid: number): void {

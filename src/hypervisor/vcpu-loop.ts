@@ -7,6 +7,7 @@ import { takeWrites, yieldHeldCode } from './code-coherence.ts';
 import { EVENT_CHECK_EXITS, endPoll, nextDeadline, runTimers } from './timers.ts';
 import { enterRunstate, Runstate } from './runstate.ts';
 import type { HypercallTable } from './hypercall.ts';
+import type { Schedule } from './sched/vcpu-schedule.ts';
 import type { Vcpu } from './vcpu.ts';
 
 /** Instructions between two looks at the clock: well below a millisecond. */
@@ -19,10 +20,13 @@ const SPINNING = BUDGET / 16;
 const TIMED_EXITS = 64;
 
 /**
- * How a turn ended. `ran`: there is more to do. `yielded`: there is, but others may go first. `blocked`: nothing to do before `deadline` or a kick. `paused`, `down`:
- * nothing before a kick. `ended`: the domain is shutting down or dying; it may come back only from a suspend.
+ * How a turn ended. `ran`: there is more to do. `yielded`: there is, but others may go first. `runnable`: there is, and no processor for it. `blocked`: nothing to do
+ * before `deadline` or a kick. `paused`, `down`: nothing before a kick. `ended`: the domain is shutting down or dying; it may come back only from a suspend.
  */
-export type Turn = 'ran' | 'yielded' | 'blocked' | 'paused' | 'down' | 'ended';
+export type Turn = 'ran' | 'yielded' | 'runnable' | 'blocked' | 'paused' | 'down' | 'ended';
+
+/** A processor of its own, and one budget in a turn. */
+const alone: Schedule = { enter: () => true, goesOn: () => false };
 
 export class VcpuLoop {
   readonly #vcpu: Vcpu;
@@ -46,10 +50,10 @@ export class VcpuLoop {
   }
 
   /**
-   * Runs at most `slices` budgets of instructions. The caller reads the wake word before it calls, and sleeps on that
+   * Runs budgets of instructions while the schedule lets it. The caller reads the wake word before it calls, and sleeps on that
    * value afterwards, so that a kick in between is not lost.
    */
-  turn(slices = 1): Turn {
+  turn(schedule = alone): Turn {
     const vcpu = this.#vcpu;
     const { domain } = vcpu;
     vcpu.takeExitRequest();
@@ -61,6 +65,7 @@ export class VcpuLoop {
     if (domain.pauseCount > 0) return this.#rest('paused');
     if (vcpu.load('online') === 0) return this.#rest('down');
     if (vcpu.load('blocked') !== 0) return this.#rest('blocked');
+    if (!schedule.enter()) return this.#rest('runnable');
     // Before the requests below are looked at: whoever makes one from now on waits for the answer.
     vcpu.store('running', 1);
     if (vcpu.load('pollPort') !== 0) endPoll(vcpu);
@@ -79,7 +84,7 @@ export class VcpuLoop {
     }
     enterRunstate(vcpu, Runstate.running);
     vcpu.yielding = false;
-    for (let i = 0; i < slices && this.#slice(); i++) runTimers(vcpu);
+    while (this.#slice() && schedule.goesOn()) runTimers(vcpu);
     vcpu.store('running', 0);
     return vcpu.yielding ? 'yielded' : 'ran';
   }

@@ -4,6 +4,7 @@ import { GNTST } from '../../abi/grant-table.ts';
 import {
   HypercallError,
   type DomainInfo,
+  type DomainScheduling,
   type GrantBatch,
   type GrantCopy,
   type GrantMapping,
@@ -32,10 +33,15 @@ export class FakeDomain {
   readonly #channels = new Map<number, Channel>();
   readonly #grants = new Map<number, Grant>();
   #nextRef = 8;
+  scheduling: DomainScheduling | undefined;
 
   constructor(domid: number, nrFrames = 4) {
     this.domid = domid;
     this.frames = fakeFrames(nrFrames);
+  }
+
+  setScheduling(scheduling: DomainScheduling): void {
+    this.scheduling = scheduling;
   }
 
   allocUnbound(): number {

@@ -30,6 +30,14 @@ export interface VcpuStart {
   readonly hostState: SharedArrayBuffer;
   readonly clock: ClockStart;
   readonly thresholds: LogThresholds;
+  readonly schedule: ScheduleStart;
+}
+
+/** The run queue, and the vCPU's place in it; absent where there is no room. */
+export interface ScheduleStart {
+  readonly queue: SharedArrayBuffer;
+  readonly nrCpus: number;
+  readonly unit: number | undefined;
 }
 
 /** Everything that two threads have to agree on. */
@@ -38,6 +46,8 @@ export function layoutKey(layout: DomainLayout): string {
 }
 
 export type VcpuMessage =
+  /** What the host's kernel calls the thread, where it is known. */
+  | { readonly kind: 'thread'; readonly tid: number }
   | { readonly kind: 'log'; readonly level: LogLevel; readonly line: string }
   | { readonly kind: 'exception' }
   | { readonly kind: 'crashed'; readonly dump: CrashDump }

@@ -1,5 +1,6 @@
 /** A worker for each vCPU. One that throws or dies ends its domain and nothing else. */
 import { Worker } from 'node:worker_threads';
+import type { DomainScheduling } from '../../hypervisor/control.ts';
 import type { Domain } from '../../hypervisor/domain.ts';
 import type { HostState } from '../../hypervisor/host-state.ts';
 import type { Hypervisor, VcpuRunner } from '../../hypervisor/hypervisor.ts';
@@ -9,6 +10,7 @@ import type { ClockStart } from './clock.ts';
 import { SpareWorker } from './spare-worker.ts';
 import { CompilerThread } from './compiler-thread.ts';
 import { layoutKey } from './vcpu-messages.ts';
+import { VcpuPlacement } from './vcpu-placement.ts';
 import type { VcpuMessage, VcpuStart } from './vcpu-messages.ts';
 
 /** A vCPU leaves the guest within a millisecond when its domain dies; a thread that does not is ended from outside. */
@@ -48,6 +50,7 @@ export class VcpuThreads implements VcpuRunner {
   readonly #spare = new SpareWorker(createWorker);
   readonly #threads = new Map<number, Map<number, Thread>>();
   #hypervisor: Hypervisor | undefined;
+  #placement: VcpuPlacement | undefined;
 
   constructor(state: HostState, clock: ClockStart, module: Promise<WebAssembly.Module>) {
     this.#state = state;
@@ -62,6 +65,19 @@ export class VcpuThreads implements VcpuRunner {
 
   attach(hypervisor: Hypervisor): void {
     this.#hypervisor = hypervisor;
+    this.#placement = new VcpuPlacement(hypervisor.nrCpus, (line) => hypervisor.log('warning', line));
+  }
+
+  schedule({ domid }: Domain, scheduling: DomainScheduling): void {
+    this.#placement?.set(domid, scheduling);
+  }
+
+  ranNs({ domid }: Domain, vcpu: number): number | undefined {
+    return this.#placement?.ranNs(domid, vcpu);
+  }
+
+  cpuOf({ domid }: Domain, vcpu: number): number | undefined {
+    return this.#placement?.cpuOf(domid, vcpu);
   }
 
   prepare(domain: Domain, vcpu: number): void {
@@ -77,7 +93,9 @@ export class VcpuThreads implements VcpuRunner {
   async stop(domain: Domain): Promise<void> {
     const threads = [...(this.#threads.get(domain.domid)?.values() ?? [])];
     this.#threads.delete(domain.domid);
+    this.#placement?.rouse(domain.domid);
     await Promise.all(threads.map(endOf));
+    this.#placement?.forget(domain.domid);
   }
 
   async close(): Promise<void> {
@@ -86,8 +104,8 @@ export class VcpuThreads implements VcpuRunner {
 
   #create(domain: Domain, vcpu: number): Thread {
     const { domid } = domain;
-    const hypervisor = this.#hypervisor;
-    if (hypervisor === undefined) throw new Error('vcpu threads: no hypervisor attached');
+    const [hypervisor, placement] = [this.#hypervisor, this.#placement];
+    if (hypervisor === undefined || placement === undefined) throw new Error('vcpu threads: no hypervisor attached');
     const { maxPages, maxVcpus, maxEvtchnPort, maxGrantFrames } = domain.layout;
     const compiler = this.#engine !== 'interpreter' ? this.#compiler.connect() : undefined;
     const start: Omit<VcpuStart, 'module'> = {
@@ -106,6 +124,7 @@ export class VcpuThreads implements VcpuRunner {
       hostState: this.#state.buffer,
       clock: this.#clock,
       thresholds: hypervisor.thresholds,
+      schedule: placement.add(domid, vcpu),
     };
     const worker = this.#spare.take();
     let dead = false;
@@ -115,6 +134,7 @@ export class VcpuThreads implements VcpuRunner {
     };
     worker.on('message', (message: VcpuMessage) => {
       if (message.kind === 'died') died(message.error);
+      else if (message.kind === 'thread') placement.named(domid, vcpu, message.tid);
       else report(hypervisor, domid, message);
     });
     worker.on('error', (error: unknown) =>
@@ -122,6 +142,7 @@ export class VcpuThreads implements VcpuRunner {
     );
     const ended = new Promise<void>((resolve) => {
       worker.on('exit', (code) => {
+        placement.ended(domid, vcpu);
         // A thread ends by itself when its domain dies, and not before.
         if (!domain.dying) died(`exit code ${code}`);
         resolve();
@@ -145,7 +166,11 @@ function createWorker(): Worker {
   });
 }
 
-function report(hypervisor: Hypervisor, domid: number, message: Exclude<VcpuMessage, { kind: 'died' }>): void {
+function report(
+  hypervisor: Hypervisor,
+  domid: number,
+  message: Exclude<VcpuMessage, { kind: 'died' | 'thread' }>,
+): void {
   switch (message.kind) {
     case 'log':
       return hypervisor.log(message.level, message.line);

@@ -1,5 +1,5 @@
 /** The thread of one vCPU: the hypervisor's loop, and sleep when there is nothing to do. */
-import { writeFileSync } from 'node:fs';
+import { readlinkSync, writeFileSync } from 'node:fs';
 import { parentPort } from 'node:worker_threads';
 import { instructionSet, Processor } from '../../cpu/index.ts';
 import { siblingsOf } from '../../hypervisor/code-coherence.ts';
@@ -9,6 +9,9 @@ import { Domain, vcpuThread } from '../../hypervisor/domain.ts';
 import type { Glue } from '../../hypervisor/host-services.ts';
 import { HostState } from '../../hypervisor/host-state.ts';
 import { RateLimit, isLogged } from '../../hypervisor/log-ring.ts';
+import { RunQueueMemory } from '../../hypervisor/sched/run-queue-memory.ts';
+import { RunQueue } from '../../hypervisor/sched/run-queue.ts';
+import { VcpuSchedule } from '../../hypervisor/sched/vcpu-schedule.ts';
 import { pvPlatform } from './pv-platform.ts';
 import { VcpuState } from '../../hypervisor/state.ts';
 import { explain } from './check-report.ts';
@@ -19,8 +22,6 @@ import { processorShape } from './processor-shape.ts';
 import { layoutKey } from './vcpu-messages.ts';
 import type { VcpuMessage, VcpuStart } from './vcpu-messages.ts';
 
-/** Slices in a turn: only a kick or an empty queue ends it earlier. */
-const SLICES = 1000;
 const NS_PER_MS = 1e6;
 /** What SCHEDOP_yield gives to others. */
 const YIELD_MS = 0.05;
@@ -54,6 +55,7 @@ port.once('message', (start: VcpuStart) => {
 function takeName(name: string): void {
   try {
     writeFileSync('/proc/thread-self/comm', name);
+    post({ kind: 'thread', tid: Number(/\d+$/.exec(readlinkSync('/proc/thread-self'))?.[0]) });
   } catch {
     // Other systems have none.
   }
@@ -89,15 +91,24 @@ function run(start: VcpuStart): void {
     glue: createGlue(start, clock.now),
     kind: pvPlatform,
   });
+  const { queue, nrCpus, unit } = start.schedule;
+  const schedule =
+    unit === undefined ? undefined : new VcpuSchedule(new RunQueue(new RunQueueMemory(nrCpus, queue)), unit, clock);
   const wake = (loop.vcpu.at + VcpuState.at.wake) >>> 2;
   for (;;) {
     const seen = Atomics.load(domain.i32, wake);
-    const turn = loop.turn(SLICES);
+    const turn = loop.turn(schedule);
+    if (turn === 'ran' || turn === 'yielded') schedule?.report(turn === 'yielded');
+    else if (turn !== 'runnable') schedule?.leave();
     switch (turn) {
       case 'ran':
         break;
       case 'yielded':
-        Atomics.wait(domain.i32, wake, seen, YIELD_MS);
+        // When there was somebody in the queue, its turn has come already.
+        if (schedule?.runs !== false) Atomics.wait(domain.i32, wake, seen, YIELD_MS);
+        break;
+      case 'runnable':
+        schedule?.wait();
         break;
       case 'blocked': {
         const wait = (loop.deadline - clock.now()) / NS_PER_MS;

@@ -12,10 +12,11 @@ const keysBySupport = {
     'name uuid type builder kernel ramdisk cmdline root extra memory maxmem vcpus maxvcpus',
     'disk vif channel on_poweroff on_reboot on_watchdog on_crash on_soft_reset',
     'bootloader bootloader_args max_event_channels max_grant_frames max_grant_version pool',
+    'cpus cpu_weight cap',
   ],
   later: [
     'vfb vkb vtpm p9 pvcalls vdispl vsnd usbctrl usbdev pci dtdev rdm ioports irqs iomem',
-    'cpus cpus_soft cpu_weight cap period slice latency extratime vnuma cpuid tsc_mode e820_host',
+    'cpus_soft period slice latency extratime vnuma cpuid tsc_mode e820_host',
     'init_seclabel seclabel max_maptrack_frames passthrough driver_domain firmware vnc sdl',
     'hap oos shadow_memory acpi apic nestedhvm timer_mode device_tree pvshim pvshim_path pvshim_cmdline pvshim_extra',
     'bios bios_path_override firmware_override boot hdtype nx pae hpet vpt_align acpi_s3 acpi_s4 acpi_laptop_slate viridian',

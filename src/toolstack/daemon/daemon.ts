@@ -100,10 +100,11 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const { scheduler: bootScheduler } = host.version;
   const poolHost = { nrCpus, domids: () => host.domains().map(({ domid }) => domid) };
   const pools = new CpuPools(poolHost, xs, isScheduler(bootScheduler) ? bootScheduler : 'credit2');
-  const scheduling = new Scheduling(pools, nrCpus, (domid) => {
+  const vcpusOf = (domid: number): number | undefined => {
     const most = host.domain(domid)?.info().maxVcpuId;
     return most === undefined ? undefined : most + 1;
-  });
+  };
+  const scheduling = new Scheduling(pools, nrCpus, vcpusOf, (domid, how) => host.domain(domid)?.setScheduling(how));
   const openLog = (name: string): ReturnType<typeof openMonitorLog> => openMonitorLog(run.logs, name);
   const manager = new DomainManager({
     hypervisor: host,

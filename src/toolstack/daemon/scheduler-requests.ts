@@ -38,7 +38,7 @@ export const schedulerRequests: Handlers<keyof SchedulerMethods> = {
     };
     if (scheduler(params) === 'credit') checkCredit(wanted);
     else checkRatelimit(wanted.ratelimitUs);
-    pool.parameters = wanted;
+    pools.setParameters(pool.poolid, wanted);
     return {};
   },
   scheduling: (context) => ({

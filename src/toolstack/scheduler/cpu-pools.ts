@@ -43,6 +43,8 @@ export class CpuPools {
   readonly #pools = new Map<number, CpuPool>();
   /** Domains that are elsewhere than in pool 0. */
   readonly #poolOf = new Map<number, number>();
+  /** Hears of domains whose pool, or what there is to it, has changed. */
+  onChange: (domids: readonly number[]) => void = () => undefined;
 
   constructor(host: PoolHost, xs: Xenstore, scheduler: SchedulerName) {
     this.#host = host;
@@ -125,6 +127,7 @@ export class CpuPools {
       throw new LibxlError('FAIL', [libxlLine('libxl_cpupool_cpuadd', `Error moving cpu ${cpu} to cpupool: ${why}`)]);
     }
     cpus.add(cpu);
+    this.#changed(poolid);
   }
 
   removeCpu(poolid: number, cpu: number): void {
@@ -134,6 +137,12 @@ export class CpuPools {
         libxlLine('libxl_cpupool_cpuremove', `Error removing cpu ${cpu} from cpupool: Device or resource busy`),
       ]);
     cpus.delete(cpu);
+    this.#changed(poolid);
+  }
+
+  setParameters(poolid: number, parameters: PoolParameters): void {
+    this.pool(poolid).parameters = parameters;
+    this.#changed(poolid);
   }
 
   /** Domain 0 cannot move itself. A pool without processors takes nobody in. */
@@ -146,11 +155,16 @@ export class CpuPools {
     }
     if (poolid === 0) this.#poolOf.delete(domid);
     else this.#poolOf.set(domid, poolid);
+    this.onChange([domid]);
   }
 
   /** The domain is gone. */
   forget(domid: number): void {
     this.#poolOf.delete(domid);
+  }
+
+  #changed(poolid: number): void {
+    this.onChange(this.#domainsOf(poolid));
   }
 
   #domainsOf(poolid: number): readonly number[] {

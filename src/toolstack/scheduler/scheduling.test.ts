@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
 import { FakeHost } from '../testing/fake-host.ts';
 import { Xenstored, type Xenstore } from '../../dom0/xenstore/index.ts';
+import type { DomainScheduling } from '../../hypervisor/control.ts';
 import { LibxlError } from '../domain/libxl-error.ts';
 import { CpuPools } from './cpu-pools.ts';
 import { placement } from './placement.ts';
@@ -14,11 +15,18 @@ const vcpus: Readonly<Record<number, number>> = { 0: 2, 1: 4 };
 let xs: Xenstore;
 let pools: CpuPools;
 let scheduling: Scheduling;
+let acted: Map<number, DomainScheduling>;
 
 beforeEach(() => {
   xs = new Xenstored(new FakeHost().asHost()).client();
   pools = new CpuPools({ nrCpus: 3, domids: () => [0, 1] }, xs, 'credit2');
-  scheduling = new Scheduling(pools, 3, (domid) => vcpus[domid]);
+  acted = new Map();
+  scheduling = new Scheduling(
+    pools,
+    3,
+    (domid) => vcpus[domid],
+    (domid, how) => acted.set(domid, how),
+  );
 });
 
 /** The last line that libxl writes, without where it stands in libxl's source. */
@@ -123,6 +131,8 @@ describe('scheduling parameters of a domain', () => {
     scheduling.setParameters(1, 'credit2', { cap: 400 });
     scheduling.setParameters(1, undefined, { weight: 512, cap: -1 });
     assert.deepEqual(scheduling.parameters(1), { weight: 512, cap: 400 });
+    const cpus = Array<number[]>(4).fill([0, 1, 2]);
+    assert.deepEqual(acted.get(1), { weight: 512, cap: 400, ratelimitUs: 1000, cpus });
   });
 
   it('stay within limits that the number of vCPUs sets', () => {
@@ -152,6 +162,21 @@ describe('affinity', () => {
     assert.equal(scheduling.affinity(1, 3).hard, 'all');
     scheduling.forget(1);
     assert.equal(scheduling.affinity(1, 3).soft, 'all');
+  });
+
+  it('acts within the CPU pool, and not where it leaves no processor', () => {
+    const cpus = (): unknown => acted.get(1)?.cpus.slice(2);
+    scheduling.pin(1, 3, { hard: [0, 2] });
+    assert.deepEqual(cpus(), [
+      [0, 1, 2],
+      [0, 2],
+    ]);
+    pools.removeCpu(0, 2);
+    assert.deepEqual(cpus(), [[0, 1], [0]]);
+    pools.removeCpu(0, 0);
+    assert.deepEqual(cpus(), [[1], [1]]);
+    pools.move(1, pools.create('other', 'credit', [2], 'u'));
+    assert.deepEqual(cpus(), [[2], [2]]);
   });
 
   it('is refused for vCPUs and processors that there are not', () => {

@@ -1,7 +1,8 @@
 /**
  * What the toolstack can set about when and where vCPUs run: weights and caps of domains, and which processors a vCPU may or should run on.
- * It is kept, checked and shown as Xen does; the threads of vCPUs are placed by the host's own scheduler (README.md, "Scheduling").
+ * It is kept, checked and shown as Xen does, and the hypervisor is told what comes of it. Where a vCPU should run is shown only.
  */
+import type { DomainScheduling } from '../../hypervisor/control.ts';
 import { LibxlError, libxlLine } from '../domain/libxl-error.ts';
 import type { CpuPools } from './cpu-pools.ts';
 import { checkDomain, defaultDomainParameters, type DomainParameters } from './scheduler-parameters.ts';
@@ -18,18 +19,25 @@ const anywhere: VcpuAffinity = { hard: 'all', soft: 'all' };
 
 /** How many vCPUs a domain can have; undefined: there is no such domain. */
 export type VcpusOf = (domid: number) => number | undefined;
+/** Makes the hypervisor act by it. */
+export type Act = (domid: number, scheduling: DomainScheduling) => void;
 
 export class Scheduling {
   readonly #pools: CpuPools;
   readonly #nrCpus: number;
   readonly #vcpusOf: VcpusOf;
+  readonly #act: Act;
   readonly #parameters = new Map<number, DomainParameters>();
   readonly #affinity = new Map<number, Map<number, VcpuAffinity>>();
 
-  constructor(pools: CpuPools, nrCpus: number, vcpusOf: VcpusOf) {
+  constructor(pools: CpuPools, nrCpus: number, vcpusOf: VcpusOf, act: Act) {
     this.#pools = pools;
     this.#nrCpus = nrCpus;
     this.#vcpusOf = vcpusOf;
+    this.#act = act;
+    pools.onChange = (domids) => {
+      for (const domid of domids) this.#apply(domid);
+    };
   }
 
   parameters(domid: number): DomainParameters {
@@ -52,6 +60,7 @@ export class Scheduling {
       throw new LibxlError('FAIL', [libxlLine(`sched_${meant}_domain_set`, text)]);
     }
     this.#parameters.set(domid, checkDomain(meant, domid, vcpus, this.parameters(domid), wanted));
+    this.#apply(domid);
   }
 
   affinity(domid: number, vcpu: number): VcpuAffinity {
@@ -73,12 +82,25 @@ export class Scheduling {
       soft: this.#normal(wanted.soft ?? now.soft),
     });
     this.#affinity.set(domid, all);
+    this.#apply(domid);
   }
 
   /** The domain is gone. */
   forget(domid: number): void {
     this.#parameters.delete(domid);
     this.#affinity.delete(domid);
+  }
+
+  #apply(domid: number): void {
+    const { weight, cap } = this.parameters(domid);
+    const { cpus, parameters } = this.#pools.poolOf(domid);
+    const vcpus = Array.from({ length: this.#vcpusOf(domid) ?? 0 }, (_, vcpu) => {
+      const { hard } = this.affinity(domid, vcpu);
+      const own = [...cpus].filter((cpu) => hard === 'all' || hard.includes(cpu));
+      // The pool is what counts for a vCPU that was pinned outside of it (xen/common/sched/private.h, cpupool_domain_master_cpumask).
+      return own.length > 0 ? own : [...cpus];
+    });
+    this.#act(domid, { weight, cap, ratelimitUs: parameters.ratelimitUs, cpus: vcpus });
   }
 
   #normal(affinity: Affinity): Affinity {
