@@ -10,7 +10,8 @@ import { writeSync } from 'node:fs';
 import { flushCompileCache, getCompileCacheDir } from 'node:module';
 import { DaemonClient } from '../../toolstack/daemon/client.ts';
 import { acquireLock } from '../../toolstack/daemon/lock.ts';
-import { prepareRunDirectory, runDirectory, type RunDirectory } from '../../toolstack/daemon/run-directory.ts';
+import { prepareRunDirectory } from '../../toolstack/daemon/prepare-run-directory.ts';
+import { runDirectory, type RunDirectory } from '../../toolstack/daemon/run-directory.ts';
 import { XenError } from '../../toolstack/xen-error.ts';
 import { boundCompiledCode } from './compiled-code.ts';
 

@@ -4,6 +4,7 @@
  * both ways. The names here are the only place where both sides meet.
  */
 import type { JsonObject } from '../config/json.ts';
+import type { ChannelSummary } from '../devices/channels.ts';
 import type { DiskSummary } from '../devices/disks.ts';
 import type { NicSummary } from '../devices/nics.ts';
 import type { DomainProfile } from '../domain/profile.ts';
@@ -142,6 +143,7 @@ export interface Methods extends SchedulerMethods, GuestMethods, StatisticsMetho
   /** An error when the domain has no interface with this number or MAC address. */
   findNic: { params: { domid: number; which: string }; result: Record<never, never> };
   detachNic: { params: { domid: number; which: string }; result: Record<never, never> };
+  channels: { params: { domid: number }; result: { channels: readonly ChannelSummary[] } };
   nics: { params: { domid: number }; result: { nics: readonly NicSummary[] } };
   sysrq: { params: { domid: number; letter: string }; result: Record<never, never> };
   /** Answers at once; then `{ death: 'shutdown' | 'destroyed', domid, reason }` for each of these domains as it comes. */

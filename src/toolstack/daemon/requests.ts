@@ -100,6 +100,7 @@ const handlers: Handlers<Method> = {
   findNic: ({ xenstore }, params) => done(void nicOf({ xs: xenstore }, read.domid(params), read.text(params, 'which'))),
   detachNic: async ({ manager }, params) =>
     done(await manager.detachNic(read.domid(params), read.text(params, 'which'))),
+  channels: ({ manager }, params) => ({ channels: manager.channels(read.domid(params)) }),
   nics: ({ manager }, params) => ({ nics: manager.nics(read.domid(params)) }),
   watchDeaths,
   attachConsole: (context, params, call) => {

@@ -1,7 +1,9 @@
-/** Where the daemon and its clients meet: one directory for each user, with the sockets, and the logs below it. */
-import { chmodSync, lstatSync, mkdirSync } from 'node:fs';
+/**
+ * Where the daemon and its clients meet: one directory for each user, with the sockets, and the logs below it. Every command begins by loading this, so it
+ * does without `node:fs`, which takes five milliseconds to import (docs/performance.md).
+ */
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { XenError } from '../xen-error.ts';
 
 export interface RunDirectory {
@@ -33,15 +35,4 @@ export function runDirectory(env: NodeJS.ProcessEnv = process.env): RunDirectory
     }
   }
   return { path, socket, xenstoreSocket, logs: join(path, 'log') };
-}
-
-/** Makes the directories, for this user alone. A directory that somebody else made in /tmp is not trusted. */
-export function prepareRunDirectory({ path, xenstoreSocket, logs }: RunDirectory): void {
-  mkdirSync(path, { recursive: true, mode: 0o700 });
-  const status = lstatSync(path);
-  const user = process.getuid?.();
-  if (!status.isDirectory()) throw new XenError(`${path} is not a directory`);
-  if (user !== undefined && status.uid !== user) throw new XenError(`${path} belongs to another user`);
-  if ((status.mode & 0o077) !== 0) chmodSync(path, 0o700);
-  for (const below of [logs, dirname(xenstoreSocket)]) mkdirSync(below, { recursive: true, mode: 0o700 });
 }

@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { XenError } from '../xen-error.ts';
 import { DaemonClient } from './client.ts';
-import { prepareRunDirectory, type RunDirectory } from './run-directory.ts';
+import { prepareRunDirectory } from './prepare-run-directory.ts';
+import type { RunDirectory } from './run-directory.ts';
 
 /** The room that knows where it runs has the program; it is started, never imported. */
 const program = fileURLToPath(new URL('../../host/node/xenolithd.ts', import.meta.url));

@@ -9,6 +9,7 @@ import { consoleLimit } from '../domain/xenstore-tree.ts';
 import {
   backendReady,
   frontendPath,
+  libxlDevicePath,
   writeDevice,
   type DeviceGlue,
   type Nodes,
@@ -64,4 +65,40 @@ function frontNodes(): Nodes {
 
 function backNodes({ domid }: SplitDevice, both: Nodes): Nodes {
   return { 'frontend-id': domid, online: 1, state: XenbusState.Initialising, protocol: 'vt100', ...both };
+}
+
+/** A line of `xl channel-list`; -1 for what the frontend's directory does not have. */
+export interface ChannelSummary {
+  readonly devid: number;
+  readonly backendDomid: number;
+  readonly state: number;
+  readonly eventChannel: number;
+  readonly ringRef: number;
+  readonly connection: string;
+  /** The terminal at this end, of those that have one. */
+  readonly tty: string | undefined;
+}
+
+/** libxl_device_channel_list and libxl_device_channel_getinfo: consoles with a name are channels, and their numbers begin at 0 again. */
+export function listChannels({ xs }: Pick<DeviceGlue, 'xs'>, domid: number): ChannelSummary[] {
+  const devids = (xs.ls(`/libxl/${domid}/device/${kind}`) ?? []).map(Number).sort((a, b) => a - b);
+  const named = devids.filter((devid) => xs.read(`${libxlDevicePath({ domid, kind, devid })}/name`) !== undefined);
+  return named.map((devid, index) => {
+    const front = frontendPath({ domid, kind, devid, backendKind: kind });
+    const number = (key: string): number => {
+      // The guest's own words: strtoul(3), and not more than is printed.
+      const text = xs.read(`${front}/${key}`);
+      return text === undefined ? -1 : Number(/^\s*(\d{1,10})/.exec(text)?.[1] ?? 0) | 0;
+    };
+    const connection = xs.read(`${libxlDevicePath({ domid, kind, devid })}/connection`) ?? 'unknown';
+    return {
+      devid: index,
+      backendDomid: 0,
+      state: number('state'),
+      eventChannel: number('port'),
+      ringRef: number('ring-ref'),
+      connection,
+      tty: connection === 'pty' ? (xs.read(`${front}/tty`) ?? '/NO-SUCH-PATH') : undefined,
+    };
+  });
 }

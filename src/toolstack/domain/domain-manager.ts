@@ -10,7 +10,7 @@ import type { BuildLog } from '../builder/build-log.ts';
 import type { DomainConfig } from '../config/domain-config.ts';
 import type { JsonObject } from '../config/json.ts';
 import { generateUuid, uuidBytes } from '../config/uuid.ts';
-import { addChannels } from '../devices/channels.ts';
+import { addChannels, listChannels, type ChannelSummary } from '../devices/channels.ts';
 import { addDisk, addDisks, checkDisks, diskOf, listDisks, removeDisk, type DiskSummary } from '../devices/disks.ts';
 import { addNic, addNics, checkNics, listNics, nicOf, type NicSummary } from '../devices/nics.ts';
 import { devicesOf, removeDevice, type DeviceGlue } from '../devices/split-device.ts';
@@ -217,6 +217,10 @@ export class DomainManager {
     const devices = this.#domains.get(domid)?.config.devices;
     if (devices?.nics === undefined) return;
     devices.nics = devices.nics.filter(({ devid }) => devid !== device.devid);
+  }
+
+  channels(domid: number): readonly ChannelSummary[] {
+    return listChannels(this.#devices, domid);
   }
 
   nics(domid: number): readonly NicSummary[] {

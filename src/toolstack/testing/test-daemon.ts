@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { parseConsoleConfig } from '../config/console-config.ts';
 import { DaemonClient } from '../daemon/client.ts';
 import { startDaemon, type Daemon, type DaemonOptions } from '../daemon/daemon.ts';
-import { prepareRunDirectory, runDirectory, type RunDirectory } from '../daemon/run-directory.ts';
+import { prepareRunDirectory } from '../daemon/prepare-run-directory.ts';
+import { runDirectory, type RunDirectory } from '../daemon/run-directory.ts';
 import { run } from '../xl/run.ts';
 import { FakeHost } from './fake-host.ts';
 

@@ -75,7 +75,7 @@ export const commandTable: Readonly<Record<string, CommandRow>> = {
   'network-attach': works(() => import('./commands/network-attach.ts'), 'dryRun'),
   'network-list': works(() => import('./commands/network-list.ts')),
   'network-detach': works(() => import('./commands/network-detach.ts')),
-  'channel-list': works(() => import('./commands/absent-device.ts')),
+  'channel-list': works(() => import('./commands/channel-list.ts')),
   'block-attach': works(() => import('./commands/block-attach.ts'), 'dryRun'),
   'block-list': works(() => import('./commands/block-list.ts')),
   'block-detach': works(() => import('./commands/block-detach.ts')),
@@ -119,7 +119,7 @@ export const commandTable: Readonly<Record<string, CommandRow>> = {
   'usbdev-attach': works(() => import('./commands/usb.ts'), 'dryRun'),
   'usbdev-detach': works(() => import('./commands/usb.ts')),
   'usb-list': works(() => import('./commands/usb.ts')),
-  'qemu-monitor-command': later(2, 'domain'),
+  'qemu-monitor-command': works(() => import('./commands/qemu-monitor-command.ts')),
   // Not of xl, see README.md.
   profile: works(() => import('./commands/profile.ts')),
   'network-forward': works(() => import('./commands/network-forward.ts')),

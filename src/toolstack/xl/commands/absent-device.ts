@@ -1,5 +1,5 @@
 /**
- * `xl KIND-attach`, `-list` and `-detach` of split devices that have no backend here: TPMs, keyboards, displays, sound cards, channels. No domain has
+ * `xl KIND-attach`, `-list` and `-detach` of split devices that have no backend here: TPMs, keyboards, displays, sound cards. No domain has
  * one, so lists are empty and nothing can be detached; what is attached is read and refused.
  */
 import { ConfigError } from '../../config/config-error.ts';
@@ -74,21 +74,6 @@ const kinds: Readonly<Record<string, Kind>> = {
     listGoesOn: true,
     failed: 253,
     parse: (parts) => parseVsndItems(parts, undefined),
-  },
-  channel: {
-    what: 'channels',
-    required: 1,
-    heads: [
-      ['Idx', 3],
-      ['BE', 2],
-      ['state', 5],
-      ['evt-ch', 6],
-      ['ring-ref', -8],
-      ['connection', 10],
-      ['', 30],
-    ],
-    listGoesOn: false,
-    failed: 1,
   },
 };
 

@@ -1,5 +1,4 @@
 /** `xl list` */
-import { formatJson } from '../../config/json.ts';
 import { findDomain, printHelp, readArguments, type Invocation } from '../command.ts';
 import { domainTable } from '../domain-table.ts';
 
@@ -22,6 +21,7 @@ export async function run(invocation: Invocation): Promise<number> {
   }
   if (has('l')) {
     const { configs } = await client.call('configs', which);
+    const { formatJson } = await import('../../config/json.ts');
     invocation.out(`${formatJson(configs)}\n\n`);
   } else {
     const columns = { verbose: has('v'), context: has('Z'), cpupool: has('c'), numa: has('n') };
