@@ -76,6 +76,8 @@ export interface HypervisorOptions {
   readonly commandLine: string;
   /** The eight words of CPUID features that `xl info` shows. */
   readonly hwCap?: readonly number[];
+  /** Adds what the host knows of how the hypervisor was made. */
+  readonly withBuild?: (version: XenVersion) => XenVersion;
 }
 
 /** What a domain's control asks of the hypervisor. */
@@ -119,7 +121,8 @@ export class Hypervisor implements HypervisorControl, HypervisorHost {
     this.#boot = boot;
     this.nrCpus = boot.maxCpus === 0 ? options.nrCpus : Math.min(boot.maxCpus, options.nrCpus);
     this.totalPages = boot.mem === 0 ? options.totalPages : Math.min(pagesIn(boot.mem), options.totalPages);
-    this.version = xenVersion(options.commandLine, boot.scheduler);
+    const version = xenVersion(options.commandLine, boot.scheduler);
+    this.version = options.withBuild?.(version) ?? version;
     const dom0Pages = pagesIn(dom0Memory(boot, this.totalPages * PAGE_SIZE, DEFAULT_DOM0_BYTES));
     this.state.releasePages(this.totalPages);
     if (!this.state.claimPages(dom0Pages)) throw new Error('hypervisor: memory of domain 0 exceeds the host');

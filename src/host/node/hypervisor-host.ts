@@ -4,6 +4,7 @@ import { PAGE_SIZE } from '../../abi/numbers.ts';
 import type { HypervisorControl } from '../../hypervisor/control.ts';
 import { HostState } from '../../hypervisor/host-state.ts';
 import { Hypervisor } from '../../hypervisor/hypervisor.ts';
+import { hwCap, withBuild } from './build-info.ts';
 import { pvPlatform } from './pv-platform.ts';
 import { clockFrom, startClock } from './clock.ts';
 import { generateModule } from './generate-module.ts';
@@ -42,6 +43,8 @@ export function createHost(options: HostOptions = {}): Host {
       totalPages: Math.floor(((options.memoryMiB ?? totalmem() / MIB) * MIB) / PAGE_SIZE),
       nrCpus: availableParallelism(),
       commandLine: options.commandLine ?? DEFAULT_COMMAND_LINE,
+      hwCap: hwCap(),
+      withBuild: (version) => withBuild(version, new Date()),
     },
     state,
     threads,
