@@ -123,6 +123,7 @@ export const commandTable: Readonly<Record<string, CommandRow>> = {
   // Not of xl, see README.md.
   profile: works(() => import('./commands/profile.ts')),
   'network-forward': works(() => import('./commands/network-forward.ts')),
+  completion: works(() => import('./commands/completion.ts')),
 };
 
 /** A full name, or a beginning that only one command has. */

@@ -20,6 +20,8 @@ export interface Invocation {
   err(line: string): void;
   /** The daemon; it is started when none runs. */
   daemon(): Promise<DaemonClient>;
+  /** Undefined when none runs. */
+  daemonIfRunning(): Promise<DaemonClient | undefined>;
   /** Another connection, for who has to do two things at a time; the caller closes it. */
   daemonAgain(): Promise<DaemonClient>;
 }
@@ -51,7 +53,8 @@ export async function readArguments(
       throw new Exit(2);
     }
     if (option.letter === 'h') {
-      await printHelp(invocation, name);
+      const { helpWithExamples } = await import('./help.ts');
+      invocation.out(helpWithExamples(name));
       throw new Exit(0);
     }
   }
@@ -66,6 +69,7 @@ export async function readArguments(
   return { ...parsed, has: (letter) => values.has(letter), valueOf: (letter) => values.get(letter) };
 }
 
+/** For who has used a command wrongly: xl's text alone, which scripts may know. */
 export async function printHelp(invocation: Pick<Invocation, 'out'>, name: string): Promise<void> {
   const { commandHelp } = await import('./help.ts');
   invocation.out(commandHelp(name));

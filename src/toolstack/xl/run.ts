@@ -42,6 +42,7 @@ export async function run(argv: readonly string[], terminal: Terminal): Promise<
     out,
     err,
     daemon: async () => (client ??= await connect(terminal)),
+    daemonIfRunning: async () => (client ??= await connectIfRunning(terminal)),
     daemonAgain: () => connect(terminal),
   };
   try {
@@ -75,19 +76,24 @@ function readGlobals(
 }
 
 async function help(name: string | undefined): Promise<string> {
-  const { commandHelp, commandList } = await import('./help.ts');
+  const { commandList, helpWithExamples } = await import('./help.ts');
   if (name === undefined || name === 'help') return commandList();
-  return commandHelp(lookUp(name)?.name ?? name);
+  return helpWithExamples(lookUp(name)?.name ?? name);
 }
 
 async function connect({ env }: Terminal): Promise<DaemonClient> {
+  const running = await connectIfRunning({ env });
+  if (running !== undefined) return running;
+  const { runDirectory } = await import('../daemon/run-directory.ts');
+  const { connectOrStart } = await import('../daemon/start.ts');
+  return connectOrStart(runDirectory(env));
+}
+
+async function connectIfRunning({ env }: Pick<Terminal, 'env'>): Promise<DaemonClient | undefined> {
   const { runDirectory } = await import('../daemon/run-directory.ts');
   const { DaemonClient } = await import('../daemon/client.ts');
-  const run = runDirectory(env);
-  const running = await DaemonClient.connect(run.socket);
-  if (running !== undefined) return running.requireVersion();
-  const { connectOrStart } = await import('../daemon/start.ts');
-  return connectOrStart(run);
+  const running = await DaemonClient.connect(runDirectory(env).socket);
+  return running?.requireVersion();
 }
 
 /** Wrong arguments and unknown domains are told as ever; only then that there is nothing to run. */
