@@ -295,6 +295,12 @@ export interface DomainControl {
   /** Throws HypercallError. */
   setVcpuContext(vcpu: number, context: VcpuContext): void;
   setScheduling(scheduling: DomainScheduling): void;
+  /** domctl getvcpucontext: a `vcpu_guest_context`, for which the domain pauses. Undefined for a vCPU that never began. */
+  getVcpuContext(vcpu: number): Uint8Array | undefined;
+  /** What the guest calls a frame of its RAM, by the machine-to-physical table; undefined for other frames. */
+  pfnOf(mfn: number): number | undefined;
+  /** domctl sendtrigger with XEN_DOMCTL_SENDTRIGGER_NMI. Throws HypercallError, with ESRCH for a vCPU that there is not. */
+  sendNmi(vcpu: number): void;
   setSymbols(symbolize: Symbolizer): void;
   /** What `setSymbols` gave, if anything. */
   readonly symbolize: Symbolizer | undefined;

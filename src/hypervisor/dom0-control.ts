@@ -105,6 +105,18 @@ export class Dom0Control implements DomainControl {
     // Its threads are the host's.
   }
 
+  getVcpuContext(): undefined {
+    return undefined;
+  }
+
+  pfnOf(): undefined {
+    return undefined;
+  }
+
+  sendNmi(): void {
+    refuse('sendtrigger');
+  }
+
   setSymbols(): void {
     refuse('symbols');
   }

@@ -1,6 +1,7 @@
 /** domctl: one domain as domain 0 sees it. Main thread only. */
 import { Exit } from '../cpu/exits.ts';
 import { readProfile, SAMPLE_INTERVAL } from '../cpu/profile.ts';
+import { VcpuGuestContext } from '../abi/arch-x86.ts';
 import { Errno } from '../abi/errno.ts';
 import { PAGE_SIZE } from '../abi/numbers.ts';
 import type {
@@ -176,6 +177,36 @@ export class DomainControlOf implements DomainControl {
 
   setScheduling(scheduling: DomainScheduling): void {
     this.#host.runner.schedule?.(this.domain, scheduling);
+  }
+
+  getVcpuContext(vcpu: number): Uint8Array | undefined {
+    const { domain } = this;
+    if (!domain.hasVcpu(vcpu)) return undefined;
+    const base = domain.vcpuAt(vcpu);
+    const word = (name: 'initialised' | 'contextWanted'): number => (base + VcpuState.at[name]) >>> 2;
+    if (Atomics.load(domain.i32, word('initialised')) === 0) return undefined;
+    this.pause();
+    try {
+      // Flags and more are known to the vCPU's thread only, which has ended where a fault of ours ended it.
+      Atomics.store(domain.i32, word('contextWanted'), 1);
+      domain.kick(vcpu);
+      if (Atomics.wait(domain.i32, word('contextWanted'), 1, PAUSE_WAIT_MS) === 'timed-out') return undefined;
+      const at = base + vcpuBlock.context;
+      return domain.u8.slice(at, at + VcpuGuestContext.size);
+    } finally {
+      this.unpause();
+    }
+  }
+
+  pfnOf(mfn: number): number | undefined {
+    return this.domain.isRam(mfn) ? this.#host.kind.pfnOf(this.domain, mfn) : undefined;
+  }
+
+  sendNmi(vcpu: number): void {
+    const { domain } = this;
+    if (!domain.hasVcpu(vcpu)) throw this.#error(Errno.ESRCH, `NMI for vcpu ${vcpu}`);
+    Atomics.store(domain.i32, (domain.vcpuAt(vcpu) + VcpuState.at.nmiPending) >>> 2, 1);
+    domain.unblock(vcpu);
   }
 
   setSymbols(symbolize: Symbolizer): void {

@@ -16,6 +16,8 @@ export interface Platform {
   readonly hypercalls: readonly HypercallRow[];
   /** Loads the vcpu_guest_context at host address `at` (a copy, `vcpu.contextAt`): the vCPU's first instruction is next. */
   loadContext(at: HostAddress): void;
+  /** Writes it there: the vCPU rests. */
+  saveContext(at: HostAddress): void;
   onException(): void;
   /** User mode: bounces to the syscall callback. Kernel mode never comes here: the loop dispatches the hypercall. */
   onUserSyscall(): void;
@@ -60,5 +62,7 @@ export interface PlatformKind {
    */
   getWritable(domain: Domain, mfn: Mfn): boolean;
   putWritable(domain: Domain, mfn: Mfn): void;
+  /** The guest's number of a frame of RAM, if it has one. */
+  pfnOf(domain: Domain, mfn: Mfn): number | undefined;
   createVcpu(vcpu: Vcpu): Platform;
 }

@@ -12,12 +12,21 @@ import type { HostAddress } from '../abi/numbers.ts';
 import { PAGE_SIZE, hiOf, loOf } from '../abi/numbers.ts';
 import type { VcpuContext } from './control.ts';
 import type { Domain } from './domain.ts';
+import { VcpuState } from './state.ts';
+import type { Vcpu } from './vcpu.ts';
 
 const EFLAGS = 0x202;
 const CR3 = 3;
 /** FXSAVE image: control word 0x37f, MXCSR 0x1f80 (SDM Vol. 1, "FXSAVE Area"). */
 const FCW_AT = 0;
 const MXCSR_AT = 24;
+
+/** By the vCPU's own thread, for who waits in getvcpucontext. What is to be loaded yet is the context. */
+export function saveContext(vcpu: Vcpu): void {
+  if (vcpu.load('contextPending') === 0) vcpu.platform.saveContext(vcpu.contextAt);
+  vcpu.store('contextWanted', 0);
+  Atomics.notify(vcpu.domain.i32, (vcpu.at + VcpuState.at.contextWanted) >>> 2);
+}
 
 export function writeContext(domain: Domain, at: HostAddress, context: VcpuContext): void {
   domain.u8.fill(0, at, at + VcpuGuestContext.size);

@@ -9,6 +9,7 @@ import { enterRunstate, Runstate } from './runstate.ts';
 import type { HypercallTable } from './hypercall.ts';
 import type { Schedule } from './sched/vcpu-schedule.ts';
 import type { Vcpu } from './vcpu.ts';
+import { saveContext } from './vcpu-context.ts';
 
 /** Instructions between two looks at the clock: well below a millisecond. */
 const BUDGET = 50_000;
@@ -91,6 +92,7 @@ export class VcpuLoop {
 
   #rest(turn: Turn): Turn {
     const vcpu = this.#vcpu;
+    if (vcpu.load('contextWanted') !== 0) saveContext(vcpu);
     vcpu.store('running', 0);
     enterRunstate(vcpu, turn === 'blocked' ? Runstate.blocked : turn === 'down' ? Runstate.offline : Runstate.runnable);
     return turn;

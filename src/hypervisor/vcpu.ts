@@ -20,6 +20,7 @@ type Word =
   | 'online'
   | 'initialised'
   | 'contextPending'
+  | 'contextWanted'
   | 'tlbFlush'
   | 'writtenCount'
   | 'yieldHeld'

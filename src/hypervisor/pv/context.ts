@@ -72,7 +72,7 @@ export function checkContext(domain: Domain, tables: PageTables, context: number
   return 0;
 }
 
-const gprFields = [
+export const gprFields = [
   [Gpr.rax, regs.rax],
   [Gpr.rcx, regs.rcx],
   [Gpr.rdx, regs.rdx],

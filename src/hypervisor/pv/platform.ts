@@ -18,13 +18,14 @@ import { DescriptorReader, buildReservedGdtPage } from './descriptors.ts';
 import { Exits } from './exits.ts';
 import { GuestWords } from './guest-words.ts';
 import { Iret } from './iret.ts';
-import { buildM2p, setM2p } from './m2p.ts';
+import { buildM2p, m2p, setM2p } from './m2p.ts';
 import { MmuUpdates } from './mmu-update.ts';
 import { MmuextOps } from './mmuext-op.ts';
 import { PageTables } from './page-tables.ts';
 import { PGC_xen_private, PGT, PGT_TYPE_SHIFT, PGT_counted, PGT_validated } from './page-type.ts';
 import { PrivilegedOps } from './privileged-ops.ts';
 import { PvVcpu } from './pv-vcpu.ts';
+import { saveContext } from './save-context.ts';
 import { Segments } from './segments.ts';
 import { RemoteTlbs } from './tlb.ts';
 import { transitions } from './transitions/index.ts';
@@ -104,6 +105,10 @@ class PvPlatform implements Platform {
 
   loadContext(at: HostAddress): void {
     loadContext(this.#pv, at, this.#descriptors, this.#debug);
+  }
+
+  saveContext(at: HostAddress): void {
+    saveContext(this.#pv, at, this.#debug, this.controlRegisters().cr0);
   }
 
   onException(): void {
@@ -201,6 +206,7 @@ export function createPvPlatform(options: PvOptions): PlatformKind {
     putPage: (domain, mfn) => tablesOf(domain).types.putPage(mfn),
     getWritable: (domain, mfn) => tablesOf(domain).getPageAndType(mfn, PGT.writable_page) === 0,
     putWritable: (domain: Domain, mfn: Mfn) => tablesOf(domain).putPageAndType(mfn),
+    pfnOf: m2p,
     createVcpu: (vcpu) => {
       if (options.transitions ?? true) vcpu.processor.installHooks?.(transitions(options.xenVersion));
       return new PvPlatform(kind, vcpu, policy, options.xenVersion);

@@ -36,6 +36,7 @@ export function plainPlatform(onUpcall: (vcpu: Vcpu) => void = () => undefined):
     putPage,
     getWritable: getPage,
     putWritable: putPage,
+    pfnOf: (_, mfn) => mfn,
     createVcpu(vcpu): Platform {
       return {
         kind,
@@ -43,6 +44,7 @@ export function plainPlatform(onUpcall: (vcpu: Vcpu) => void = () => undefined):
         loadContext: () => {
           vcpu.kernelMode = true;
         },
+        saveContext: () => undefined,
         onException: () => vcpu.crash('exception'),
         onUserSyscall: () => vcpu.crash('syscall in user mode'),
         onSysenter: () => vcpu.crash('sysenter'),
