@@ -21,6 +21,7 @@ import { Scheduling } from '../scheduler/scheduling.ts';
 import { startBackends } from './backends.ts';
 import { listenForChannel } from './channel-socket.ts';
 import { Connection } from './connection.ts';
+import { coreDumps } from './core-dumps.ts';
 import { ConsoleLogs, openMonitorLog } from './log-files.ts';
 import { listen } from './private-socket.ts';
 import { startNetwork, type DaemonNetwork } from './network.ts';
@@ -126,6 +127,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     network,
     console: (domid, num) => consoles.get(domid, num) ?? (num === 0 ? consoles.serve(domid) : undefined),
     openLog,
+    dumps: coreDumps(run.dumps, host.version),
     clock,
     pid: process.pid,
     startTime,

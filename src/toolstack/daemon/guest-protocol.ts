@@ -10,6 +10,8 @@ export interface GuestMethods {
   /** How many vCPUs should be online, counted from the first. */
   setVcpus: { params: { domid: number; vcpus: number }; result: Nothing };
   trigger: { params: { domid: number; trigger: string; vcpu: number }; result: Nothing };
+  /** Writes the domain's core into a file of the host, by its absolute path. Events: `{ progress: { done, total } }`. */
+  dumpCore: { params: { domid: number; path: string }; result: Nothing };
   /** Parameters of the hypervisor, as on its command line. */
   setParameters: { params: { text: string }; result: Nothing };
   debugKeys: { params: { keys: string }; result: Nothing };

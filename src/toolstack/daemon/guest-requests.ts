@@ -2,8 +2,9 @@
  * What the daemon does for requests that reach into a running guest, its memory, its vCPUs, its configuration after the next reboot, and into the
  * hypervisor.
  */
-import { HypercallError } from '../../hypervisor/control.ts';
+import { HypercallError, type DomainControl } from '../../hypervisor/control.ts';
 import { formatUuid } from '../config/uuid.ts';
+import { dumpCore, noDomainToDump } from '../core-dump/write-core.ts';
 import { errorText, LibxlError, libxlErrors, libxlLine } from '../domain/libxl-error.ts';
 import { setMaxMemory, setMemoryTarget } from '../domain/memory-target.ts';
 import { setVcpusOnline } from '../domain/vcpu-online.ts';
@@ -47,13 +48,21 @@ export const guestRequests: Handlers<keyof GuestMethods> = {
       const text = `${prefix}Send trigger 's3resume' failed, rc=${libxlErrors.INVAL}`;
       throw new LibxlError('INVAL', [libxlLine('domain_s3_resume_done', text)]);
     }
-    const control = hypervisor.domain(domid);
-    const vcpus = control === undefined ? 0 : control.info().maxVcpuId + 1;
-    const why = vcpu >= 0 && vcpu < vcpus ? refusals[trigger] : 'No such process';
-    if (why === undefined) throw new LibxlError('FAIL', [`xl: trigger ${trigger} is not supported yet`]);
+    const why = sendTrigger(hypervisor.domain(domid), trigger, vcpu);
+    if (why === undefined) return {};
     throw new LibxlError('FAIL', [
       libxlLine('libxl_send_trigger', `${prefix}Send trigger '${trigger}' failed: ${why}`),
     ]);
+  },
+  dumpCore: async ({ hypervisor }, params, call) => {
+    const domid = read.domid(params);
+    const path = read.text(params, 'path');
+    const control = hypervisor.domain(domid);
+    if (control === undefined) throw noDomainToDump(domid, path);
+    await dumpCore(control, hypervisor.version, path, {
+      progress: (done, total) => call.event({ progress: { done, total } }),
+    });
+    return {};
   },
   setParameters: ({ hypervisor }, params) => {
     try {
@@ -73,6 +82,19 @@ export const guestRequests: Handlers<keyof GuestMethods> = {
     return {};
   },
 };
+
+/** Undefined: done. Else why not. */
+function sendTrigger(control: DomainControl | undefined, trigger: string, vcpu: number): string | undefined {
+  if (control === undefined || vcpu < 0 || vcpu > control.info().maxVcpuId) return 'No such process';
+  if (trigger !== 'nmi') return refusals[trigger] ?? 'Function not implemented';
+  try {
+    control.sendNmi(vcpu);
+    return undefined;
+  } catch (error) {
+    if (error instanceof HypercallError) return errorText(error);
+    throw error;
+  }
+}
 
 /** Xen's answers for a PV domain (arch/x86/domctl.c, XEN_DOMCTL_sendtrigger): these are keys and lines of a machine that it has not. */
 const refusals: Readonly<Record<string, string>> = {

@@ -75,6 +75,6 @@ function localTime(date: Date): string {
 }
 
 /** A domain's name may hold anything; a file's may not hold a slash, begin with a dot or be long. */
-function fileName(domainName: string): string {
+export function fileName(domainName: string): string {
   return encodeURIComponent(domainName).replace(/^\./, '%2E').slice(0, 200);
 }

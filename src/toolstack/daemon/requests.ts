@@ -10,7 +10,7 @@ import { diskOf } from '../devices/disks.ts';
 import { nicOf } from '../devices/nics.ts';
 import { LibxlError } from '../domain/libxl-error.ts';
 import type { Clock, MonitorLog } from '../domain/services.ts';
-import { monitor } from '../domain/monitor.ts';
+import { monitor, type CoreDumps } from '../domain/monitor.ts';
 import type { CpuPools } from '../scheduler/cpu-pools.ts';
 import type { Scheduling } from '../scheduler/scheduling.ts';
 import { XenError } from '../xen-error.ts';
@@ -36,6 +36,7 @@ export interface RequestContext {
   readonly network: Network | undefined;
   readonly console: (domid: number, num: number) => DomainConsole | undefined;
   readonly openLog: (domainName: string) => MonitorLog;
+  readonly dumps: CoreDumps;
   readonly clock: Clock;
   readonly pid: number;
   readonly startTime: number;
@@ -151,16 +152,16 @@ async function create(context: RequestContext, params: JsonObject, call: Call): 
   const paused = read.flag(params, 'paused');
   const foreground = read.flag(params, 'foreground');
   const verbose = read.flag(params, 'verbose');
-  const { manager, clock, pid, openLog } = context;
+  const { manager, clock, pid, openLog, dumps } = context;
   const domain = await manager.create(config, verbose ? { log: (log) => call.event({ log }) } : {});
   if (!paused) manager.unpause(domain.domid);
   if (!read.flag(params, 'monitor')) return { domid: domain.domid };
   if (foreground) {
     call.event({ created: domain.domid });
     const log: MonitorLog = { line: (line) => call.event({ monitor: line }), close: () => undefined };
-    await monitor(domain, { manager, clock, pid, log });
+    await monitor(domain, { manager, clock, pid, log, dumps });
   } else {
-    monitor(domain, { manager, clock, pid, log: openLog(domain.name) }).catch(context.onError);
+    monitor(domain, { manager, clock, pid, log: openLog(domain.name), dumps }).catch(context.onError);
   }
   return { domid: domain.domid };
 }

@@ -2,7 +2,7 @@
  * Where the daemon and its clients meet: one directory for each user, with the sockets, and the logs below it. Every command begins by loading this, so it
  * does without `node:fs`, which takes five milliseconds to import (docs/performance.md).
  */
-import { tmpdir } from 'node:os';
+import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { XenError } from '../xen-error.ts';
 
@@ -12,6 +12,8 @@ export interface RunDirectory {
   /** What libxenstore finds with XENSTORED_RUNDIR set to its directory. */
   readonly xenstoreSocket: string;
   readonly logs: string;
+  /** Cores of domains that crashed. */
+  readonly dumps: string;
 }
 
 /** sockaddr_un's sun_path, with its NUL. */
@@ -34,5 +36,11 @@ export function runDirectory(env: NodeJS.ProcessEnv = process.env): RunDirectory
       });
     }
   }
-  return { path, socket, xenstoreSocket, logs: join(path, 'log') };
+  return { path, socket, xenstoreSocket, logs: join(path, 'log'), dumps: dumpDirectory(env, own) };
+}
+
+/** Real xl's is /var/lib/xen/dump. A core is as large as its domain, and a runtime directory is in memory. */
+function dumpDirectory({ XDG_STATE_HOME: state }: NodeJS.ProcessEnv, own: string | undefined): string {
+  if (own) return join(own, 'dump');
+  return join(state ? state : join(homedir(), '.local', 'state'), 'xenolith', 'dump');
 }

@@ -21,6 +21,7 @@ export type LibxlErrorName = keyof typeof libxlErrors;
 export const sourceLines = {
   libxl__domain_rename: 'libxl_domain.c:81',
   libxl_domain_pause: 'libxl_domain.c:587',
+  libxl_domain_core_dump: 'libxl_domain.c',
   libxl_domain_unpause: 'libxl_domain.c:701',
   pvcontrol_cb: 'libxl_domain.c:854',
   domain_destroy_cb: 'libxl_domain.c:1064',

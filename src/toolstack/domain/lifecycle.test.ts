@@ -10,7 +10,8 @@ import { type XenError } from '../xen-error.ts';
 import { startBackends } from '../daemon/backends.ts';
 import { FakeDiskHost } from '../testing/fake-disk-host.ts';
 import { DomainManager } from './domain-manager.ts';
-import { monitor } from './monitor.ts';
+import { LibxlError } from './libxl-error.ts';
+import { monitor, type CoreDumps } from './monitor.ts';
 import type { BootloaderService } from '../bootloader/service.ts';
 import type { Clock } from './services.ts';
 import { initialise } from './xenstore-tree.ts';
@@ -75,13 +76,31 @@ class World {
     });
   }
 
+  /** Where cores went. */
+  readonly dumped: string[] = [];
+  readonly dumps: CoreDumps = {
+    path: (name) => `/dump/${name}`,
+    dump: (control, path) => {
+      this.dumped.push(`${control.domid} ${path}`);
+      if (this.diskFull) return Promise.reject(new LibxlError('FAIL', ['no space']));
+      return Promise.resolve();
+    },
+  };
+  diskFull = false;
+
   readonly log = { line: (line: string): void => void this.lines.push(line), close: (): void => undefined };
 
   /** A domain that runs and is looked after; the promise is over when nobody does any more. */
   async start(config = configOf()): Promise<{ guest: GuestDomain; ended: Promise<void> }> {
     const domain = await this.manager.create(config);
     this.manager.unpause(domain.domid);
-    const ended = monitor(domain, { manager: this.manager, clock: this.clock, log: this.log, pid: 7 });
+    const ended = monitor(domain, {
+      manager: this.manager,
+      clock: this.clock,
+      log: this.log,
+      pid: 7,
+      dumps: this.dumps,
+    });
     return { guest: this.guest(), ended };
   }
 
@@ -209,13 +228,16 @@ describe('the end of a domain', () => {
       [],
     ],
     [
-      'a core dump is tried first',
-      3,
-      'on_crash',
-      'coredump_restart',
-      ['dumping core to /var/lib/xen/dump/web'],
-      ['2 web'],
+      'a soft reset, which PV domains cannot have, destroys',
+      5,
+      'on_soft_reset',
+      'soft_reset',
+      ['Action for shutdown reason code 5 is soft-reset'],
+      [],
     ],
+    ['a soft reset may be a restart', 5, 'on_soft_reset', 'restart', ['Done. Rebooting now'], ['2 web']],
+    ['a core dump before the end', 3, 'on_crash', 'coredump_destroy', ['dumping core to /dump/web'], []],
+    ['a core dump is tried first', 3, 'on_crash', 'coredump_restart', ['dumping core to /dump/web'], ['2 web']],
     [
       'the dead one is renamed',
       3,
@@ -257,6 +279,25 @@ describe('the end of a domain', () => {
       'Domain 2 has shut down, reason code 0 0x0',
       'Action for shutdown reason code 0 is destroy',
       'Domain 2 needs to be cleaned up: destroying the domain',
+      'Done. Exiting now',
+    ]);
+  });
+
+  it('goes on when a core cannot be written', async () => {
+    const world = new World();
+    world.diskFull = true;
+    const config = configOf();
+    config.reactions.on_crash = 'coredump_destroy';
+    const { guest, ended } = await world.start(config);
+    guest.shutDown(3);
+    await ended;
+    assert.deepEqual(world.dumped, ['1 /dump/web']);
+    assert.deepEqual(world.lines.slice(2), [
+      'Action for shutdown reason code 3 is coredump-destroy',
+      'dumping core to /dump/web',
+      'no space',
+      'core dump failed (rc=-3).',
+      'Domain 1 needs to be cleaned up: destroying the domain',
       'Done. Exiting now',
     ]);
   });

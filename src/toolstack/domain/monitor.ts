@@ -4,7 +4,8 @@
  */
 import { shutdownActions, type DomainConfig, type ShutdownAction } from '../config/domain-config.ts';
 import type { DomainEvent, DomainManager, ManagedDomain } from './domain-manager.ts';
-import { libxlErrors } from './libxl-error.ts';
+import type { DomainControl } from '../../hypervisor/control.ts';
+import { LibxlError } from './libxl-error.ts';
 import type { Clock, MonitorLog } from './services.ts';
 import { XenError } from '../xen-error.ts';
 
@@ -14,6 +15,15 @@ export interface MonitorGlue {
   readonly log: MonitorLog;
   /** Written where real xl writes its process id. */
   readonly pid: number;
+  readonly dumps: CoreDumps;
+}
+
+/** For `coredump-destroy` and `coredump-restart`. */
+export interface CoreDumps {
+  /** Where the core of a domain of this name goes; an earlier one is overwritten. */
+  path(name: string): string;
+  /** Throws LibxlError. */
+  dump(control: DomainControl, path: string): Promise<void>;
 }
 
 /** SHUTDOWN_* numbers of xen/include/public/sched.h → the setting that decides. */
@@ -61,7 +71,11 @@ export async function monitor(first: ManagedDomain, glue: MonitorGlue): Promise<
   }
 }
 
-async function react(domain: ManagedDomain, reason: number, { manager, log, clock }: MonitorGlue): Promise<Restart> {
+async function react(
+  domain: ManagedDomain,
+  reason: number,
+  { manager, log, clock, dumps }: MonitorGlue,
+): Promise<Restart> {
   const { domid, config } = domain;
   if (reason === suspended) {
     log.line('Domain has suspended.');
@@ -71,8 +85,7 @@ async function react(domain: ManagedDomain, reason: number, { manager, log, cloc
   if (reactionTo[reason] === undefined) log.line(`Unknown shutdown reason code ${reason}. Destroying domain.`);
   log.line(`Action for shutdown reason code ${reason} is ${spelling(action)}`);
   if (action === 'coredump_destroy' || action === 'coredump_restart') {
-    log.line(`dumping core to /var/lib/xen/dump/${config.c_info.name}`);
-    log.line(`core dump failed (rc=${libxlErrors.FAIL}): core dumps are not supported yet.`);
+    await dumpCore(domain, dumps, log);
     action = action === 'coredump_destroy' ? 'destroy' : 'restart';
   }
   switch (action) {
@@ -85,16 +98,31 @@ async function react(domain: ManagedDomain, reason: number, { manager, log, cloc
       return 'again';
     }
     case 'soft_reset':
-      // Departs from Xen: memory is not kept, so what the guest wanted to find there (a kexec kernel) is gone.
-      log.line(`Domain ${domid} asked for a soft reset, which is not supported yet: restarting it instead`);
-      await destroyAfter(domid, manager, log);
-      return 'again';
+      // Xen does this to HVM guests only (arch_domain_soft_reset), and xl destroys what it could not reset.
+      log.line(
+        `libxl: error: libxl_domain.c:domain_destroy_domid_cb: Domain ${domid}:soft reset failed: Invalid argument`,
+      );
+      await manager.destroy(domid);
+      return 'none';
     case 'restart':
       await destroyAfter(domid, manager, log);
       return 'again';
     case 'destroy':
       await destroyAfter(domid, manager, log);
       return 'none';
+  }
+}
+
+/** Whether it succeeds or not, the rest goes on. */
+async function dumpCore({ control, config }: ManagedDomain, dumps: CoreDumps, log: MonitorLog): Promise<void> {
+  const path = dumps.path(config.c_info.name);
+  log.line(`dumping core to ${path}`);
+  try {
+    await dumps.dump(control, path);
+  } catch (error) {
+    if (!(error instanceof LibxlError)) throw error;
+    for (const line of error.lines) log.line(line);
+    log.line(`core dump failed (rc=${error.rc}).`);
   }
 }
 

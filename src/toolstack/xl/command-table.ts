@@ -48,7 +48,7 @@ export const commandTable: Readonly<Record<string, CommandRow>> = {
   migrate: later(2, 'domain', undefined, 'FC:s:epD'),
   restore: works(() => import('./commands/restore.ts')),
   'migrate-receive': later(0, undefined, undefined, 'Fedrp'),
-  'dump-core': later(2, 'domain'),
+  'dump-core': works(() => import('./commands/dump-core.ts')),
   'cd-insert': works(() => import('./commands/cdrom.ts'), 'dryRun'),
   'cd-eject': works(() => import('./commands/cdrom.ts'), 'dryRun'),
   'mem-max': works(() => import('./commands/memory.ts')),

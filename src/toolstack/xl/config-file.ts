@@ -8,7 +8,7 @@ import type { DomainConfig } from '../config/domain-config.ts';
 import { parseConfig, type ParsedConfig } from '../config/parse-config.ts';
 import { Exit, printHelp, type Invocation } from './command.ts';
 import { withAbsoluteTarget } from './disk-arguments.ts';
-import { systemMessage } from './system-message.ts';
+import { systemMessage } from '../system-message.ts';
 
 /** A file as the very first argument is taken before any option is read; `--defconfig` counts then, and no second file. */
 export function splitFirst(argv: readonly string[]): { first: string | undefined; argv: readonly string[] } {

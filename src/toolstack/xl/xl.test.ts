@@ -101,7 +101,6 @@ describe('xl without domains', () => {
       err: 'nosuchdomain is an invalid domain identifier (rc=-6)\n',
       code: 1,
     },
-    { argv: ['dump-core', '0', 'file'], err: 'xl: dump-core is not supported yet\n', code: 1 },
     {
       argv: ['create', '/tmp'],
       err: 'libxl: error: libxl_utils.c:346:libxl_read_file_contents: /tmp is not a plain file: Success\nFailed to read config file: /tmp: Inappropriate ioctl for device\n',

@@ -8,7 +8,7 @@ import { Settings } from '../../config/settings.ts';
 import { schedulers } from '../../scheduler/scheduler-parameters.ts';
 import { attempt, Exit, printHelp, readArguments, type Invocation } from '../command.ts';
 import { cpuPools, readCpus, type CpuPoolList } from '../cpu-pools.ts';
-import { systemMessage } from '../system-message.ts';
+import { systemMessage } from '../../system-message.ts';
 
 const long = { defconfig: 'f:', dryrun: 'n' };
 

@@ -1,7 +1,7 @@
 /** `xl getenforce`, `setenforce` and `loadpolicy`: there is no Flask here, as in Debian's Xen. These take no options, not even `-h`. */
 import { openSync, closeSync } from 'node:fs';
 import { printHelp, type Invocation } from '../command.ts';
-import { systemMessage } from '../system-message.ts';
+import { systemMessage } from '../../system-message.ts';
 
 /** -1 as an exit code. */
 const minusOne = 255;

@@ -1,7 +1,7 @@
 /** `xl restore`: the file is looked at as far as xl does before it needs the hypervisor; the rest comes with saving. */
 import { closeSync, openSync, readSync } from 'node:fs';
 import { printHelp, readArguments, type Invocation } from '../command.ts';
-import { systemMessage } from '../system-message.ts';
+import { systemMessage } from '../../system-message.ts';
 
 const long = { vncviewer: 'V', 'vncviewer-autopass': 'A' };
 /** xen/tools/xl/xl.h, savefileheader_magic and struct save_file_header. */
