@@ -154,8 +154,11 @@ export function definePaging(m: ModuleBuilder, codeWritten: Fn<undefined>, sibli
     c.if(
       vcpu.load32(S.apart),
       () => {
-        host.set(c.call(apart, vcpu, host.get, access));
+        const page = c.let(host.get);
+        host.set(c.call(apart, vcpu, page, access));
         c.if(host.get.eqz(), () => failed(ERROR.present));
+        // A region keeps what the TLB told it, and this page is another one as soon as it is written.
+        c.if(access.eq(Access.read).and(host.get.eq(page)), () => c.return(page.or(va.wrap().and(0xfff))));
       },
       undefined,
       'unlikely',

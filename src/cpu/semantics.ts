@@ -590,6 +590,11 @@ export class Semantics {
     this.code.returnCall(this.dispatch.raise, this.vcpu, this.op);
   }
 
+  /** Bytes of an access beyond which a call looks into the TLB: the interpreter has hundreds of forms with such operands, and they are rare. */
+  protected get widestInline(): number {
+    return 8;
+  }
+
   /** Host address of the active TLB set. */
   protected tlb(): I32 {
     return this.vcpu.load32(S.tlb);
@@ -603,6 +608,7 @@ export class Semantics {
     hit: (host: I32) => void,
     miss: () => void,
   ): void {
+    if (bytes > this.widestInline) return miss();
     const entry = this.let(this.#tlbEntry(at));
     const found = lastByte(at, bytes).and(~0xfffn).eq(entry.load64(tag));
     this.code.if(found, () => hit(at.wrap().add(entry.load32(Tlb.addend))), miss, 'likely');
@@ -611,8 +617,8 @@ export class Semantics {
   #tlbEntry(va: I64): I32 {
     return this.tlb().add(
       va
-        .shrU(7)
         .wrap()
+        .shrU(7)
         .and((Tlb.entries - 1) << 5),
     );
   }

@@ -3,7 +3,7 @@ import { Exit } from '../exits.ts';
 import { buildHandler, type Handler, type InstructionSet } from '../instruction-set.ts';
 import { Access } from '../paging.ts';
 import type { Services } from '../semantics.ts';
-import { Op, S, Tlb } from '../state-layout.ts';
+import { Op, Tlb } from '../state-layout.ts';
 import type { Code } from '../wasm/code.ts';
 import { ModuleBuilder } from '../wasm/module.ts';
 import { withFunctionNames } from '../wasm/name-section.ts';
@@ -78,6 +78,7 @@ class RegionWriter {
     });
     frame.epilogue(this.#job.mode);
     code.inFront(() => {
+      frame.locate();
       this.#checkPages();
       frame.prologue();
     });
@@ -106,23 +107,22 @@ class RegionWriter {
   #checkPages(): void {
     const code = this.#code;
     const services = this.#services;
-    const vcpu = code.param(ValType.i32, 0);
+    const { vcpu, base, tlb } = this.#frame;
     for (const { offset, host } of this.#job.pages) {
-      const va = code.let(vcpu.load64(S.pageVa).add(offset));
+      const va = code.let(base.add(offset));
       const entry = code.let(
-        vcpu.load32(S.tlb).add(
+        tlb.add(
           va
-            .shrU(7)
             .wrap()
+            .shrU(7)
             .and((Tlb.entries - 1) << 5),
         ),
       );
-      const same = entry
-        .load64(Tlb.execute)
-        .eq(va)
-        .and(entry.load32(Tlb.host).eq(host | 0));
-      code.if(
-        same.eqz(),
+      code.attempt(
+        (failIf) => {
+          failIf(entry.load64(Tlb.execute).ne(va));
+          failIf(entry.load32(Tlb.host).ne(host | 0));
+        },
         () => {
           const now = code.call(services.paging.translate, vcpu, va, I32.of(Access.execute));
           code.if(now.ne(host | 0), () =>
@@ -134,8 +134,6 @@ class RegionWriter {
             ),
           );
         },
-        undefined,
-        'unlikely',
       );
     }
   }

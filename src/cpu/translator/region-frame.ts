@@ -1,8 +1,9 @@
 import type { Code, Fn, Variable } from '../wasm/code.ts';
-import { I32, I64, type V128, ValType } from '../wasm/value.ts';
+import { I32, I64, type Origin, type V128, ValType } from '../wasm/value.ts';
 import type { Services } from '../semantics.ts';
 import { truncate } from '../flags.ts';
 import { Mode, S } from '../state-layout.ts';
+import { type KnownPage, KnownPages } from './known-pages.ts';
 import { DYNAMIC, flagLocals, IN_MEMORY, type Recipe, RegionFlags } from './region-flags.ts';
 
 const GPRS = 16;
@@ -34,6 +35,9 @@ interface Path {
   readonly dirty: number;
   /** Bits of each register from which on all are 0. */
   readonly bits: readonly number[];
+  /** What each register's value was made from. */
+  readonly origins: readonly Origin[];
+  readonly pages: readonly (KnownPage | undefined)[];
   /** CR0.TS was found clear. */
   readonly fpuReady: boolean;
   /** Depth of its straight-line code. */
@@ -69,6 +73,10 @@ export class RegionFrame {
   readonly #leftHow: Variable<I32>;
   readonly #goToEpilogue: () => void;
   #bits: readonly number[] = UNKNOWN_BITS;
+  #origins: Origin[] = [];
+  /** Numbers of values so far. */
+  #values = 0;
+  readonly #pages: KnownPages;
   #fpuReady = false;
   #level = 0;
 
@@ -92,15 +100,20 @@ export class RegionFrame {
     this.left = code.variable(ValType.i32);
     this.#leftAt = code.variable(ValType.i32);
     this.#leftHow = code.variable(ValType.i32);
+    this.#pages = new KnownPages(code);
     this.base = this.#base.get;
     this.tlb = this.#tlb.get;
   }
 
-  /** Fills the locals; to be written when all that are used are known, in front of everything. */
+  /** To be written in front of everything. */
+  locate(): void {
+    this.#base.set(this.vcpu.load64(S.pageVa));
+    this.#tlb.set(this.vcpu.load32(S.tlb));
+  }
+
+  /** Fills the other locals; to be written when all that are used are known, after `locate`. */
   prologue(): void {
     const { vcpu } = this;
-    this.#base.set(vcpu.load64(S.pageVa));
-    this.#tlb.set(vcpu.load32(S.tlb));
     this.left.set(vcpu.load32(S.budget));
     for (const [n, local] of this.#gprs.entries()) local?.set(vcpu.load64(S.gpr + n * 8));
     for (const [n, local] of this.#xmms.entries()) local?.set(vcpu.loadV128(S.xmm + n * XMM_SLOT));
@@ -121,12 +134,15 @@ export class RegionFrame {
     const { code } = this.#gpr(n).get;
     const value = new I64(code, []);
     // In code that runs only sometimes, or again, the register may hold something else.
-    return this.#straight ? value.within(this.#bits[n] ?? 64) : value;
+    if (!this.#straight) return value;
+    value.origin = this.#origins[n];
+    return value.within(this.#bits[n] ?? 64);
   }
 
   writeGpr(n: number, value: I64): void {
     this.#gpr(n).set(value);
     this.#makeDirty(gprBit(n));
+    this.#origins[n] = (this.#straight ? value.origin : undefined) ?? this.#newOrigin();
     const bits = this.#straight ? value.bits : Math.max(this.#bits[n] ?? 64, value.bits);
     if (this.#bits[n] !== bits) this.#bits = this.#bits.with(n, bits);
   }
@@ -154,6 +170,15 @@ export class RegionFrame {
     this.#sseSettled?.local.set(this.#sseSettled.now);
   }
 
+  #newOrigin(): Origin {
+    return { of: ++this.#values, offset: 0 };
+  }
+
+  /** Pages that this straight-line code has looked up; undefined in code that runs only sometimes, or again. */
+  get pages(): KnownPages | undefined {
+    return this.#straight ? this.#pages : undefined;
+  }
+
   get #straight(): boolean {
     return this.code.depth === this.#level;
   }
@@ -176,6 +201,8 @@ export class RegionFrame {
       recipe: this.flags.recipe,
       dirty: this.#dirty,
       bits: this.#bits,
+      origins: [...this.#origins],
+      pages: this.#pages.state,
       fpuReady: this.#fpuReady,
       level: this.#level,
     };
@@ -190,6 +217,8 @@ export class RegionFrame {
   restore(path: Path): void {
     this.#dirty = path.dirty;
     this.#bits = path.bits;
+    this.#origins = [...path.origins];
+    this.#pages.state = path.pages;
     this.#fpuReady = path.fpuReady;
     this.#level = path.level;
     this.flags.enter(path.recipe, path.level);
@@ -197,12 +226,17 @@ export class RegionFrame {
 
   /** The region's begin: the state has everything. */
   begin(): void {
-    this.resume({ recipe: IN_MEMORY, dirty: 0, bits: UNKNOWN_BITS, fpuReady: false });
+    this.#anew(IN_MEMORY, 0);
   }
 
   /** Several paths lead here, with these registers newer than their slots. */
   merge(dirty: number): void {
-    this.resume({ recipe: DYNAMIC, dirty, bits: UNKNOWN_BITS, fpuReady: false });
+    this.#anew(DYNAMIC, dirty);
+  }
+
+  #anew(recipe: Recipe, dirty: number): void {
+    const origins = Array.from({ length: GPRS }, () => this.#newOrigin());
+    this.resume({ recipe, dirty, bits: UNKNOWN_BITS, origins, pages: [], fpuReady: false });
   }
 
   /** Once on each straight line. */

@@ -2,7 +2,7 @@ import { Leaving, leavingAt } from '../dispatch.ts';
 import { Exit } from '../exits.ts';
 import { truncate } from '../flags.ts';
 import { Stored } from '../paging.ts';
-import { type Operand, Semantics, storeBits, type Variant } from '../semantics.ts';
+import { loadBits, type Operand, Semantics, storeBits, type Variant } from '../semantics.ts';
 import { Op, S, Tlb } from '../state-layout.ts';
 import { laneOf, lowFloat, withLane, withLowFloat } from '../wasm/simd.ts';
 import { type F32, type F64, I32, I64, type V128, ValType } from '../wasm/value.ts';
@@ -133,6 +133,57 @@ export class RegionSemantics extends Semantics {
 
   protected override tlb(): I32 {
     return this.#frame.tlb;
+  }
+
+  protected override get widestInline(): number {
+    return Infinity;
+  }
+
+  protected override onTlb(
+    tag: typeof Tlb.read | typeof Tlb.write,
+    at: I64,
+    bytes: number,
+    hit: (host: I32) => void,
+    miss: () => void,
+  ): void {
+    const { pages } = this.#frame;
+    const { origin } = at;
+    if (!pages || !origin) return super.onTlb(tag, at, bytes, hit, miss);
+    const write = tag === Tlb.write;
+    const beside = pages.find(origin, bytes, write);
+    if (beside) return this.code.if(beside.inPage, () => hit(beside.host), miss, 'likely');
+    const noted = pages.note(origin, at, bytes, write);
+    super.onTlb(
+      tag,
+      at,
+      bytes,
+      (found) => {
+        const host = this.let(found);
+        noted.hit(host);
+        hit(host);
+      },
+      () => {
+        miss();
+        noted.miss();
+      },
+    );
+  }
+
+  override load(bits: number, va: I64): I64 {
+    const at = this.let(va);
+    const value = this.code.variable(ValType.i64);
+    this.onTlb(
+      Tlb.read,
+      at,
+      bits / 8,
+      (host) => value.set(loadBits(host, bits)),
+      () => {
+        const host = this.let(this.code.call(this.paging.readSlow, this.vcpu, at, I32.of(bits / 8)));
+        this.code.if(host.eqz(), () => this.fault(), undefined, 'unlikely');
+        value.set(loadBits(host, bits));
+      },
+    );
+    return value.get.within(bits);
   }
 
   override store(bits: number, va: I64, value: I64): void {

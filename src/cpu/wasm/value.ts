@@ -298,15 +298,35 @@ export class I32 extends Value {
   }
 }
 
+/** A value that has no name, by a number that nothing else has, and what was added to it. */
+export interface Origin {
+  readonly of: number;
+  readonly offset: number;
+}
+
+/** Beyond this nobody asks how far one value is from another. */
+const MAX_OFFSET = 2 ** 30;
+
+function movedBy({ of, offset }: Origin, by: bigint): Origin | undefined {
+  const sum = offset + Number(by);
+  return Math.abs(sum) < MAX_OFFSET ? { of, offset: sum } : undefined;
+}
+
 export class I64 extends Value {
   readonly type = ValType.i64;
   /** The value of a constant, as a signed number of 64 bits. */
   known: bigint | undefined;
   /** Bits from here on are 0 for certain. */
   bits = 64;
+  /** The value is a certain other one and so much more. */
+  origin: Origin | undefined;
   within(bits: number): this {
     if (bits < this.bits) this.bits = bits;
     return this;
+  }
+  #moved(by: bigint | undefined, result: I64): I64 {
+    if (this.origin !== undefined && by !== undefined) result.origin = movedBy(this.origin, by);
+    return result;
   }
   static of(value: number | bigint): I64 {
     const known = BigInt.asIntN(64, BigInt(value));
@@ -389,11 +409,12 @@ export class I64 extends Value {
     const other = I64.from(o);
     if (other.known === 0n) return this;
     if (this.known === 0n) return other;
-    return this.#two(0x7c, other);
+    return this.#moved(other.known, this.#two(0x7c, other));
   }
   sub(o: IntOrConst<I64>): I64 {
     const other = I64.from(o);
-    return other.known === 0n ? this : this.#two(0x7d, other);
+    if (other.known === 0n) return this;
+    return this.#moved(other.known === undefined ? undefined : -other.known, this.#two(0x7d, other));
   }
   mul(o: IntOrConst<I64>): I64 {
     return this.#two(0x7e, o);
@@ -709,6 +730,9 @@ export function copyType<T extends Value>(like: T, code: readonly number[], args
 
 /** What is known of a value is known of a local that holds it. */
 export function keepFacts(of: Value, local: Value): void {
-  if (of instanceof I64 && local instanceof I64) local.bits = of.bits;
+  if (of instanceof I64 && local instanceof I64) {
+    local.bits = of.bits;
+    local.origin = of.origin;
+  }
   if (of instanceof I32 && local instanceof I32) local.isBit = of.isBit;
 }
