@@ -17,7 +17,7 @@ export function roundTrip(loop: { readonly with: Loop; readonly without: Loop })
 }
 
 /** As long as there is something to do, since there is nobody else. */
-const slices = { enter: () => true, goesOn: () => true };
+const slices = { enter: () => true, goesOn: () => true, leave: () => undefined };
 
 /** The vCPU's own loop, as its thread calls it. */
 function nanoseconds(loop: Loop): number {

@@ -1,8 +1,9 @@
 /**
- * What all threads of a host share beside the domains' memories: domain 0's pending events and the free memory. One
+ * What all threads of a host share beside the domains' memories: domain 0's pending events, the free memory and the log levels. One
  * SharedArrayBuffer; vCPU threads set bits and notify, the main thread drains.
  */
 import type { Port } from '../abi/numbers.ts';
+import type { LogThresholds } from './log-ring.ts';
 import type { FreePages } from './reservation.ts';
 
 const DOM0_PORTS = 65536;
@@ -10,6 +11,8 @@ const PENDING_WORDS = DOM0_PORTS / 32;
 const SELECTOR_WORDS = PENDING_WORDS / 32;
 const WAKE = 0;
 const FREE_PAGES = 1;
+const LOG_LEVEL = 2;
+const GUEST_LOG_LEVEL = 3;
 const SELECTOR = 16;
 const PENDING = SELECTOR + SELECTOR_WORDS;
 
@@ -53,6 +56,18 @@ export class HostState implements FreePages {
         }
       }
     }
+  }
+
+  // --- log levels -------------------------------------------------------------------------------------------------
+
+  /** `xl set-parameters` may change them at any time. */
+  get thresholds(): LogThresholds {
+    return { xen: Atomics.load(this.words, LOG_LEVEL), guest: Atomics.load(this.words, GUEST_LOG_LEVEL) };
+  }
+
+  set thresholds({ xen, guest }: LogThresholds) {
+    Atomics.store(this.words, LOG_LEVEL, xen);
+    Atomics.store(this.words, GUEST_LOG_LEVEL, guest);
   }
 
   // --- memory -----------------------------------------------------------------------------------------------------

@@ -35,7 +35,6 @@ import {
 } from './command-line/boot-options.ts';
 import type { Clock } from './host-services.ts';
 import type { HostState } from './host-state.ts';
-import type { LogThresholds } from './log-ring.ts';
 import { LogRing, isLogged, prefixed } from './log-ring.ts';
 import type { PlatformKind } from './platform.ts';
 import type { ProcessorShape } from './processor.ts';
@@ -119,6 +118,7 @@ export class Hypervisor implements HypervisorControl, HypervisorHost {
     this.runner = options.runner;
     const boot = parseBootOptions(options.commandLine);
     this.#boot = boot;
+    this.state.thresholds = thresholdsOf(boot);
     this.nrCpus = boot.maxCpus === 0 ? options.nrCpus : Math.min(boot.maxCpus, options.nrCpus);
     this.totalPages = boot.mem === 0 ? options.totalPages : Math.min(pagesIn(boot.mem), options.totalPages);
     const version = xenVersion(options.commandLine, boot.scheduler);
@@ -225,18 +225,14 @@ export class Hypervisor implements HypervisorControl, HypervisorHost {
     return this.#ring.listen(listener);
   }
 
-  /** Those of a vCPU's thread are what they were when it began: what it keeps to itself then is not asked for again. */
-  get thresholds(): LogThresholds {
-    return thresholdsOf(this.#boot);
-  }
-
   setParameters(text: string): void {
     const result = setRuntimeParameters(this.#boot, text, (line) => this.log('warning', line));
+    this.state.thresholds = thresholdsOf(this.#boot);
     if (result !== 0) throw new HypercallError(result as Errno, `set parameters ${text}`);
   }
 
   log(level: LogLevel, line: string): void {
-    if (isLogged(this.thresholds, level)) this.#ring.append(prefixed(line));
+    if (isLogged(this.state.thresholds, level)) this.#ring.append(prefixed(line));
   }
 
   #banner(): void {

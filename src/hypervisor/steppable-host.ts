@@ -99,7 +99,7 @@ export class SteppableHost {
     const { hypervisor, state } = this;
     const glue: Glue = {
       log: (level, line) => hypervisor.log(level, line),
-      wants: (level) => isLogged(hypervisor.thresholds, level),
+      wants: (level) => isLogged(state.thresholds, level),
       notifyDom0: (port) => state.raise(port),
       domainException: () => hypervisor.domainException(domain.domid),
       crashed: (dump) => hypervisor.domainCrashed(dump),

@@ -27,7 +27,7 @@ const TIMED_EXITS = 64;
 export type Turn = 'ran' | 'yielded' | 'runnable' | 'blocked' | 'paused' | 'down' | 'ended';
 
 /** A processor of its own, and one budget in a turn. */
-const alone: Schedule = { enter: () => true, goesOn: () => false };
+const alone: Schedule = { enter: () => true, goesOn: () => false, leave: () => undefined };
 
 export class VcpuLoop {
   readonly #vcpu: Vcpu;
@@ -59,14 +59,17 @@ export class VcpuLoop {
     const { domain } = vcpu;
     vcpu.takeExitRequest();
     vcpu.attention = false;
-    if (domain.dying || domain.shutdownCode !== undefined) return this.#rest('ended');
+    if (domain.dying || domain.shutdownCode !== undefined) return this.#rest('ended', schedule);
     runTimers(vcpu);
     // Those who write to it go slow until it is dropped.
     if (vcpu.load('writtenCount') !== 0) takeWrites(vcpu);
-    if (domain.pauseCount > 0) return this.#rest('paused');
-    if (vcpu.load('online') === 0) return this.#rest('down');
-    if (vcpu.load('blocked') !== 0) return this.#rest('blocked');
-    if (!schedule.enter()) return this.#rest('runnable');
+    if (domain.pauseCount > 0) return this.#rest('paused', schedule);
+    if (vcpu.load('online') === 0) return this.#rest('down', schedule);
+    if (vcpu.load('blocked') !== 0) return this.#rest('blocked', schedule);
+    if (!schedule.enter()) {
+      enterRunstate(vcpu, Runstate.runnable);
+      return 'runnable';
+    }
     // Before the requests below are looked at: whoever makes one from now on waits for the answer.
     vcpu.store('running', 1);
     if (vcpu.load('pollPort') !== 0) endPoll(vcpu);
@@ -90,10 +93,11 @@ export class VcpuLoop {
     return vcpu.yielding ? 'yielded' : 'ran';
   }
 
-  #rest(turn: Turn): Turn {
+  #rest(turn: Turn, schedule: Schedule): Turn {
     const vcpu = this.#vcpu;
     if (vcpu.load('contextWanted') !== 0) saveContext(vcpu);
     vcpu.store('running', 0);
+    schedule.leave();
     enterRunstate(vcpu, turn === 'blocked' ? Runstate.blocked : turn === 'down' ? Runstate.offline : Runstate.runnable);
     return turn;
   }

@@ -8,10 +8,11 @@ import { computeLayout, vcpuAt } from '../../hypervisor/domain-memory.ts';
 import { VcpuState } from '../../hypervisor/state.ts';
 import { createHost } from './hypervisor-host.ts';
 import { processorShape } from './processor-shape.ts';
-import { createSmallGuest, hypercall, jumpBack, spin, ud2, va } from './testing/small-guest.ts';
+import { createSmallGuest, hypercall, jumpBack, le32, spin, ud2, va } from './testing/small-guest.ts';
 
 const SCHED_OP = 29;
 const EVENT_CHANNEL_OP = 32;
+const CONSOLE_IO = 18;
 const block = hypercall(SCHED_OP, 1, 0);
 const DATA = 20;
 
@@ -80,6 +81,20 @@ describe('a host with threads', { timeout: 60_000 }, () => {
     await domain.destroy();
     local.notify();
     local.close();
+  });
+
+  it('log levels that change reach threads that run already', async () => {
+    host.setParameters('guest_loglvl=none');
+    const say = [0xba, ...le32(va(DATA)), ...hypercall(CONSOLE_IO, 0, 6)];
+    const domain = createSmallGuest(host, [...say, ...jumpBack(say.length)]);
+    domain.frames.view(DATA).set(Buffer.from('hello\n'));
+    domain.unpause();
+    await until(domain, (info) => info.cpuTimeNs > 20e6);
+    const line = `(d${domain.domid}) hello`;
+    assert.equal(host.readConsole().includes(line), false);
+    host.setParameters('guest_loglvl=all');
+    await until(domain, () => host.readConsole().includes(line));
+    await domain.destroy();
   });
 
   it('a guest that cannot go on leaves its registers in the log, and the others alone', async () => {

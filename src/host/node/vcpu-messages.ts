@@ -3,7 +3,6 @@ import type { LogLevel } from '../../hypervisor/control.ts';
 import type { CrashDump } from '../../hypervisor/crash-dump.ts';
 import type { DomainLayout } from '../../hypervisor/domain-memory.ts';
 import { vcpuBlock } from '../../hypervisor/domain-memory.ts';
-import type { LogThresholds } from '../../hypervisor/log-ring.ts';
 import { DomainState, EvtchnEntry, PageInfo, VcpuState } from '../../hypervisor/state.ts';
 import type { CheckOptions, Engine } from '../../cpu/index.ts';
 import type { ClockStart } from './clock.ts';
@@ -29,7 +28,6 @@ export interface VcpuStart {
   readonly layout: string;
   readonly hostState: SharedArrayBuffer;
   readonly clock: ClockStart;
-  readonly thresholds: LogThresholds;
   readonly schedule: ScheduleStart;
 }
 

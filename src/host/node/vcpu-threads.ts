@@ -123,7 +123,6 @@ export class VcpuThreads implements VcpuRunner {
       layout: layoutKey(domain.layout),
       hostState: this.#state.buffer,
       clock: this.#clock,
-      thresholds: hypervisor.thresholds,
       schedule: placement.add(domid, vcpu),
     };
     const worker = this.#spare.take();

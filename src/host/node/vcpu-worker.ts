@@ -99,7 +99,6 @@ function run(start: VcpuStart): void {
     const seen = Atomics.load(domain.i32, wake);
     const turn = loop.turn(schedule);
     if (turn === 'ran' || turn === 'yielded') schedule?.report(turn === 'yielded');
-    else if (turn !== 'runnable') schedule?.leave();
     switch (turn) {
       case 'ran':
         break;
@@ -138,7 +137,7 @@ function run(start: VcpuStart): void {
 function createGlue(start: VcpuStart, now: () => number): Glue {
   const host = new HostState(start.hostState);
   const limit = new RateLimit();
-  const wants = (level: Parameters<Glue['wants']>[0]): boolean => isLogged(start.thresholds, level);
+  const wants = (level: Parameters<Glue['wants']>[0]): boolean => isLogged(host.thresholds, level);
   return {
     log(level, line) {
       if (!wants(level) || !limit.allow(now())) return;

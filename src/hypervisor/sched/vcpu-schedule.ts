@@ -9,12 +9,13 @@ const NS_PER_MS = 1e6;
 const LONG_TURN = 10 * NS_PER_MS;
 const SHORT_TURN = 0.5 * NS_PER_MS;
 
-/** What a vCPU's loop asks for before it runs its guest, and between its budgets. */
+/** What a vCPU's loop asks for before it runs its guest, and between its budgets, and tells when the guest has nothing to do. */
 export interface Schedule {
   /** Is there a processor for it? */
   enter(): boolean;
   /** May it run another budget before others are looked at? */
   goesOn(): boolean;
+  leave(): void;
 }
 
 export class VcpuSchedule implements Schedule {
@@ -51,9 +52,10 @@ export class VcpuSchedule implements Schedule {
     return this.#queue.runs(this.#unit);
   }
 
-  /** Nothing to do for now. */
   leave(): void {
-    this.#queue.leave(this.#unit, this.#ran());
+    const ran = this.#ran();
+    // To be woken for nothing is no work of the guest's.
+    this.#queue.leave(this.#unit, this.runs ? ran : 0);
   }
 
   /** After `enter` said no: sleeps until it is worth asking again. */

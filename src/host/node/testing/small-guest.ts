@@ -33,15 +33,15 @@ export function createSmallGuest(host: HypervisorControl, code: readonly number[
   return domain;
 }
 
-const u32 = (value: number): number[] => [0, 8, 16, 24].map((shift) => (value >>> shift) & 0xff);
+export const le32 = (value: number): number[] => [0, 8, 16, 24].map((shift) => (value >>> shift) & 0xff);
 /** mov eax, nr; mov edi, a; mov esi, b; syscall */
 export const hypercall = (nr: number, a: number, b: number): number[] => [
   0xb8,
-  ...u32(nr),
+  ...le32(nr),
   0xbf,
-  ...u32(a),
+  ...le32(a),
   0xbe,
-  ...u32(b),
+  ...le32(b),
   0x0f,
   0x05,
 ];
