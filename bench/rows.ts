@@ -8,6 +8,7 @@ import { natDownload, natUpload } from './rows/nat.ts';
 import { vifRoundTrip, vifThroughput } from './rows/network.ts';
 import { hypercall, pageFault, syscall } from './rows/round-trips.ts';
 import { imageRequests, imageThroughput } from './rows/image.ts';
+import { row as smpSpeedup } from './rows/smp-speedup.ts';
 import { instructions, throughput } from './rows/sha256.ts';
 import { row as xlList } from './rows/xl-list.ts';
 import { storeLatency, storeRing, storeThroughput } from './rows/xenstore.ts';
@@ -20,6 +21,7 @@ export const rows: readonly Row[] = [
   xlList,
   instructions,
   throughput,
+  smpSpeedup,
   hypercall,
   syscall,
   pageFault,

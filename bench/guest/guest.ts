@@ -58,6 +58,12 @@ export class Guest {
     return vcpus.map(({ instructions }) => instructions);
   }
 
+  /** Seconds that each vCPU has run. */
+  async runTimes(): Promise<number[]> {
+    const { vcpus } = await this.#daemon.call('vcpus', { domids: [this.domid] });
+    return vcpus.map(({ cpuTimeNs }) => cpuTimeNs / 1e9);
+  }
+
   async destroy(): Promise<void> {
     await this.#daemon.call('destroy', { domid: this.domid });
     this.#console.close();
