@@ -1,4 +1,4 @@
-/** A guest with two vCPUs: code that the kernel patches while another vCPU runs it, work on both, and one that goes away and comes back. */
+/** Guests with two and with eight vCPUs: code that the kernel patches while another vCPU runs it, work on all, and one that goes away and comes back. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { guestFiles, PLAIN_CONSOLE } from '../../toolstack/guest-files/guest-files.ts';
@@ -46,5 +46,27 @@ describe('a guest with two vCPUs', () => {
     await guest.run('echo 1 > /sys/devices/system/cpu/cpu1/online');
     assert.equal(await guest.run('nproc'), '2');
     assert.equal(await guest.run('taskset 2 sh -c "echo ran"'), 'ran');
+  });
+});
+
+describe('a guest with eight vCPUs', () => {
+  const machine = new Machine();
+  after(() => machine.close());
+
+  it('boots, and uses all of them, also on a host with fewer processors', async (t) => {
+    const { kernel, ramdisk } = await guestFiles();
+    const cmdline = `console=hvc0 ${PLAIN_CONSOLE}`;
+    const guest = await machine.boot({ name: 'eight', kernel, ramdisk, cmdline, memory: 192, vcpus: 8 });
+    await guest.ready();
+    const { seconds = 0 } = (await machine.state('eight')) ?? {};
+    t.diagnostic(`booted with ${seconds} s of processor time`);
+    assert.equal(await guest.run('nproc'), '8');
+    const sum = (vcpu: number): string =>
+      `(dd if=/dev/zero bs=1M count=4 2>/dev/null | taskset ${(1 << vcpu).toString(16)} sha256sum)`;
+    const out = await guest.run(`${[0, 1, 2, 3, 4, 5, 6, 7].map(sum).join(' & ')} & wait`);
+    const lines = out.match(/[0-9a-f]{64}/g) ?? [];
+    assert.deepEqual([lines.length, new Set(lines).size], [8, 1]);
+    const complaints = await guest.run('dmesg | grep -cE "BUG:|Oops:|soft lockup|self-detected stall" || true');
+    assert.equal(complaints, '0');
   });
 });

@@ -1,0 +1,68 @@
+/**
+ * stress-ng with --verify in guests with 2 and 4 vCPUs. `XENOLITH_STRESS_SECONDS` says for how long each stressor runs; by hand with many, since what goes wrong
+ * between vCPUs goes wrong seldom.
+ */
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { guestFiles, PLAIN_CONSOLE } from '../../toolstack/guest-files/guest-files.ts';
+import { AptRepository } from '../testing/apt-repository.ts';
+import { makeToolDisk } from '../testing/disk-images.ts';
+import { Machine, patience } from '../testing/machine.ts';
+
+const seconds = Number(process.env['XENOLITH_STRESS_SECONDS'] ?? 1);
+/** What stress-ng runs without. */
+const needless = /^(.*python3.*|perl.*|debconf|adduser|passwd|dpkg|tar|media-types|login|.*-doc|libx11-data)_/;
+
+/** By what they share: arithmetic with results to compare, locked operations and locks, threads and processes, address spaces, what vCPUs tell each other. */
+const stressors = {
+  alone: 'cpu matrix qsort crypt memcpy vecmath',
+  locks: 'atomic futex mutex sem sem-sysv lockbus peterson dekker',
+  processes: 'pthread clone fork vfork pipe switch context signal sigq',
+  memory: 'vm mremap cache icache mcontend tlb-shootdown rmap',
+  between: 'membarrier eventfd epoll mq timer sock',
+} as const;
+/** They take their memory from a guest that has little. */
+const options: Readonly<Record<string, string>> = {
+  vm: '--vm-bytes 16M',
+  mremap: '--mremap-bytes 4M',
+};
+
+describe('stress-ng', () => {
+  const machine = new Machine();
+  const disk = machine.path('stress.img');
+  before(async () => {
+    const repository = await AptRepository.with(['stress-ng']);
+    repository.close();
+    makeToolDisk(disk, repository.folder, (name) => !needless.test(name));
+  });
+  after(() => machine.close());
+
+  for (const vcpus of [2, 4])
+    it(`finds nothing wrong with ${vcpus} vCPUs`, async (t) => {
+      const name = `stress${vcpus}`;
+      const { kernel, ramdisk } = await guestFiles();
+      const cmdline = `console=hvc0 ${PLAIN_CONSOLE}`;
+      const disks = [`${disk},raw,xvda,r`];
+      const guest = await machine.boot({ name, kernel, ramdisk, cmdline, memory: 256, vcpus, disk: disks });
+      await guest.ready();
+      await guest.run('mkdir -p /mnt/tools && mount -t ext4 -o ro /dev/xvda /mnt/tools && cd /mnt/tools');
+      await guest.run(
+        'for i in dev proc sys; do mount -o bind /$i $i; done; for i in tmp mnt; do mount -t tmpfs tmpfs $i; done',
+      );
+      for (const [group, names] of Object.entries(stressors)) {
+        const from = performance.now();
+        for (const stressor of names.split(' ')) {
+          const wanted = `--${stressor} ${vcpus} ${options[stressor] ?? ''} -t ${seconds}`;
+          const { code, out } = await guest.try(
+            `chroot /mnt/tools sh -c "cd /mnt && stress-ng --verify --no-rand-seed --temp-path /mnt ${wanted}"`,
+            patience + seconds * 10_000,
+          );
+          assert.equal(code, 0, `${stressor}: ${out}`);
+        }
+        t.diagnostic(`${group}: ${names} in ${((performance.now() - from) / 1000).toFixed(1)} s`);
+      }
+      const complaints = await guest.run('dmesg | grep -E "BUG:|Oops:|self-detected stall|Bad page" || true');
+      assert.equal(complaints, '');
+      await machine.ok('destroy', name);
+    });
+});
