@@ -215,6 +215,15 @@ export interface VcpuContext {
   readonly ss?: number;
 }
 
+/** What a vCPU has beside its vcpu_guest_context. */
+export interface VcpuExtended {
+  readonly syscall32Callback: number;
+  readonly sysenterCallback: number;
+  readonly syscall32DisablesEvents: boolean;
+  readonly sysenterDisablesEvents: boolean;
+  readonly tscAux: number;
+}
+
 /** Guest memory as the builder and the backends see it: the same bytes, no copies. */
 export interface GuestFrames {
   /** Throws RangeError for a frame number the domain does not have, so backends check numbers from rings with `has`. */
@@ -290,13 +299,25 @@ export interface DomainControl {
    * it was copied. No grant stays in use, and code in the pages need not be announced with `frames.wrote`.
    */
   grantCopy(copies: readonly GrantCopy[]): Int32Array;
-  /** mmuext_op PIN_L4_TABLE with the domain's frames. Throws HypercallError when validation fails. */
-  pinL4(mfn: number): void;
+  /** memory_op populate_physmap where a domain is restored: these frames of RAM, for the pages of the same numbers. Throws HypercallError. */
+  populatePhysmap(pfns: readonly number[]): void;
+  /** mmuext_op PIN_Ln_TABLE with the domain's frames. Throws HypercallError when validation fails. */
+  pinTable(mfn: number, level: number): void;
+  /** domctl getpageframeinfo3: the level of the page table that a frame is in use as, 0: none. */
+  frameType(mfn: number): { readonly level: number; readonly pinned: boolean };
   /** Throws HypercallError. */
   setVcpuContext(vcpu: number, context: VcpuContext): void;
   setScheduling(scheduling: DomainScheduling): void;
   /** domctl getvcpucontext: a `vcpu_guest_context`, for which the domain pauses. Undefined for a vCPU that never began. */
   getVcpuContext(vcpu: number): Uint8Array | undefined;
+  /** domctl get_ext_vcpucontext and get_vcpu_msrs. */
+  vcpuExtended(vcpu: number): VcpuExtended;
+  /** domctl setvcpucontext, set_ext_vcpucontext and set_vcpu_msrs: the vCPU goes on from there. Throws HypercallError. */
+  restoreVcpu(vcpu: number, context: Uint8Array, extended: VcpuExtended): void;
+  /** domctl gettscinfo */
+  tscInfo(): { readonly mode: number; readonly khz: number; readonly nsec: number; readonly incarnation: number };
+  /** domctl get_cpu_policy: EAX, EBX, ECX and EDX of a leaf as the domain's first vCPU sees it. */
+  cpuid(leaf: number, subleaf: number): readonly [a: number, b: number, c: number, d: number];
   /** What the guest calls a frame of its RAM, by the machine-to-physical table; undefined for other frames. */
   pfnOf(mfn: number): number | undefined;
   /** domctl sendtrigger with XEN_DOMCTL_SENDTRIGGER_NMI. Throws HypercallError, with ESRCH for a vCPU that there is not. */
@@ -313,6 +334,8 @@ export interface DomainControl {
   unpause(): void;
   /** The toolstack's verdict on a running domain, as XEN_DOMCTL shutdown by `xl`; normal is asking through xenstore. */
   shutdown(reason: ShutdownReason): void;
+  /** domctl resumedomain, after a suspend: the guest goes on here and is told that it was cancelled. Throws HypercallError. */
+  resume(): void;
   /** domctl destroydomain: resolves when the vCPUs have ended and the memory is dropped. */
   destroy(): Promise<void>;
 }

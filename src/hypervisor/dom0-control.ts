@@ -93,8 +93,36 @@ export class Dom0Control implements DomainControl {
     return refuse('copy from grants');
   }
 
-  pinL4(): void {
+  populatePhysmap(): void {
+    refuse('populate');
+  }
+
+  pinTable(): void {
     refuse('pin');
+  }
+
+  frameType(): never {
+    return refuse('getpageframeinfo');
+  }
+
+  vcpuExtended(): never {
+    return refuse('get_ext_vcpucontext');
+  }
+
+  restoreVcpu(): void {
+    refuse('setvcpucontext');
+  }
+
+  tscInfo(): never {
+    return refuse('gettscinfo');
+  }
+
+  cpuid(): never {
+    return refuse('get_cpu_policy');
+  }
+
+  resume(): void {
+    refuse('resume');
   }
 
   setVcpuContext(): void {

@@ -16,6 +16,7 @@ import type {
   ShutdownReason,
   Symbolizer,
   VcpuContext,
+  VcpuExtended,
   VcpuInfo,
   VcpuProfile,
 } from './control.ts';
@@ -28,9 +29,10 @@ import { GrantMappings } from './grant-table/mappings.ts';
 import { seed } from './grant-table/table.ts';
 import type { HypervisorHost } from './hypervisor.ts';
 import { hypercallPage } from './hypercall-page.ts';
-import { populateInitial } from './reservation.ts';
+import { populateAt, populateInitial } from './reservation.ts';
 import { Runstate, runstateOf } from './runstate.ts';
 import { DomainState, VcpuState } from './state.ts';
+import { TSC_KHZ } from './time.ts';
 import { writeContext } from './vcpu-context.ts';
 
 const PAGES_PER_KIB = 1024 / PAGE_SIZE;
@@ -157,18 +159,60 @@ export class DomainControlOf implements DomainControl {
     return this.#grants.copy(copies);
   }
 
-  pinL4(mfn: number): void {
-    this.#check(this.#host.kind.pinL4(this.domain, mfn), `pin L4 table in frame ${mfn}`);
+  populatePhysmap(pfns: readonly number[]): void {
+    const { domain } = this;
+    const { kind, state } = this.#host;
+    const first = domain.get('totPages') === 0;
+    this.#check(populateAt(domain, kind, state, pfns), `populate ${pfns.length} pages`);
+    if (!first) return;
+    this.#host.prepareVcpu(domain, 0);
+    kind.populated(domain);
+  }
+
+  pinTable(mfn: number, level: number): void {
+    this.#check(this.#host.kind.pinTable(this.domain, mfn, level), `pin L${level} table in frame ${mfn}`);
+  }
+
+  frameType(mfn: number): { readonly level: number; readonly pinned: boolean } {
+    return this.#host.kind.frameType(this.domain, mfn);
+  }
+
+  vcpuExtended(vcpu: number): VcpuExtended {
+    if (!this.domain.hasVcpu(vcpu)) throw this.#error(Errno.EINVAL, `extended context of vcpu ${vcpu}`);
+    return this.#host.kind.extended(this.domain, vcpu);
+  }
+
+  restoreVcpu(vcpu: number, context: Uint8Array, extended: VcpuExtended): void {
+    const { domain } = this;
+    const { kind } = this.#host;
+    if (!domain.hasVcpu(vcpu) || context.length !== VcpuGuestContext.size)
+      throw this.#error(Errno.EINVAL, `context of vcpu ${vcpu}`);
+    domain.u8.set(context, domain.vcpuAt(vcpu) + vcpuBlock.context);
+    kind.setExtended(domain, vcpu, extended);
+    this.#start(vcpu);
+  }
+
+  tscInfo(): ReturnType<DomainControl['tscInfo']> {
+    return { mode: 0, khz: TSC_KHZ, nsec: Math.floor(this.#host.clock.now()), incarnation: 0 };
+  }
+
+  cpuid(leaf: number, subleaf: number): ReturnType<DomainControl['cpuid']> {
+    return this.#host.kind.cpuid(this.domain, leaf, subleaf);
   }
 
   setVcpuContext(vcpu: number, context: VcpuContext): void {
     const { domain } = this;
     if (!domain.hasVcpu(vcpu)) throw this.#error(Errno.EINVAL, `context of vcpu ${vcpu}`);
+    writeContext(domain, domain.vcpuAt(vcpu) + vcpuBlock.context, context);
+    this.#start(vcpu);
+  }
+
+  /** With the context in its block. */
+  #start(vcpu: number): void {
+    const { domain } = this;
     const base = domain.vcpuAt(vcpu);
-    const at = base + vcpuBlock.context;
-    writeContext(domain, at, context);
     this.#check(
-      domain.locked(() => this.#host.kind.checkContext(domain, at)),
+      domain.locked(() => this.#host.kind.checkContext(domain, base + vcpuBlock.context)),
       `context of vcpu ${vcpu}`,
     );
     for (const word of ['initialised', 'contextPending', 'online'] as const)
@@ -257,6 +301,12 @@ export class DomainControlOf implements DomainControl {
 
   shutdown(reason: ShutdownReason): void {
     if (this.domain.shutDown(shutdownReasons[reason])) this.#host.domainException(this.domid);
+  }
+
+  resume(): void {
+    const { domain } = this;
+    if (!domain.resume(shutdownReasons.suspend)) throw this.#error(Errno.EINVAL, 'resume');
+    for (let vcpu = 0; vcpu < domain.layout.maxVcpus; vcpu++) domain.kick(vcpu);
   }
 
   destroy(): Promise<void> {

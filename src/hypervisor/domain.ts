@@ -190,6 +190,14 @@ export class Domain {
     return first;
   }
 
+  /** The end of a shutdown for `code`; false when it is none. Its first vCPU learns of it as the result of its hypercall. */
+  resume(code: number): boolean {
+    if (this.shutdownCode !== code) return false;
+    Atomics.store(this.i32, (this.vcpuAt(0) + VcpuState.at.cancelled) >>> 2, 1);
+    Atomics.store(this.i32, this.#word(DomainState.at.shutdownCode), NOT_SHUT_DOWN);
+    return true;
+  }
+
   crash(): boolean {
     return this.shutDown(shutdownReasons.crash);
   }

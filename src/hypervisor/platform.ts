@@ -5,6 +5,7 @@
  * on. A guest that cannot go on is ended with `vcpu.crash(reason)`. None of them throws because of what a guest did.
  */
 import type { HostAddress, Mfn, Vaddr } from '../abi/numbers.ts';
+import type { VcpuExtended } from './control.ts';
 import type { Domain } from './domain.ts';
 import type { HypercallRow } from './hypercall.ts';
 import type { Vcpu } from './vcpu.ts';
@@ -45,8 +46,15 @@ export interface PlatformKind {
   readonly name: 'pv';
   /** Main thread, after the RAM was populated: M2P, tables of Xen's own slots. */
   populated(domain: Domain): void;
-  /** mmuext_op PIN_L4_TABLE on behalf of the builder; 0 or a negative errno. */
-  pinL4(domain: Domain, mfn: Mfn): number;
+  /** mmuext_op PIN_Ln_TABLE on behalf of the builder; 0 or a negative errno. */
+  pinTable(domain: Domain, mfn: Mfn, level: number): number;
+  /** The level of the page table that a frame is in use as, 0: none. */
+  frameType(domain: Domain, mfn: Mfn): { readonly level: number; readonly pinned: boolean };
+  /** What a vCPU that rests has beside its vcpu_guest_context, and what it gets with one. */
+  extended(domain: Domain, vcpu: number): VcpuExtended;
+  setExtended(domain: Domain, vcpu: number, extended: VcpuExtended): void;
+  /** EAX, EBX, ECX and EDX of a leaf as the domain's first vCPU sees it. */
+  cpuid(domain: Domain, leaf: number, subleaf: number): readonly [number, number, number, number];
   /** Checks a vcpu_guest_context at `at` (VCPUOP_initialise, setvcpucontext) and takes what references it needs; 0 or errno. */
   checkContext(domain: Domain, at: HostAddress): number;
   /** A frame enters the reservation as the guest's `pfn` (-1: none yet): count, type and M2P. Under the domain's lock, like all below. */

@@ -64,6 +64,18 @@ export function populateInitial(domain: Domain, kind: PlatformKind, pages: FreeP
   return 0;
 }
 
+/** Of a domain that is restored: pages at frames of the same number, all or none of them. Memory that nobody had is zero already. */
+export function populateAt(domain: Domain, kind: PlatformKind, pages: FreePages, pfns: readonly Pfn[]): Errno | 0 {
+  return domain.locked(() => {
+    if (!pfns.every((pfn) => isFree(domain, pfn as number, 1))) return Errno.EEXIST;
+    if (domain.get('totPages') + pfns.length > domain.get('maxPages') || !pages.claimPages(pfns.length))
+      return Errno.ENOMEM;
+    for (const pfn of pfns) kind.assign(domain, pfn as number, pfn);
+    domain.set('totPages', domain.get('totPages') + pfns.length);
+    return 0;
+  });
+}
+
 /** Free: RAM that is neither part of the reservation nor still referred to. */
 function isFree(domain: Domain, mfn: Mfn, count: number): boolean {
   if (!(mfn >= 0) || mfn + count > domain.layout.maxPages || !Number.isInteger(mfn)) return false;

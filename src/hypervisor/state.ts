@@ -76,6 +76,7 @@ export const VcpuState = struct(
     threadAsked: s32, // the host was asked for a thread: once is enough, however often the vCPU goes up and down
     contextPending: s32, // the start context has to be loaded before the next instruction
     contextWanted: s32, // getvcpucontext: the vCPU's thread is to write its context, once it rests
+    cancelled: s32, // a suspend came to nothing: what SCHEDOP_shutdown returns then is 1
     tlbFlush: s32, // another vCPU asks for a TLB flush
     writtenCount: s32, // ranges of decoded code that others wrote to, see code-coherence.ts
     yieldHeld: s32, // other vCPUs have decoded from pages that this one may write on the fast path

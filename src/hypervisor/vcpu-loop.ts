@@ -8,6 +8,7 @@ import { EVENT_CHECK_EXITS, endPoll, nextDeadline, runTimers } from './timers.ts
 import { enterRunstate, Runstate } from './runstate.ts';
 import type { HypercallTable } from './hypercall.ts';
 import type { Schedule } from './sched/vcpu-schedule.ts';
+import { Gpr } from './processor.ts';
 import type { Vcpu } from './vcpu.ts';
 import { saveContext } from './vcpu-context.ts';
 
@@ -77,6 +78,10 @@ export class VcpuLoop {
     if (vcpu.load('contextPending') !== 0) {
       vcpu.store('contextPending', 0);
       vcpu.platform.loadContext(vcpu.contextAt);
+    }
+    if (vcpu.load('cancelled') !== 0) {
+      vcpu.store('cancelled', 0);
+      vcpu.processor.state.set(Gpr.rax, 1);
     }
     if (vcpu.load('tlbFlush') !== 0) {
       vcpu.store('tlbFlush', 0);

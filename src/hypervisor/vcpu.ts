@@ -21,6 +21,7 @@ type Word =
   | 'initialised'
   | 'contextPending'
   | 'contextWanted'
+  | 'cancelled'
   | 'tlbFlush'
   | 'writtenCount'
   | 'yieldHeld'

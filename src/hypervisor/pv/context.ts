@@ -23,7 +23,7 @@ import type { PageTables } from './page-tables.ts';
 import { PGT } from './page-type.ts';
 import type { PvVcpu } from './pv-vcpu.ts';
 import { Seg, addressOkay } from './pv-vcpu.ts';
-import { XEN_CR4 } from './privileged-ops.ts';
+import { CR0_TS, type PrivilegedOps } from './privileged-ops.ts';
 
 const at = VcpuGuestContext.at;
 const regs = CpuUserRegs.at;
@@ -92,7 +92,13 @@ export const gprFields = [
 ] as const;
 
 /** Puts a checked context into the vCPU. */
-export function loadContext(pv: PvVcpu, context: number, descriptors: DescriptorReader, debug: DebugRegisters): void {
+export function loadContext(
+  pv: PvVcpu,
+  context: number,
+  descriptors: DescriptorReader,
+  debug: DebugRegisters,
+  privileged: Pick<PrivilegedOps, 'setCr4'>,
+): void {
   const { cpu, state, domain, vcpu, tlb, processor } = pv;
   const { view } = domain;
   const c = VcpuGuestContext.read(view, context);
@@ -108,7 +114,8 @@ export function loadContext(pv: PvVcpu, context: number, descriptors: Descriptor
   const rflags = user.rflags.lo;
   vcpu.set('ioplRing', (rflags & RFLAGS.IOPL) >>> 12);
   cpu.rflags = (rflags & ~(RFLAGS.IOPL | RFLAGS.VM)) | RFLAGS.IF | RFLAGS_RESERVED_1;
-  cpu.taskSwitched = false;
+  cpu.taskSwitched = ((c.ctrlreg[0]?.lo ?? 0) & CR0_TS) !== 0;
+  cpu.tscAux = state.word('tscAux');
 
   for (let vector = 0; vector < NR_VECTORS; vector++) {
     const where = context + at.trap_ctxt + vector * TrapInfo.size;
@@ -126,13 +133,11 @@ export function loadContext(pv: PvVcpu, context: number, descriptors: Descriptor
   state.setAddress('eventCallback', c.event_callback_eip);
   state.setAddress('failsafeCallback', c.failsafe_callback_eip);
   state.setAddress('syscallCallback', c.syscall_callback_eip);
-  state.setAddress('syscall32Callback', 0);
-  state.setAddress('sysenterCallback', 0);
   state.setWord('failsafeDisablesEvents', c.flags & VGCF_failsafe_disables_events ? 1 : 0);
   state.setWord('syscallDisablesEvents', c.flags & VGCF_syscall_disables_events ? 1 : 0);
   if (vcpu.id === 0) domain.set('vmAssist', loOf(c.vm_assist));
 
-  state.setWord('cr4', XEN_CR4);
+  privileged.setCr4(c.ctrlreg[4]?.lo ?? 0);
   state.setWord('dr6', DR6_DEFAULT);
   state.setWord('dr7', DR7_DEFAULT);
   for (let n = 0; n < 8; n++) {

@@ -1,5 +1,6 @@
 /** The PV platform: 64-bit guests that know they run on Xen. Puts the parts together; each is in a file of its own. */
 import type { FeatureName } from '../../abi/arch-x86/cpufeatureset.ts';
+import { Errno } from '../../abi/errno.ts';
 import type { HostAddress, Mfn } from '../../abi/numbers.ts';
 import { hiOf, loOf } from '../../abi/numbers.ts';
 import { Vector } from '../../cpu/exits.ts';
@@ -12,7 +13,7 @@ import type { Vcpu } from '../vcpu.ts';
 import { Bounce } from './bounce.ts';
 import { Callbacks } from './callbacks.ts';
 import { checkContext, loadContext } from './context.ts';
-import { CpuidPolicy } from './cpuid-policy.ts';
+import { CpuidPolicy, type CpuidQuery } from './cpuid-policy.ts';
 import { DebugRegisters } from './debug-registers.ts';
 import { DescriptorReader, buildReservedGdtPage } from './descriptors.ts';
 import { Exits } from './exits.ts';
@@ -25,7 +26,7 @@ import { PageTables } from './page-tables.ts';
 import { PGC_xen_private, PGT, PGT_TYPE_SHIFT, PGT_counted, PGT_validated } from './page-type.ts';
 import { PrivilegedOps } from './privileged-ops.ts';
 import { PvVcpu } from './pv-vcpu.ts';
-import { saveContext } from './save-context.ts';
+import { readExtended, saveContext, writeExtended } from './save-context.ts';
 import { Segments } from './segments.ts';
 import { RemoteTlbs } from './tlb.ts';
 import { transitions } from './transitions/index.ts';
@@ -63,7 +64,7 @@ class PvPlatform implements Platform {
     const debug = new DebugRegisters(pv);
     const mmuext = new MmuextOps(pv, words);
     const iret = new Iret(pv, bounce, descriptors);
-    const query = { vcpu: vcpu.id, vcpus: pv.domain.layout.maxVcpus, xenVersion, addressBits: ADDRESS_BITS };
+    const query = cpuidQuery(pv.domain, vcpu.id, xenVersion);
     this.#pv = pv;
     this.#bounce = bounce;
     this.#descriptors = descriptors;
@@ -104,7 +105,7 @@ class PvPlatform implements Platform {
   }
 
   loadContext(at: HostAddress): void {
-    loadContext(this.#pv, at, this.#descriptors, this.#debug);
+    loadContext(this.#pv, at, this.#descriptors, this.#debug, this.#privileged);
   }
 
   saveContext(at: HostAddress): void {
@@ -169,6 +170,10 @@ class PvPlatform implements Platform {
   }
 }
 
+function cpuidQuery({ layout }: Domain, vcpu: number, xenVersion: number): CpuidQuery {
+  return { vcpu, vcpus: layout.maxVcpus, xenVersion, addressBits: ADDRESS_BITS };
+}
+
 /** The platform for all PV domains of a host. */
 export function createPvPlatform(options: PvOptions): PlatformKind {
   const policy = new CpuidPolicy(options.features);
@@ -193,7 +198,18 @@ export function createPvPlatform(options: PvOptions): PlatformKind {
         types.setWord(mfn, (PGT.writable_page << PGT_TYPE_SHIFT) | PGT_validated | PGT_counted | 1);
       }
     },
-    pinL4: (domain, mfn) => domain.locked(() => tablesOf(domain).pin(mfn, PGT.l4_page_table)),
+    pinTable: (domain, mfn, level) =>
+      level >= PGT.l1_page_table && level <= PGT.l4_page_table
+        ? domain.locked(() => tablesOf(domain).pin(mfn, level))
+        : Errno.EINVAL,
+    frameType(domain, mfn) {
+      const { types } = tablesOf(domain);
+      const type = types.typeInUse(mfn);
+      return { level: type <= PGT.l4_page_table ? type : 0, pinned: types.isPinned(mfn) };
+    },
+    extended: readExtended,
+    setExtended: writeExtended,
+    cpuid: (domain, leaf, subleaf) => policy.query(leaf, subleaf, cpuidQuery(domain, 0, options.xenVersion)),
     checkContext: (domain, at) => domain.locked(() => checkContext(domain, tablesOf(domain), at)),
     assign(domain, mfn, pfn) {
       const { types } = tablesOf(domain);

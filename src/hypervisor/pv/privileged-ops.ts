@@ -23,9 +23,9 @@ type Emulation = (op: PrivilegedOps) => Outcome;
 
 /** CR0 with everything a 64-bit system has, without TS: PE MP ET NE WP AM PG. */
 const CR0 = 0x80050033;
-const CR0_TS = 8;
+export const CR0_TS = 8;
 /** What Xen shows of its own CR4: PAE MCE OSFXSR OSXMMEXCPT. */
-export const XEN_CR4 = 0x660;
+const XEN_CR4 = 0x660;
 /** What a guest may set: TSD, DE, FSGSBASE. */
 const GUEST_CR4 = { TSD: 1 << 2, DE: 1 << 3, FSGSBASE: 1 << 16 } as const;
 

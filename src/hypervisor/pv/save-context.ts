@@ -9,11 +9,15 @@ import {
   VGCF_syscall_disables_events,
   VcpuGuestContext,
 } from '../../abi/arch-x86.ts';
+import { isCanonical } from '../../abi/arch-x86/page-table.ts';
 import { NR_VECTORS, RFLAGS } from '../../abi/arch-x86/xen-x86_64.ts';
 import { PAGE_SIZE, hiOf, loOf, type HostAddress } from '../../abi/numbers.ts';
+import type { VcpuExtended } from '../control.ts';
+import { vcpuBlock } from '../domain-memory.ts';
+import type { Domain } from '../domain.ts';
 import { gprFields } from './context.ts';
 import type { DebugRegisters } from './debug-registers.ts';
-import { PvVcpuState } from './pv-state.ts';
+import { PvState, PvVcpuState } from './pv-state.ts';
 import { Seg, type PvVcpu } from './pv-vcpu.ts';
 
 const at = VcpuGuestContext.at;
@@ -81,4 +85,31 @@ export function saveContext(pv: PvVcpu, context: HostAddress, debug: DebugRegist
     view.setUint32(user + offset, cpu.lo(gpr), true);
     view.setUint32(user + offset + 4, cpu.hi(gpr), true);
   }
+}
+
+/** What of it is no part of vcpu_guest_context. */
+export function readExtended(domain: Domain, vcpu: number): VcpuExtended {
+  const state = stateOf(domain, vcpu);
+  return {
+    syscall32Callback: state.address('syscall32Callback'),
+    sysenterCallback: state.address('sysenterCallback'),
+    syscall32DisablesEvents: state.word('syscall32DisablesEvents') !== 0,
+    sysenterDisablesEvents: state.word('sysenterDisablesEvents') !== 0,
+    tscAux: state.word('tscAux'),
+  };
+}
+
+/** For a vCPU whose context is to be loaded. A callback that is no address is as good as none. */
+export function writeExtended(domain: Domain, vcpu: number, extended: VcpuExtended): void {
+  const state = stateOf(domain, vcpu);
+  const address = (va: number): number => (isCanonical(va) ? va : 0);
+  state.setAddress('syscall32Callback', address(extended.syscall32Callback));
+  state.setAddress('sysenterCallback', address(extended.sysenterCallback));
+  state.setWord('syscall32DisablesEvents', extended.syscall32DisablesEvents ? 1 : 0);
+  state.setWord('sysenterDisablesEvents', extended.sysenterDisablesEvents ? 1 : 0);
+  state.setWord('tscAux', extended.tscAux);
+}
+
+function stateOf(domain: Domain, vcpu: number): PvState {
+  return new PvState(domain, domain.vcpuAt(vcpu) + vcpuBlock.pv);
 }

@@ -25,7 +25,17 @@ export function plainPlatform(onUpcall: (vcpu: Vcpu) => void = () => undefined):
     name: 'pv',
     upcalls,
     populated: () => undefined,
-    pinL4: () => 0,
+    pinTable: () => 0,
+    frameType: () => ({ level: 0, pinned: false }),
+    extended: () => ({
+      syscall32Callback: 0,
+      sysenterCallback: 0,
+      syscall32DisablesEvents: false,
+      sysenterDisablesEvents: false,
+      tscAux: 0,
+    }),
+    setExtended: () => undefined,
+    cpuid: () => [0, 0, 0, 0],
     checkContext: () => 0,
     assign: (domain, mfn) => domain.setCount(mfn, PGC_allocated),
     release(domain, mfn) {

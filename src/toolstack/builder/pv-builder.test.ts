@@ -128,7 +128,7 @@ describe('a 192 MiB domain with a Debian kernel', () => {
       'allocUnbound 0',
       'allocUnbound 0',
       'setSymbols',
-      'pinL4 18947',
+      'pin L4 18947',
       'setVcpuContext 0',
       'seedGrant 0 18946',
       'seedGrant 1 18945',

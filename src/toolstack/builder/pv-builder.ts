@@ -27,7 +27,7 @@ export type BuildTarget = Pick<
   | 'hypercallInit'
   | 'allocUnbound'
   | 'seedGrant'
-  | 'pinL4'
+  | 'pinTable'
   | 'setVcpuContext'
   | 'setSymbols'
 >;
@@ -54,6 +54,7 @@ export interface PvBuildResult {
 /** Grant references reserved for the toolstack (xen/include/public/grant_table.h). */
 const GNTTAB_RESERVED_CONSOLE = 0;
 const GNTTAB_RESERVED_XENSTORE = 1;
+const L4_LEVEL = 4;
 const START_INFO_MAGIC = 'xen-3.0-x86_64';
 
 /** Throws BuildError; the caller destroys the domain then. */
@@ -176,7 +177,7 @@ function start(domain: BuildTarget, kernel: PvKernel, layout: PvLayout, log: Bui
   const memory = (): Uint8Array => domain.frames.bytes(pfn * PAGE_SIZE, pages * PAGE_SIZE);
   domain.setSymbols(kernelSymbols(kernel.elf.bytes, memory, kernel.virtStart));
   try {
-    domain.pinL4(l4);
+    domain.pinTable(l4, L4_LEVEL);
     domain.setVcpuContext(0, {
       rip: kernel.entry,
       rsp: layout.bootStack.va + PAGE_SIZE,

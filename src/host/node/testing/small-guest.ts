@@ -27,7 +27,7 @@ export function createSmallGuest(host: HypervisorControl, code: readonly number[
   for (let frame = 0; frame < RAM; frame++)
     entry(L1, frame, frame * 4096 + (frame >= L4 && frame <= L1 ? READ_ONLY : WRITABLE));
   domain.frames.view(CODE).set(code);
-  domain.pinL4(L4);
+  domain.pinTable(L4, 4);
   for (let vcpu = 0; vcpu < vcpus; vcpu++)
     domain.setVcpuContext(vcpu, { rip: va(CODE), rsp: va(9 + vcpu), rsi: 0, cr3Mfn: L4 });
   return domain;

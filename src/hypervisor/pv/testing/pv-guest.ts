@@ -109,7 +109,7 @@ export class PvGuest {
   /** Makes vCPU 0 ready to run from `code` in kernel mode; nothing runs yet. */
   start(code: Uint8Array = hlt): this {
     this.write(frames.code, 0, code);
-    this.control.pinL4(frames.l4);
+    this.control.pinTable(frames.l4, 4);
     this.control.setVcpuContext(0, { rip: va(frames.code), rsp: stackTop, rsi: 0, cr3Mfn: frames.l4 });
     this.control.unpause();
     return this;

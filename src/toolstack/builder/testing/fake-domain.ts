@@ -54,8 +54,8 @@ export class FakeDomain implements BuildTarget {
     this.asked.push(`seedGrant ${ref} ${mfn}`);
   }
 
-  pinL4(mfn: number): void {
-    this.asked.push(`pinL4 ${mfn}`);
+  pinTable(mfn: number, level: number): void {
+    this.asked.push(`pin L${level} ${mfn}`);
   }
 
   setVcpuContext(vcpu: number, context: VcpuContext): void {
