@@ -361,3 +361,39 @@ describe('a backend that throws', () => {
     }
   });
 });
+
+describe('a device whose domain moves away', () => {
+  it('has nothing open until the domain stays after all, and the frontend sees nothing of it', async () => {
+    const f = new Fixture();
+    await f.connect();
+    f.driver.answers = false;
+    f.send(1);
+    await f.host.settle();
+    const released = f.host.devices.release(1);
+    await f.host.settle();
+    await released;
+    assert.equal(f.driver.opened, 0);
+    assert.equal(f.device.backState, 'Connected');
+    f.send(2);
+    await f.host.settle();
+    assert.deepEqual(f.answers(), []);
+    f.driver.answers = true;
+    const reclaimed = f.host.devices.reclaim(1);
+    await f.host.settle();
+    await reclaimed;
+    assert.deepEqual(f.answers(), [2, 3]);
+    assert.deepEqual([f.driver.opened, f.device.backState], [1, 'Connected']);
+  });
+
+  it('can be removed meanwhile', async () => {
+    const f = new Fixture();
+    await f.connect();
+    const released = f.host.devices.release(1);
+    await f.host.settle();
+    await released;
+    f.host.xs.rm(f.device.back);
+    await f.host.settle();
+    assert.deepEqual([f.domain.mappings, f.driver.opened, f.host.errors.length], [0, 0, 0]);
+    assert.equal(f.host.devices.devices().length, 0);
+  });
+});

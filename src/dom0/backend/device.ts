@@ -63,6 +63,8 @@ export class BackendDevice<C> {
   #link: FrontendLink | undefined;
   #connection: { readonly value: C } | undefined;
   #failure: { readonly error: unknown } | undefined;
+  /** What it had open is closed for now, see `release`. */
+  #released: 'no' | 'wanted' | 'yes' = 'no';
   #restarts = 0;
   #warnings = 0;
   #removed = false;
@@ -109,6 +111,24 @@ export class BackendDevice<C> {
     await this.settled();
   }
 
+  /**
+   * Lets go of what it has open, for another host that the domain moves to; the frontend does not notice, and nothing is answered. Resolves
+   * when it is closed, with all that was under way done.
+   */
+  async release(): Promise<void> {
+    if (this.#released === 'no') this.#released = 'wanted';
+    this.changed();
+    await this.settled();
+  }
+
+  /** The domain stays: opens it again, and goes on with the connection. */
+  async reclaim(): Promise<void> {
+    if (this.#released === 'no') return;
+    this.#released = 'no';
+    this.changed();
+    await this.settled();
+  }
+
   /** Resolves when there is nothing to do. */
   settled(): Promise<void> {
     return this.#settling ? new Promise((resolve) => this.#idle.push(resolve)) : Promise.resolve();
@@ -132,7 +152,13 @@ export class BackendDevice<C> {
   async #pass(): Promise<void> {
     if (this.#forgotten) return;
     if (this.#removed) return this.#forget();
+    if (this.#released === 'wanted') {
+      await this.#letGo();
+      this.#released = 'yes';
+    }
+    if (this.#released === 'yes') return;
     if (this.#failure !== undefined) await this.#recover();
+    else if (this.#instance === undefined && this.#state === 'Connected') await this.#goOn();
     if (this.#instance === undefined && this.#state !== 'Closing' && this.#state !== 'Closed') await this.#start();
     const frontend = xenbusStateOf(this.#services.xs.read(`${this.address.frontendPath}/state`));
     const row = steps[frontend];
@@ -246,17 +272,26 @@ export class BackendDevice<C> {
     const { error } = this.#failure ?? { error: undefined };
     this.#failure = undefined;
     this.#services.onError(error);
-    this.#link?.silence();
-    const failed = this.#instance;
-    this.#instance = undefined;
-    // What was under way must have ended before somebody else does it again: it would write to pages that the guest uses otherwise.
-    await this.#quietly(() => failed?.quiesce());
-    await this.#quietly(() => failed?.close());
+    await this.#letGo();
     if (++this.#restarts > MAX_RESTARTS) {
       this.#fatal(EIO, `the backend has failed ${this.#restarts} times: ${String(error)}`);
       return;
     }
     this.#services.timers.after(RESTART_PERIOD_MS, () => this.#restarts--);
+    await this.#goOn();
+  }
+
+  async #letGo(): Promise<void> {
+    this.#link?.silence();
+    const instance = this.#instance;
+    this.#instance = undefined;
+    // What was under way must have ended before somebody else does it again: it would write to pages that the guest uses otherwise.
+    await this.#quietly(() => instance?.quiesce());
+    await this.#quietly(() => instance?.close());
+  }
+
+  /** Another instance for the connection that there is. */
+  async #goOn(): Promise<void> {
     if (this.#connection === undefined) return; // the pass goes on as with a new device
     const instance = await this.#start();
     if (this.#opened !== 'yes') return this.#fatal(EIO, 'what the device stands for cannot be opened again');

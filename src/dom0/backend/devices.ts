@@ -34,6 +34,19 @@ export class BackendDevices<C> {
     return [...this.#devices.values()];
   }
 
+  /** See BackendDevice.release, of all devices of a domain. */
+  async release(domid: number): Promise<void> {
+    await Promise.all(this.#of(domid).map((device) => device.release()));
+  }
+
+  async reclaim(domid: number): Promise<void> {
+    await Promise.all(this.#of(domid).map((device) => device.reclaim()));
+  }
+
+  #of(domid: number): readonly BackendDevice<C>[] {
+    return this.devices().filter(({ address }) => address.domid === domid);
+  }
+
   /** Lets go of all devices; resolves when what they had open is closed. */
   async close(): Promise<void> {
     this.#closed = true;

@@ -34,6 +34,9 @@ export interface ServedDevice {
 export interface Backends {
   readonly disks: readonly ServedDevice[];
   readonly nics: readonly ServedDevice[];
+  /** A domain that moves to another host lets go of its disks, or keeps them after all. */
+  releaseDisks(domid: number): Promise<void>;
+  reclaimDisks(domid: number): Promise<void>;
   /** Resolves when all that they had open is closed. */
   close(): Promise<void>;
 }
@@ -75,6 +78,9 @@ export function startBackends(options: BackendOptions): Backends {
   ];
   const nics = new BackendDevices(vif, services);
   const kinds = [...disks, nics, ...(more ? [new BackendDevices(more, services)] : [])];
+  const ofDisks = async (work: (kind: (typeof disks)[number]) => Promise<void>): Promise<void> => {
+    await Promise.all(disks.map(work));
+  };
   return {
     get disks() {
       return disks.flatMap((kind) => kind.devices().map(served));
@@ -82,6 +88,8 @@ export function startBackends(options: BackendOptions): Backends {
     get nics() {
       return nics.devices().map(served);
     },
+    releaseDisks: (domid) => ofDisks((kind) => kind.release(domid)),
+    reclaimDisks: (domid) => ofDisks((kind) => kind.reclaim(domid)),
     close: async () => {
       await Promise.all(kinds.map((kind) => kind.close()));
     },
