@@ -6,6 +6,7 @@ import { row as domainOverhead } from './rows/domain-overhead.ts';
 import { row as hypervisorSize } from './rows/hypervisor-size.ts';
 import { natDownload, natUpload } from './rows/nat.ts';
 import { vifRoundTrip, vifThroughput } from './rows/network.ts';
+import { migrated, restored, saved, stopped } from './rows/migration.ts';
 import { hypercall, pageFault, syscall } from './rows/round-trips.ts';
 import { imageRequests, imageThroughput } from './rows/image.ts';
 import { row as smpSpeedup } from './rows/smp-speedup.ts';
@@ -39,5 +40,9 @@ export const rows: readonly Row[] = [
   vifRoundTrip,
   imageThroughput,
   imageRequests,
+  saved,
+  restored,
+  migrated,
+  stopped,
   hypervisorSize,
 ];

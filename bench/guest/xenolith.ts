@@ -135,6 +135,22 @@ export class Xenolith {
     return domain;
   }
 
+  /** A request to the daemon, without a process of xl. */
+  get daemon(): DaemonClient {
+    return this.#client;
+  }
+
+  /** A file of the measurement's own. */
+  path(name: string): string {
+    return join(this.#folder, name);
+  }
+
+  /** `xl migrate` to another daemon of this machine: what xl said. */
+  migrate(domid: number, to: Xenolith): Promise<string> {
+    const receiver = `env XENOLITH_RUN_DIR=${join(to.#folder, 'run')} ${join(root, 'bin/xl')} migrate-receive`;
+    return command('bin/xl', ['migrate', '-s', '', String(domid), receiver], this.#env);
+  }
+
   async close(): Promise<void> {
     this.#client.close();
     await command('bin/xenolithd', ['--stop'], this.#env);
@@ -148,14 +164,15 @@ async function connect(env: NodeJS.ProcessEnv): Promise<DaemonClient> {
   return client;
 }
 
-function command(program: string, args: readonly string[], env: NodeJS.ProcessEnv): Promise<void> {
+/** Its standard error. */
+function command(program: string, args: readonly string[], env: NodeJS.ProcessEnv): Promise<string> {
   return new Promise((resolve, reject) => {
     const child = spawn(join(root, program), args, { cwd: root, env, stdio: ['ignore', 'ignore', 'pipe'] });
     let said = '';
     child.stderr.setEncoding('utf8').on('data', (text: string) => (said += text));
     child.on('error', reject);
     child.on('exit', (code) => {
-      if (code === 0) resolve();
+      if (code === 0) resolve(said);
       else reject(new Error(`${program} ${args.join(' ')} exited with ${code}: ${said.trim()}`));
     });
     child.stderr.on('error', () => undefined);

@@ -251,6 +251,25 @@ export function configToJson(config: DomainConfig): JsonObject {
   return json;
 }
 
+/** The reverse, of an object that may be anything: what is acted on is checked by who does. Undefined: no configuration. */
+export function configFromJson(json: JsonValue): DomainConfig | undefined {
+  if (!isObject(json) || !isObject(json['c_info']) || !isObject(json['b_info'])) return undefined;
+  const { c_info, b_info } = json;
+  const of_type = b_info[`type.${String(c_info['type'])}`] ?? {};
+  const devices = deviceLists.flatMap((list) => (json[list] === undefined ? [] : [[list, json[list]]]));
+  const reactions = shutdownReactions.map((reaction) => [reaction, json[reaction] ?? 'destroy']);
+  return {
+    c_info,
+    b_info: { sched_params: {}, arch_arm: {}, arch_x86: {}, ...b_info, of_type },
+    devices: Object.fromEntries(devices) as unknown,
+    reactions: Object.fromEntries(reactions) as unknown,
+  } as unknown as DomainConfig;
+}
+
+function isObject(value: JsonValue | undefined): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
 function buildInfoToJson(info: BuildInfo, type: DomainType): JsonObject {
   const json: Record<string, JsonValue> = {};
   for (const field of buildInfoOrder) {

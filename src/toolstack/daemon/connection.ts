@@ -4,6 +4,7 @@ import type { ConsoleClient } from '../../dom0/console/index.ts';
 import type { JsonObject, JsonValue } from '../config/json.ts';
 import { LibxlError } from '../domain/libxl-error.ts';
 import { XenError } from '../xen-error.ts';
+import { FrameStream } from './frame-stream.ts';
 import { encodeData, encodeMessage, FrameReader, maxData, type Frame } from './frames.ts';
 import { protocolVersion, type ErrorMessage } from './protocol.ts';
 
@@ -13,6 +14,8 @@ export interface Call {
   event(event: JsonObject): void;
   /** From the answer on, the connection carries this console. */
   attach(client: ConsoleClient): void;
+  /** From now on the connection's data frames, both ways; one at a time, and not beside a console. */
+  stream(): FrameStream;
   /** Runs when the connection has ended. */
   onGone(callback: () => void): void;
 }
@@ -34,6 +37,7 @@ export class Connection {
   readonly #whenGone = new Set<() => void>();
   #calls = 0;
   #console: ConsoleClient | undefined;
+  #stream: FrameStream | undefined;
   #typing: Promise<unknown> = Promise.resolve();
 
   constructor(socket: Socket, glue: ConnectionGlue) {
@@ -79,6 +83,7 @@ export class Connection {
           if (this.#socket.writableLength < maxQueued) this.#send({ id, event });
         },
         attach: (client) => (attachment = client),
+        stream: () => (this.#stream = this.#openStream()),
         onGone: (callback) => {
           if (this.#socket.destroyed) callback();
           else this.#whenGone.add(callback);
@@ -126,11 +131,29 @@ export class Connection {
 
   /** While the guest does not read what was typed, nothing more is taken from the socket. */
   #type(bytes: Uint8Array): void {
+    if (this.#stream !== undefined) {
+      this.#stream.push(bytes);
+      return;
+    }
     const client = this.#console;
     if (client === undefined) return;
     this.#socket.pause();
     this.#typing = this.#typing.then(() => client.write(bytes)).then(() => void this.#socket.resume());
     this.#typing.catch((error: unknown) => this.#glue.onError(error));
+  }
+
+  #openStream(): FrameStream {
+    const socket = this.#socket;
+    return new FrameStream({
+      send: (bytes) => socket.destroyed || socket.write(encodeData(bytes)),
+      drained: () =>
+        new Promise((resolve) => {
+          if (!socket.writableNeedDrain || socket.destroyed) return resolve();
+          socket.once('drain', resolve).once('close', resolve);
+        }),
+      pause: () => void socket.pause(),
+      resume: () => void socket.resume(),
+    });
   }
 
   #send(message: Record<string, JsonValue>): void {
@@ -140,6 +163,7 @@ export class Connection {
   #gone(): void {
     this.#console?.detach();
     this.#console = undefined;
+    this.#stream?.end();
     for (const callback of this.#whenGone) callback();
     this.#whenGone.clear();
   }

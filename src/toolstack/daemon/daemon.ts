@@ -14,6 +14,7 @@ import { readConsoleConfig, type ConsoleConfig } from '../config/console-config.
 import { DomainManager } from '../domain/domain-manager.ts';
 import type { BuildRequest, BuiltRings, Clock } from '../domain/services.ts';
 import { initialise } from '../domain/xenstore-tree.ts';
+import { Transit } from '../migration/transit.ts';
 import { CpuPools } from '../scheduler/cpu-pools.ts';
 import { placement } from '../scheduler/placement.ts';
 import { isScheduler } from '../scheduler/scheduler-parameters.ts';
@@ -120,6 +121,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const context: RequestContext = {
     hypervisor: host,
     manager,
+    transit: new Transit(manager, backends),
     pools,
     scheduling,
     xenstore: xs,

@@ -44,6 +44,11 @@ export function text(params: JsonObject, name: string): string {
   return string(params[name], name);
 }
 
+export function choice<T extends string>(params: JsonObject, name: string, choices: readonly T[]): T {
+  const given = text(params, name);
+  return choices.find((choice) => choice === given) ?? refuse(name);
+}
+
 /** The domain configuration of a `create`, with the members that are acted on checked. */
 export function config(params: JsonObject): DomainConfig {
   const message = object(params['config'], 'config');

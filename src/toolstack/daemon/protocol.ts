@@ -10,6 +10,7 @@ import type { NicSummary } from '../devices/nics.ts';
 import type { DomainProfile } from '../domain/profile.ts';
 import type { VcpuAffinity } from '../scheduler/scheduling.ts';
 import type { GuestMethods } from './guest-protocol.ts';
+import type { MigrationMethods } from './migration-protocol.ts';
 import type { SchedulerMethods } from './scheduler-protocol.ts';
 import type { StatisticsMethods } from './statistics-protocol.ts';
 
@@ -106,7 +107,7 @@ export interface ForwardSummary {
 }
 
 /** method → what it takes and what it answers. */
-export interface Methods extends SchedulerMethods, GuestMethods, StatisticsMethods {
+export interface Methods extends SchedulerMethods, GuestMethods, MigrationMethods, StatisticsMethods {
   hello: { params: Record<never, never>; result: { version: number; pid: number; domains: number } };
   list: { params: { domid?: number }; result: { domains: readonly DomainSummary[] } };
   /** Configurations as `xl list -l` prints them. */

@@ -5,12 +5,13 @@ import { XenstoreError, type Xenstore } from '../../dom0/xenstore/index.ts';
 import type { DomainControl, HypervisorControl } from '../../hypervisor/control.ts';
 import type { JsonObject } from '../config/json.ts';
 import { formatUuid } from '../config/uuid.ts';
-import type { DomainManager } from '../domain/domain-manager.ts';
+import type { CreateOptions, DomainManager } from '../domain/domain-manager.ts';
 import { diskOf } from '../devices/disks.ts';
 import { nicOf } from '../devices/nics.ts';
 import { LibxlError } from '../domain/libxl-error.ts';
 import type { Clock, MonitorLog } from '../domain/services.ts';
 import { monitor, type CoreDumps } from '../domain/monitor.ts';
+import type { Transit } from '../migration/transit.ts';
 import type { CpuPools } from '../scheduler/cpu-pools.ts';
 import type { Scheduling } from '../scheduler/scheduling.ts';
 import { XenError } from '../xen-error.ts';
@@ -18,6 +19,7 @@ import type { Call } from './connection.ts';
 import type { Backends } from './backends.ts';
 import { guestRequests } from './guest-requests.ts';
 import { hostSummary } from './host-summary.ts';
+import { migrationRequests } from './migration-requests.ts';
 import { retrieveConfig } from './retrieve-config.ts';
 import { addForward, listForwards, removeForward } from './network.ts';
 import * as read from './parameters.ts';
@@ -29,6 +31,7 @@ import { protocolVersion, type DomainSummary, type Method, type Methods, type Vc
 export interface RequestContext {
   readonly hypervisor: HypervisorControl;
   readonly manager: DomainManager;
+  readonly transit: Transit;
   readonly pools: CpuPools;
   readonly scheduling: Scheduling;
   readonly xenstore: Xenstore;
@@ -55,6 +58,7 @@ export type Handlers<Names extends Method> = { readonly [M in Names]: Handler<M>
 const handlers: Handlers<Method> = {
   ...schedulerRequests,
   ...guestRequests,
+  ...migrationRequests,
   hello: ({ pid, manager }) => ({ version: protocolVersion, pid, domains: manager.domains().length }),
   list: (context, params) => ({
     domains: selected(context, read.optionalDomid(params)).map((control) => summary(context, control)),
@@ -147,13 +151,23 @@ function done(_: void): Record<never, never> {
   return {};
 }
 
-async function create(context: RequestContext, params: JsonObject, call: Call): Promise<{ domid: number }> {
+function create(context: RequestContext, params: JsonObject, call: Call): Promise<{ domid: number }> {
+  const verbose = read.flag(params, 'verbose');
+  return startDomain(context, params, call, verbose ? { log: (log) => call.event({ log }) } : {});
+}
+
+/** Makes a domain of `config`, lets it run unless it is to be `paused`, and stays with it where a `monitor` is wanted. */
+export async function startDomain(
+  context: RequestContext,
+  params: JsonObject,
+  call: Call,
+  options: CreateOptions,
+): Promise<{ domid: number }> {
   const config = read.config(params);
   const paused = read.flag(params, 'paused');
   const foreground = read.flag(params, 'foreground');
-  const verbose = read.flag(params, 'verbose');
   const { manager, clock, pid, openLog, dumps } = context;
-  const domain = await manager.create(config, verbose ? { log: (log) => call.event({ log }) } : {});
+  const domain = await manager.create(config, options);
   if (!paused) manager.unpause(domain.domid);
   if (!read.flag(params, 'monitor')) return { domid: domain.domid };
   if (foreground) {
@@ -169,7 +183,7 @@ async function create(context: RequestContext, params: JsonObject, call: Call): 
 function watchDeaths({ manager }: RequestContext, params: JsonObject, call: Call): Record<never, never> {
   const domids = new Set(read.domids(params));
   const stop = manager.onEvent((event) => {
-    if (!domids.has(event.domid)) return;
+    if (!domids.has(event.domid) || event.kind === 'resumed') return;
     call.event({ death: event.kind, domid: event.domid, reason: event.kind === 'shutdown' ? event.reason : 0 });
   });
   call.onGone(stop);

@@ -42,11 +42,15 @@ export interface ManagedDomain {
 
 export type DomainEvent =
   | { readonly kind: 'shutdown'; readonly domid: number; readonly reason: number }
+  /** After a suspend the domain goes on. */
+  | { readonly kind: 'resumed'; readonly domid: number }
   | { readonly kind: 'destroyed'; readonly domid: number };
 
 export interface CreateOptions {
   /** xl -v: what the builder does, line by line. */
   readonly log?: BuildLog;
+  /** In place of building it: fills the paused domain with what was saved. Throws StreamError. */
+  readonly restore?: (control: DomainControl) => Promise<BuiltRings>;
 }
 
 /** libxl's defaults: LIBXL_MAX_VCPUS handling, memory of a domain that asks for none. */
@@ -106,7 +110,7 @@ export class DomainManager {
       tree.writeSkeleton(this.#store, { domid, name: '', uuid: domain.uuid });
       this.#takeName(domain);
       this.#services.scheduling.admit(domid, config);
-      await this.#build(domain, options.log);
+      await this.#build(domain, options);
       return domain;
     } catch (error) {
       const destroyed = domain.destruction !== undefined;
@@ -136,7 +140,7 @@ export class DomainManager {
     if (!this.#domains.has(domid)) throw noSuchDomainType(domid);
     const gone = new AbortController();
     const stop = this.onEvent((event) => {
-      if (event.domid === domid) gone.abort();
+      if (event.domid === domid && event.kind !== 'resumed') gone.abort();
     });
     try {
       await acknowledged(this.#store, domid, request, this.#services.clock, gone.signal);
@@ -170,6 +174,15 @@ export class DomainManager {
     const domain = this.#domains.get(domid);
     if (domain === undefined) throw noSuchDomainType(domid);
     domain.nextConfig = config;
+  }
+
+  /** After a suspend: the guest goes on here, and is told that the suspend was cancelled. */
+  resume(domid: number): void {
+    const domain = this.#domains.get(domid);
+    if (domain === undefined) throw noSuchDomainType(domid);
+    domain.control.resume();
+    domain.announced = false;
+    this.#tell({ kind: 'resumed', domid });
   }
 
   /** Gives a dead domain another name and UUID, so that its successor can have the old ones. */
@@ -321,16 +334,20 @@ export class DomainManager {
     domain.name = name;
   }
 
-  async #build(domain: ManagedDomain, log: BuildLog | undefined): Promise<void> {
+  async #build(domain: ManagedDomain, { log, restore }: CreateOptions): Promise<void> {
     const { domid, control, config } = domain;
     const { b_info } = config;
     const targetMemKiB = b_info.target_memkb ?? defaultMemoryKiB;
-    const files = await this.#files(domain);
+    // A domain that is restored has its kernel in its memory.
+    const files =
+      restore === undefined
+        ? await this.#files(domain)
+        : { ...b_info, kernel: b_info.kernel ?? '', remove: () => undefined };
     const { kernel, ramdisk, cmdline } = files;
     let rings: BuiltRings;
     try {
       const request = { kernel, ramdisk, cmdline: cmdline ?? '', memoryKiB: targetMemKiB, log };
-      rings = await this.#services.build(control, request);
+      rings = await (restore === undefined ? this.#services.build(control, request) : restore(control));
     } finally {
       files.remove();
     }

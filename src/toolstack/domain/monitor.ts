@@ -52,7 +52,7 @@ export async function monitor(first: ManagedDomain, glue: MonitorGlue): Promise<
       const restart = await react(domain, event.reason, glue);
       if (restart === 'suspended') {
         log.line(`Continue waiting for domain ${domain.domid}`);
-        await gone(domain.domid, manager);
+        if ((await afterSuspend(domain.domid, manager)) === 'resumed') continue;
         return;
       }
       if (restart === 'none') {
@@ -140,19 +140,27 @@ function spelling(action: ShutdownAction): string {
   return Object.entries(shutdownActions).find(([, libxl]) => libxl === action)?.[0] ?? action;
 }
 
-function ended(domain: ManagedDomain, manager: DomainManager): Promise<DomainEvent> {
+type Event<Kind extends DomainEvent['kind']> = Extract<DomainEvent, { kind: Kind }>;
+
+function ended(domain: ManagedDomain, manager: DomainManager): Promise<Event<'shutdown' | 'destroyed'>> {
   const info = domain.destruction === undefined ? domain.control.info() : undefined;
   if (manager.domain(domain.domid) !== domain) return Promise.resolve({ kind: 'destroyed', domid: domain.domid });
   if (info?.shutdown === true)
     return Promise.resolve({ kind: 'shutdown', domid: domain.domid, reason: info.shutdownReason ?? 0 });
-  return next(domain.domid, manager, () => true);
+  return next(domain.domid, manager, (event) => event.kind !== 'resumed');
 }
 
-async function gone(domid: number, manager: DomainManager): Promise<void> {
-  if (manager.domain(domid) !== undefined) await next(domid, manager, (event) => event.kind === 'destroyed');
+/** Saved and gone, or saved and going on. */
+async function afterSuspend(domid: number, manager: DomainManager): Promise<'destroyed' | 'resumed'> {
+  if (manager.domain(domid) === undefined) return 'destroyed';
+  return (await next(domid, manager, (event) => event.kind !== 'shutdown')).kind;
 }
 
-function next(domid: number, manager: DomainManager, wanted: (event: DomainEvent) => boolean): Promise<DomainEvent> {
+function next<E extends DomainEvent>(
+  domid: number,
+  manager: DomainManager,
+  wanted: (event: DomainEvent) => event is E,
+): Promise<E> {
   return new Promise((resolve) => {
     const stop = manager.onEvent((event) => {
       if (event.domid !== domid || !wanted(event)) return;

@@ -1,40 +1,63 @@
-/** `xl restore`: the file is looked at as far as xl does before it needs the hypervisor; the rest comes with saving. */
-import { closeSync, openSync, readSync } from 'node:fs';
-import { printHelp, readArguments, type Invocation } from '../command.ts';
+/** `xl restore` */
+import { open, type FileHandle } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import type { DomainConfig } from '../../config/domain-config.ts';
+import type { JsonObject } from '../../config/json.ts';
+import { XlSaveHeader } from '../../../abi/migration-stream.ts';
+import { StreamError } from '../../migration/byte-stream.ts';
+import { FileSource } from '../../migration/file-stream.ts';
+import { readSaveFileHeader, type SavedConfig } from '../../migration/save-file.ts';
+import { attempt, Exit, printHelp, readArguments, type Invocation } from '../command.ts';
+import { parseOrExit, readConfig, withAbsolutePaths } from '../config-file.ts';
+import { showFrames } from '../frames-progress.ts';
+import { savedConfig, savedInfo } from '../saved-config.ts';
 import { systemMessage } from '../../system-message.ts';
 
 const long = { vncviewer: 'V', 'vncviewer-autopass': 'A' };
-/** xen/tools/xl/xl.h, savefileheader_magic and struct save_file_header. */
-const magic = 'Xen saved domain, xl format\n \0 \r';
-const headerSize = magic.length + 16;
-const byteOrder = 0x01020304;
 
 export async function run(invocation: Invocation): Promise<number> {
   const { err } = invocation;
-  const { arguments: given } = await readArguments(invocation, { short: 'FcpdeVA', long }, 1);
-  const file = given.length === 1 ? given[0] : given[1];
+  const { has, arguments: given } = await readArguments(invocation, { short: 'FcpdeVA', long }, 1);
+  const [configFile, file] = given.length === 1 ? [undefined, given[0]] : given;
   if (file === undefined || given.length > 2) {
     await printHelp(invocation, 'restore');
     return 1;
   }
-  const header = Buffer.alloc(headerSize);
-  let length: number;
+  const saved = await readHeader(file, err);
+  err(`Loading new save file ${file} (new xl fmt info ${savedInfo(saved)})`);
+  err(' Savefile contains xl domain config in JSON format');
+  err(`Parsing config from ${configFile ?? '<saved>'}`);
+  const config = configFile === undefined ? savedConfig(saved, err) : configOf(configFile, err);
+  const client = await invocation.daemon();
+  const frames = showFrames(err);
+  client.onEvent = frames.event;
+  const failure = await attempt(invocation, () =>
+    client.call('restore', {
+      config: config as unknown as JsonObject,
+      path: resolve(file),
+      offset: XlSaveHeader.size + saved.optionalLength,
+      paused: has('p'),
+      monitor: !has('e'),
+      foreground: false,
+    }),
+  );
+  return failure === undefined ? 0 : -failure;
+}
+
+async function readHeader(file: string, err: (line: string) => void): Promise<SavedConfig> {
+  let handle: FileHandle | undefined;
   try {
-    const fd = openSync(file, 'r');
-    length = readSync(fd, header);
-    closeSync(fd);
+    handle = await open(file);
+    return await readSaveFileHeader(new FileSource(handle, 0));
   } catch (error) {
-    err(`Can't open restore file: ${systemMessage(error)}`);
-    return 1;
+    if (error instanceof StreamError) err(error.message);
+    else err(`Can't open restore file: ${systemMessage(error)}`);
+    throw new Exit(1);
+  } finally {
+    await handle?.close();
   }
-  const wrong =
-    length < headerSize
-      ? 'File is too short for the header of a saved domain'
-      : header.toString('latin1', 0, magic.length) !== magic
-        ? 'File has wrong magic number - corrupt or for a different tool?'
-        : header.readUInt32LE(magic.length) !== byteOrder
-          ? 'File has wrong byte order'
-          : undefined;
-  err(wrong ?? 'xl: restore is not supported yet');
-  return 1;
+}
+
+function configOf(file: string, err: (line: string) => void): DomainConfig {
+  return withAbsolutePaths(parseOrExit(readConfig(file, [], err, 1), file, err).config);
 }

@@ -1,0 +1,203 @@
+/** A domain goes through a stream and is what it was; what is no such stream is refused with a sentence. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { SharedInfo, VcpuGuestContext } from '../../abi/arch-x86.ts';
+import { fuzz } from '../../abi/testing/fuzz.ts';
+import { PTE, slotOf } from '../../abi/arch-x86/page-table.ts';
+import { PAGE_SIZE } from '../../abi/numbers.ts';
+import { StartInfo } from '../../abi/start-info.ts';
+import { MemorySink, MemorySource, StreamError } from './byte-stream.ts';
+import { restoreDomain, type RestoredRings } from './libxc-restore.ts';
+import { saveDomain } from './libxc-save.ts';
+import { readLibxlStream, writeLibxlStream } from './libxl-stream.ts';
+import { readSaveFileHeader, saveFileHeader } from './save-file.ts';
+import { viewOf } from './records.ts';
+import { FakePvDomain, PAGES, pages } from './testing/fake-pv-domain.ts';
+
+const CONFIG = '{ "c_info": { "type": "pv", "name": "kept" } }\n';
+
+async function saved(domain = FakePvDomain.kernel()): Promise<Uint8Array> {
+  const sink = new MemorySink();
+  await sink.write([saveFileHeader(CONFIG).bytes]);
+  await writeLibxlStream(sink, () => saveDomain(domain, sink, { xenVersion: { major: 4, minor: 17 } }));
+  return sink.bytes;
+}
+
+async function restored(bytes: Uint8Array, domain: FakePvDomain): Promise<RestoredRings> {
+  const source = new MemorySource(bytes);
+  await readSaveFileHeader(source);
+  let rings: RestoredRings | undefined;
+  await readLibxlStream(source, async () => {
+    rings = await restoreDomain(domain, source);
+  });
+  assert.equal(source.rest, 0);
+  return rings ?? assert.fail('no domain in the stream');
+}
+
+describe('a domain that goes through a stream', () => {
+  it('has its configuration in front, in xl’s form', async () => {
+    const bytes = await saved();
+    assert.equal(Buffer.from(bytes.subarray(0, 32)).toString('latin1'), 'Xen saved domain, xl format\n \0 \r');
+    const { text, mandatoryFlags } = await readSaveFileHeader(new MemorySource(bytes));
+    assert.equal(text, CONFIG);
+    assert.equal(mandatoryFlags, 3);
+  });
+
+  it('has the same pages under the same numbers, wherever they lay', async () => {
+    const from = FakePvDomain.kernel();
+    const to = new FakePvDomain();
+    await restored(await saved(from), to);
+    assert.deepEqual(
+      [...to.populated].sort((a, b) => a - b),
+      [...from.populated],
+    );
+    const rewritten: readonly number[] = [pages.startInfo, pages.p2m, pages.l1, pages.l2, pages.l3, pages.l4];
+    for (const pfn of from.populated) {
+      if (!rewritten.includes(pfn)) assert.deepEqual(to.frames.view(pfn), from.page(pfn), `page ${pfn}`);
+    }
+    // Page 30 lay in frame 20, and the table that maps it in frame 30.
+    const l1 = viewOf(to.frames.view(pages.l1));
+    assert.equal(l1.getUint32(7 * 8, true), ((30 << 12) | PTE.P | PTE.RW) >>> 0);
+    const l2 = viewOf(to.frames.view(pages.l2));
+    assert.equal(l2.getUint32(slotOf(-0x7780_0000_0000, 2) * 8, true) >>> 12, pages.l1);
+    assert.deepEqual([...to.pinned], [[pages.l4, 4]]);
+  });
+
+  it('finds its tables of frames and its rings where it is now', async () => {
+    const to = new FakePvDomain();
+    const rings = await restored(await saved(), to);
+    assert.deepEqual(rings, { storeMfn: pages.store, consoleMfn: pages.console, storePort: 1, consolePort: 2 });
+    assert.deepEqual(
+      [...to.grants],
+      [
+        [0, pages.console],
+        [1, pages.store],
+      ],
+    );
+    const start = StartInfo.read(viewOf(to.frames.view(pages.startInfo)), 0);
+    assert.equal(start.shared_info, PAGES * PAGE_SIZE);
+    assert.equal(start.store_evtchn, 1);
+    assert.equal(start.nr_pages, PAGES - 1);
+    const p2m = viewOf(to.frames.view(pages.p2m));
+    assert.equal(p2m.getBigUint64(20 * 8, true), 20n);
+    assert.equal(p2m.getBigUint64(pages.absent * 8, true), 0xffff_ffff_ffff_ffffn);
+    const info = SharedInfo.read(viewOf(to.frames.view(PAGES)), 0);
+    assert.deepEqual(info.evtchn_pending, new Uint8Array(512));
+    assert.equal(info.max_pfn, PAGES);
+  });
+
+  it('has its registers', async () => {
+    const from = FakePvDomain.kernel();
+    const to = new FakePvDomain();
+    await restored(await saved(from), to);
+    assert.deepEqual([...to.vcpus.keys()], [0, 1]);
+    const second = to.vcpus.get(1) ?? assert.fail('no second vCPU');
+    assert.equal(second.extended.tscAux, 1);
+    assert.equal(second.extended.syscall32DisablesEvents, true);
+    const user = VcpuGuestContext.at.ctrlreg + 8;
+    assert.equal(viewOf(second.context).getUint32(user, true), pages.l4 * PAGE_SIZE);
+    assert.deepEqual(second.context, from.vcpus.get(1)?.context);
+  });
+});
+
+describe('a guest that cannot be saved', () => {
+  it('maps what is none of its pages', async () => {
+    const domain = FakePvDomain.kernel();
+    viewOf(domain.page(pages.l1)).setUint32(9 * 8, ((pages.absent << 12) | PTE.P) >>> 0, true);
+    await assert.rejects(
+      saved(domain),
+      /the guest still maps frame 0xb, which is none of its pages \(entry 9 of an L1 table\)/,
+    );
+  });
+
+  it('has not told of its P2M table', async () => {
+    const domain = FakePvDomain.kernel();
+    SharedInfo.write(viewOf(domain.frames.view(PAGES)), 0, { max_pfn: 0 });
+    await assert.rejects(saved(domain), /has not told where its P2M table is/);
+  });
+});
+
+describe('a stream that is refused', () => {
+  it('is cut off, wherever that is', async () => {
+    const bytes = await saved();
+    await fc.assert(
+      fc.asyncProperty(fc.nat(bytes.length - 1), async (length) => {
+        await assert.rejects(restored(bytes.slice(0, length), new FakePvDomain()), StreamError);
+      }),
+      fuzz(100),
+    );
+  });
+
+  it('has features of another processor', async () => {
+    const domain = FakePvDomain.kernel();
+    domain.features = 1 << 28;
+    const bytes = await saved(domain);
+    await assert.rejects(restored(bytes, new FakePvDomain()), /features that this processor does not have: [^.]*avx/);
+  });
+
+  it('is of a domain with more memory than there is room for', async () => {
+    await assert.rejects(restored(await saved(), new FakePvDomain(PAGES / 2)), /a page 0x20 beyond its memory/);
+  });
+
+  it('is changed anywhere: it is a domain all the same, or refused', async () => {
+    const bytes = await saved();
+    const head = saveFileHeader(CONFIG).bytes.length;
+    // What is between records is more interesting than what is in pages.
+    const where = fc.oneof(
+      fc.integer({ min: 0, max: head + 2048 }),
+      fc.nat(bytes.length - 1),
+      fc.integer({ min: bytes.length - 12_000, max: bytes.length - 1 }),
+    );
+    const change = fc.tuple(where, fc.constantFrom(1, 2, 4, 8), fc.bigInt(0n, 0xffff_ffff_ffff_ffffn));
+    await fc.assert(
+      fc.asyncProperty(fc.array(change, { minLength: 1, maxLength: 4 }), async (changes) => {
+        const damaged = bytes.slice();
+        for (const [at, width, value] of changes)
+          for (let i = 0; i < width && at + i < damaged.length; i++)
+            damaged[at + i] = Number((value >> BigInt(i * 8)) & 0xffn);
+        await restored(damaged, new FakePvDomain()).catch((error: unknown) => {
+          // What is left over is a stream that ended too soon for its sender.
+          if (!(error instanceof StreamError) && !(error instanceof assert.AssertionError)) throw error;
+        });
+      }),
+      fuzz(300),
+    );
+  });
+});
+
+describe('a domain that is sent while it runs', () => {
+  it('arrives as it was when it stopped, and only what changed is sent again', async () => {
+    const from = FakePvDomain.kernel();
+    const sink = new MemorySink();
+    let passes = 0;
+    const outcome = await saveDomain(from, sink, {
+      xenVersion: { major: 4, minor: 17 },
+      onProgress: (_, __, pass) => {
+        passes = Math.max(passes, pass + 1);
+        // It writes to a page, gives one up and gets one in the place of another.
+        if (pass === 0) from.page(40).fill(0xaa);
+      },
+      suspend: () => {
+        from.page(41).fill(0xbb);
+        from.populated.delete(42);
+        from.populated.add(pages.absent);
+        from.page(pages.absent).fill(0xcc);
+        return Promise.resolve();
+      },
+    });
+    assert.equal(outcome.passes, passes);
+    // Each once, the changed ones twice, tables at the end.
+    assert.equal(outcome.pagesSent, PAGES - 1 + 4);
+    const to = new FakePvDomain();
+    await restoreDomain(to, new MemorySource(sink.bytes));
+    assert.deepEqual(
+      [...to.populated].sort((a, b) => a - b),
+      [...from.populated].sort((a, b) => a - b),
+    );
+    for (const pfn of [40, 41, pages.absent, 50]) assert.deepEqual(to.frames.view(pfn), from.page(pfn));
+    const p2m = viewOf(to.frames.view(pages.p2m));
+    assert.equal(p2m.getBigUint64(42 * 8, true), 0xffff_ffff_ffff_ffffn);
+    assert.equal(p2m.getBigUint64(pages.absent * 8, true), BigInt(pages.absent));
+  });
+});

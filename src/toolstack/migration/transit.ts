@@ -1,0 +1,85 @@
+/**
+ * Domains on their way from one host to another. At each moment it is clear whose the domain is: the sender's until it says so, the receiver's from
+ * then on. A domain whose guide, the connection it is moved by, goes away before that stays with the sender, and the receiver's copy goes.
+ */
+import type { DomainManager, ManagedDomain } from '../domain/domain-manager.ts';
+
+/** What a suspended domain holds that the receiver needs. */
+export interface Disks {
+  releaseDisks(domid: number): Promise<void>;
+  reclaimDisks(domid: number): Promise<void>;
+}
+
+const AWAY = '--migratedaway';
+const INCOMING = '--incoming';
+
+export class Transit {
+  readonly #manager: DomainManager;
+  readonly #disks: Disks;
+  /** Suspended, with nothing open, by domid: the names they had. */
+  readonly #leaving = new Map<number, string>();
+  /** Complete but paused, by domid: the names they are to have. */
+  readonly #arriving = new Map<number, string>();
+
+  constructor(manager: DomainManager, disks: Disks) {
+    this.#manager = manager;
+    this.#disks = disks;
+  }
+
+  // --- the sender ------------------------------------------------------------------------------------------------------
+
+  /** The domain has suspended. Resolves when the receiver can have its disks. */
+  async suspended({ domid, name }: ManagedDomain): Promise<void> {
+    this.#leaving.set(domid, name);
+    await this.#disks.releaseDisks(domid);
+  }
+
+  /** The receiver has all of it: from now on it is the receiver's, and only an order brings it back. */
+  give(domid: number): void {
+    const name = this.#leaving.get(domid);
+    if (name !== undefined) this.#manager.rename(domid, `${name}${AWAY}`);
+  }
+
+  /** Nobody is left to give it away: it goes on here, unless it has been given. */
+  async abandoned(domid: number): Promise<void> {
+    const name = this.#leaving.get(domid);
+    if (name !== undefined && this.#manager.nameOf(domid) === name) await this.takeBack(domid);
+  }
+
+  /** The receiver does not want it: the domain goes on here. */
+  async takeBack(domid: number): Promise<void> {
+    const name = this.#leaving.get(domid);
+    const domain = this.#manager.domain(domid);
+    if (name === undefined) return;
+    this.#leaving.delete(domid);
+    if (domain === undefined || domain.destruction !== undefined) return;
+    if (domain.name !== name) this.#manager.rename(domid, name);
+    await this.#disks.reclaimDisks(domid);
+    this.#manager.resume(domid);
+  }
+
+  // --- the receiver ----------------------------------------------------------------------------------------------------
+
+  /** What a domain is called while it comes. */
+  incomingName(name: string): string {
+    return `${name}${INCOMING}`;
+  }
+
+  arrived(domid: number, name: string): void {
+    this.#arriving.set(domid, name);
+  }
+
+  /** It is this host's now. */
+  start(domid: number, paused: boolean): void {
+    const name = this.#arriving.get(domid);
+    if (name === undefined) return;
+    this.#manager.rename(domid, name);
+    if (!paused) this.#manager.unpause(domid);
+    this.#arriving.delete(domid);
+  }
+
+  /** Nobody is left to give this host the domain. */
+  async notGiven(domid: number): Promise<void> {
+    if (this.#arriving.delete(domid) && this.#manager.domain(domid) !== undefined) await this.#manager.destroy(domid);
+  }
+}
