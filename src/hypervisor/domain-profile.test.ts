@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { hex, hypercall, program } from './pv/testing/code.ts';
 import { PvGuest, frames, powerOff, va } from './pv/testing/pv-guest.ts';
-import { ManualClock } from './steppable-host.ts';
+import { ManualClock } from './testing/steppable-host.ts';
 
 const XENVER_version = 0;
 const CALLS = 130;

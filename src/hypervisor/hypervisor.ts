@@ -1,6 +1,6 @@
 /**
  * The hypervisor on the main thread: the list of domains, host-wide accounting, the log, and what sysctl answers. How
- * vCPUs get to run is the host's affair (VcpuRunner): threads in src/host, steps in steppable-host.ts.
+ * vCPUs get to run is the host's affair (VcpuRunner): threads in src/host, steps in testing/steppable-host.ts.
  */
 import { Errno } from '../abi/errno.ts';
 import { PAGE_SIZE } from '../abi/numbers.ts';

@@ -10,7 +10,7 @@ import { allocUnbound, bindFromDom0, expandArray, switchToFifo } from '../../hyp
 import { raiseFromDom0 } from '../../hypervisor/event-channel/raise.ts';
 import { initialiseSharedInfo } from '../../hypervisor/shared-info.ts';
 import { VcpuState } from '../../hypervisor/state.ts';
-import { ManualClock } from '../../hypervisor/steppable-host.ts';
+import { ManualClock } from '../../hypervisor/testing/steppable-host.ts';
 import { scriptShape } from '../../hypervisor/testing/script-processor.ts';
 import type { ConsumerStart } from './testing/event-consumer.ts';
 

@@ -2,8 +2,8 @@
 import type { Struct } from '../../abi/struct.ts';
 import type { Domain } from '../domain.ts';
 import type { DomainControl } from '../control.ts';
-import { SteppableHost } from '../steppable-host.ts';
-import type { SteppableOptions } from '../steppable-host.ts';
+import { SteppableHost } from './steppable-host.ts';
+import type { SteppableOptions } from './steppable-host.ts';
 import type { Vcpu } from '../vcpu.ts';
 import { plainPlatform } from './plain-platform.ts';
 import type { PlainPlatform } from './plain-platform.ts';

@@ -13,7 +13,7 @@ import { createHypercallTable } from '../hypercalls/index.ts';
 import { Gpr } from '../processor.ts';
 import { PvGuest, frames, stackTop, va } from '../pv/testing/pv-guest.ts';
 import { DomainState } from '../state.ts';
-import type { SteppableHost } from '../steppable-host.ts';
+import type { SteppableHost } from './steppable-host.ts';
 import type { Vcpu } from '../vcpu.ts';
 import type { VcpuLoop } from '../vcpu-loop.ts';
 import { type MappedGrant, wrongPageCounts } from './page-counts.ts';

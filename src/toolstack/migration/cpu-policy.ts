@@ -1,6 +1,6 @@
 /** The processor that a saved guest knows, and whether this one can take its place. */
 import { features, type FeatureLeaf } from '../../abi/arch-x86/cpufeatureset.ts';
-import { CPUID_NO_SUBLEAF, CpuidLeaf, MsrEntry } from '../../abi/migration-stream.ts';
+import { CPUID_NO_SUBLEAF, CpuidLeaf, MsrEntry } from './stream-format.ts';
 import { MSR } from '../../abi/arch-x86/msr-index.ts';
 import type { DomainControl } from '../../hypervisor/control.ts';
 import { StreamError } from './byte-stream.ts';

@@ -17,7 +17,7 @@ import {
   PvInfo,
   RECORD_OPTIONAL,
   VcpuHeader,
-} from '../../abi/migration-stream.ts';
+} from './stream-format.ts';
 import { PAGE_SHIFT, PAGE_SIZE } from '../../abi/numbers.ts';
 import { StartInfo } from '../../abi/start-info.ts';
 import { HypercallError, type DomainControl, type VcpuExtended } from '../../hypervisor/control.ts';

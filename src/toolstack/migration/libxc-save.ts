@@ -9,7 +9,7 @@ import {
   PvInfo,
   TscInfo,
   VcpuHeader,
-} from '../../abi/migration-stream.ts';
+} from './stream-format.ts';
 import { PAGE_SHIFT, PAGE_SIZE, hiOf, loOf } from '../../abi/numbers.ts';
 import type { DomainControl } from '../../hypervisor/control.ts';
 import { StreamError, type ByteSink } from './byte-stream.ts';

@@ -1,5 +1,5 @@
 /** libxl's stream: for a PV guest nothing but a frame around libxc's. */
-import { LIBXL_HEADER, LIBXL_RECORD, RECORD_OPTIONAL } from '../../abi/migration-stream.ts';
+import { LIBXL_HEADER, LIBXL_RECORD, RECORD_OPTIONAL } from './stream-format.ts';
 import { StreamError, type ByteSink, type ByteSource } from './byte-stream.ts';
 import { readBody, readRecordStart, viewOf, writeRecord } from './records.ts';
 

@@ -1,11 +1,5 @@
 /** Writes a domain's pages in passes: all of them, or those that have changed since an earlier pass. */
-import {
-  LIBXC_RECORD,
-  PAGES_PER_RECORD,
-  PAGE_TYPE,
-  PAGE_TYPE_SHIFT,
-  PageDataHeader,
-} from '../../abi/migration-stream.ts';
+import { LIBXC_RECORD, PAGES_PER_RECORD, PAGE_TYPE, PAGE_TYPE_SHIFT, PageDataHeader } from './stream-format.ts';
 import { PAGE_SIZE } from '../../abi/numbers.ts';
 import type { ByteSink } from './byte-stream.ts';
 import type { SavableDomain } from './libxc-save.ts';

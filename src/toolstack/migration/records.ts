@@ -1,5 +1,5 @@
 /** Records as libxl's stream and libxc's both have them. */
-import { RECORD_ALIGN, RECORD_LENGTH_MAX, RecordHeader } from '../../abi/migration-stream.ts';
+import { RECORD_ALIGN, RECORD_LENGTH_MAX, RecordHeader } from './stream-format.ts';
 import type { ByteSink, ByteSource } from './byte-stream.ts';
 import { StreamError } from './byte-stream.ts';
 

@@ -1,11 +1,5 @@
 /** The beginning of a file that `xl save` writes and of what `xl migrate` sends: the domain's configuration. */
-import {
-  RECORD_LENGTH_MAX,
-  XL_BYTE_ORDER,
-  XL_MAGIC,
-  XL_MANDATORY_FLAG,
-  XlSaveHeader,
-} from '../../abi/migration-stream.ts';
+import { RECORD_LENGTH_MAX, XL_BYTE_ORDER, XL_MAGIC, XL_MANDATORY_FLAG, XlSaveHeader } from './stream-format.ts';
 import { StreamError, type ByteSource } from './byte-stream.ts';
 import { viewOf } from './records.ts';
 

@@ -1,6 +1,6 @@
 /** What a vCPU has beside its vcpu_guest_context. */
 import { FLAT_RING3_CS64 } from '../../abi/arch-x86.ts';
-import { ExtVcpuContext, VcpuMsr } from '../../abi/migration-stream.ts';
+import { ExtVcpuContext, VcpuMsr } from './stream-format.ts';
 import { MSR } from '../../abi/arch-x86/msr-index.ts';
 import type { VcpuExtended } from '../../hypervisor/control.ts';
 import { StreamError } from './byte-stream.ts';

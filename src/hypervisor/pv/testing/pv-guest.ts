@@ -13,7 +13,7 @@ import { cpuRegionAt } from '../../domain-memory.ts';
 import { siblingsOf } from '../../code-coherence.ts';
 import type { Domain } from '../../domain.ts';
 import { HypercallArguments } from '../../hypercall.ts';
-import { type ManualClock, SteppableHost } from '../../steppable-host.ts';
+import { type ManualClock, SteppableHost } from '../../testing/steppable-host.ts';
 import type { Vcpu } from '../../vcpu.ts';
 import { createPvPlatform } from '../platform.ts';
 import { PageTypes } from '../page-type.ts';

@@ -3,7 +3,7 @@ import { open, type FileHandle } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { DomainConfig } from '../../config/domain-config.ts';
 import type { JsonObject } from '../../config/json.ts';
-import { XlSaveHeader } from '../../../abi/migration-stream.ts';
+import { XlSaveHeader } from '../../migration/stream-format.ts';
 import { StreamError } from '../../migration/byte-stream.ts';
 import { FileSource } from '../../migration/file-stream.ts';
 import { readSaveFileHeader, type SavedConfig } from '../../migration/save-file.ts';

@@ -2,18 +2,18 @@
  * A host for tests: one thread, a clock that moves only when told or when nobody has anything to do, and a scheduler
  * that picks who goes next from a seed. The same seed gives the same run; different seeds give different orders.
  */
-import type { SystemTime } from '../abi/numbers.ts';
-import { createVcpuLoop } from './create-vcpu.ts';
-import { Domain, vcpuThread } from './domain.ts';
-import type { Clock, Glue } from './host-services.ts';
-import { HostState } from './host-state.ts';
-import { Hypervisor } from './hypervisor.ts';
-import type { VcpuRunner } from './hypervisor.ts';
-import { isLogged } from './log-ring.ts';
-import type { PlatformKind } from './platform.ts';
-import type { Processor, ProcessorShape } from './processor.ts';
-import { VcpuState } from './state.ts';
-import type { VcpuLoop } from './vcpu-loop.ts';
+import type { SystemTime } from '../../abi/numbers.ts';
+import { createVcpuLoop } from '../create-vcpu.ts';
+import { Domain, vcpuThread } from '../domain.ts';
+import type { Clock, Glue } from '../host-services.ts';
+import { HostState } from '../host-state.ts';
+import { Hypervisor } from '../hypervisor.ts';
+import type { VcpuRunner } from '../hypervisor.ts';
+import { isLogged } from '../log-ring.ts';
+import type { PlatformKind } from '../platform.ts';
+import type { Processor, ProcessorShape } from '../processor.ts';
+import { VcpuState } from '../state.ts';
+import type { VcpuLoop } from '../vcpu-loop.ts';
 
 export class ManualClock implements Clock {
   readonly bootTime: { readonly seconds: number; readonly nanoseconds: number };
