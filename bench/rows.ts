@@ -1,6 +1,7 @@
 /** What `npm run bench` measures, in the order it is told. What wants an undisturbed machine comes first. */
 import type { Row } from './row.ts';
 import { bootInit, bootShell, xlCreate } from './rows/boot.ts';
+import { create, destroy, guests, processor } from './rows/density.ts';
 import { vbdIops1, vbdIops32, vbdRead, vbdWrite, vbdWriteIops32 } from './rows/disk.ts';
 import { row as domainOverhead } from './rows/domain-overhead.ts';
 import { row as hypervisorSize } from './rows/hypervisor-size.ts';
@@ -20,6 +21,10 @@ export const rows: readonly Row[] = [
   xlCreate,
   domainOverhead,
   xlList,
+  create,
+  destroy,
+  guests,
+  processor,
   instructions,
   throughput,
   smpSpeedup,

@@ -25,23 +25,30 @@ export function resident(pid: number): number | undefined {
 export function overhead(pid: number, before: number | undefined, domain: DomainSummary): number | Error {
   const now = resident(pid);
   if (before === undefined || now === undefined) return new Error('needs /proc/PID/pagemap, which only Linux has');
+  const rams = residentRams(pid, domain);
+  if (rams instanceof Error) return rams;
+  const [ram, other] = rams;
+  if (ram === undefined || other !== undefined)
+    return new Error(`the daemon has ${rams.length} mappings that may be the domain's memory`);
+  return now - ram - before;
+}
+
+/** Bytes held of the RAM of each domain that has as much memory and as many vCPUs as this one. */
+export function residentRams(pid: number, domain: DomainSummary): readonly number[] | Error {
   const maxPages = domain.maxMemKiB / KIB_PER_PAGE;
   const layout = computeLayout({ ...defaults, maxPages, maxVcpus: domain.vcpusOnline, processor: processorShape });
   if (layout === undefined) return new Error('the domain has no layout');
-  const ram = residentRam(pid, layout.wasmPages * WASM_PAGE, layout.framesAt, maxPages * PAGE);
-  return ram instanceof Error ? ram : now - ram - before;
+  const size = layout.wasmPages * WASM_PAGE;
+  return memoryEnds(pid)
+    .filter((end) => end.bytes >= size)
+    .map(({ at }) => heldBytes(pid, at - size + layout.framesAt, maxPages * PAGE));
 }
 
-/** Bytes held of the part [offset, offset + length) of the one WebAssembly.Memory of a process that has `size` bytes. */
-function residentRam(pid: number, size: number, offset: number, length: number): number | Error {
-  const memories = memoryEnds(pid).filter((end) => end.bytes >= size);
-  const [memory] = memories;
-  if (memory === undefined || memories.length > 1)
-    return new Error(`the daemon has ${memories.length} mappings that may be the domain's memory of ${size} bytes`);
+function heldBytes(pid: number, address: number, length: number): number {
   const entries = Buffer.alloc((length / PAGE) * ENTRY);
   const file = openSync(`/proc/${pid}/pagemap`, 'r');
   try {
-    readSync(file, entries, 0, entries.length, ((memory.at - size + offset) / PAGE) * ENTRY);
+    readSync(file, entries, 0, entries.length, (address / PAGE) * ENTRY);
   } finally {
     closeSync(file);
   }
