@@ -111,6 +111,8 @@ export interface PhysInfo {
 }
 
 export interface CreateDomain {
+  /** The number to have, EEXIST when it is in use; without it the next free one. */
+  readonly domid?: number;
   /** The UUID, 16 bytes. */
   readonly handle: Uint8Array;
   readonly maxVcpus: number;

@@ -155,7 +155,9 @@ export class Hypervisor implements HypervisorControl, HypervisorHost {
     const shape = this.#shape(config);
     const layout = computeLayout(shape);
     if (layout === undefined) throw new HypercallError(Errno.ENOMEM, `a domain of ${config.maxMemKiB} KiB`);
-    const domid = this.#freeDomid();
+    const { domid = this.#freeDomid() } = config;
+    if (domid <= 0 || domid >= DOMID_FIRST_RESERVED) throw new HypercallError(Errno.EINVAL, `domain ${domid}`);
+    if (this.#domains.has(domid)) throw new HypercallError(Errno.EEXIST, `domain ${domid}`);
     let memory: WebAssembly.Memory;
     try {
       memory = createMemory(layout);
@@ -173,7 +175,7 @@ export class Hypervisor implements HypervisorControl, HypervisorHost {
     initialiseSharedInfo(domain, this.clock);
     initialiseRunstates(domain, this.clock.now());
     const control = new DomainControlOf(domain, this, config);
-    this.#lastDomid = domid;
+    if (config.domid === undefined) this.#lastDomid = domid;
     this.#domains.set(domid, control);
     return control;
   }

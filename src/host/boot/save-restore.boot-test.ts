@@ -87,10 +87,12 @@ describe('xl save and restore', () => {
     await check();
   });
 
-  it('comes back paused with -p, under the name that another configuration gives it', async () => {
-    await machine.ok('save', 'kept', file);
+  it('comes back paused with -p, and with its number after save -D', async () => {
+    const before = await machine.state('kept');
+    await machine.ok('save', '-D', 'kept', file);
     const { code } = await machine.xl('restore', '-p', file);
     assert.equal(code, 0);
+    assert.equal((await machine.state('kept'))?.domid, before?.domid);
     assert.equal(await state(), '--p---');
     await machine.ok('unpause', 'kept');
     guest = machine.console('kept');

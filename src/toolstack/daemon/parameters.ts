@@ -59,6 +59,7 @@ export function config(params: JsonObject): DomainConfig {
   if (type !== 'pv' && type !== 'pvh' && type !== 'hvm') refuse('c_info.type');
   if (create['uuid'] !== undefined && parseUuid(string(create['uuid'], 'uuid')) === undefined) refuse('c_info.uuid');
   string(create['name'], 'name');
+  optional(create['domid'], (value) => number(value, 'c_info.domid', 0, 0xffffffff));
   for (const name of ['kernel', 'ramdisk', 'cmdline', 'bootloader'] as const)
     optional(build[name], (value) => string(value, name));
   for (const name of ['max_memkb', 'target_memkb', 'video_memkb'] as const) {

@@ -56,6 +56,8 @@ export interface CreateOptions {
 /** libxl's defaults: LIBXL_MAX_VCPUS handling, memory of a domain that asks for none. */
 const defaultMemoryKiB = 32 * 1024;
 const dom0Name = 'Domain-0';
+/** libxl's: no number is asked for. */
+const INVALID_DOMID = 0xffff_ffff;
 
 export class DomainManager {
   readonly #services: DomainServices;
@@ -281,6 +283,7 @@ export class DomainManager {
     const { event_channels: ports, max_grant_frames: grantFrames, max_grant_version: grantVersion } = b_info;
     try {
       const control = this.#services.hypervisor.createDomain({
+        ...(c_info.domid === undefined || c_info.domid === INVALID_DOMID ? {} : { domid: c_info.domid }),
         handle: uuidBytes(uuid),
         maxVcpus: maxVcpus(config),
         maxMemKiB: memoryKiB + maxMemSlackKiB,

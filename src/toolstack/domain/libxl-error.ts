@@ -165,6 +165,7 @@ const errorTexts: Readonly<Record<number, string>> = {
   [Errno.E2BIG]: 'Argument list too long',
   [Errno.ENOMEM]: 'Cannot allocate memory',
   [Errno.EBUSY]: 'Device or resource busy',
+  [Errno.EEXIST]: 'File exists',
   [Errno.EINVAL]: 'Invalid argument',
   [Errno.ENOSPC]: 'No space left on device',
 };
