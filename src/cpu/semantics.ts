@@ -590,9 +590,9 @@ export class Semantics {
     this.code.returnCall(this.dispatch.raise, this.vcpu, this.op);
   }
 
-  /** Bytes of an access beyond which a call looks into the TLB: the interpreter has hundreds of forms with such operands, and they are rare. */
-  protected get widestInline(): number {
-    return 8;
+  /** Whether an access looks into the TLB itself, without a call: the interpreter has hundreds of forms of wide and of locked instructions, which are rare. */
+  protected looksUpInline(bytes: number): boolean {
+    return bytes <= 8 && !this.lock;
   }
 
   /** Host address of the active TLB set. */
@@ -608,7 +608,7 @@ export class Semantics {
     hit: (host: I32) => void,
     miss: () => void,
   ): void {
-    if (bytes > this.widestInline) return miss();
+    if (!this.looksUpInline(bytes)) return miss();
     const entry = this.let(this.#tlbEntry(at));
     const found = lastByte(at, bytes).and(~0xfffn).eq(entry.load64(tag));
     this.code.if(found, () => hit(at.wrap().add(entry.load32(Tlb.addend))), miss, 'likely');

@@ -135,8 +135,8 @@ export class RegionSemantics extends Semantics {
     return this.#frame.tlb;
   }
 
-  protected override get widestInline(): number {
-    return Infinity;
+  protected override looksUpInline(): boolean {
+    return true;
   }
 
   protected override onTlb(
