@@ -33,6 +33,7 @@ export const sourceLines = {
   libxl__domain_make: 'libxl_create.c:746',
   libxl__domain_type: 'libxl_dom.c:37',
   libxl__build_pre: 'libxl_dom.c:350',
+  libxl_list_vcpu: 'libxl_domain.c:1667',
   qmp_ev_lock_aquired: 'libxl_qmp.c:1334',
   libxl__bootloader_run: 'libxl_bootloader.c:427',
   bootloader_finished: 'libxl_bootloader.c:767',

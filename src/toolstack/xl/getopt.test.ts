@@ -22,6 +22,8 @@ describe('options are read as getopt_long reads them', () => {
     ['bundled', ['-ac'], ['-a', '-c']],
     ['a value attached or apart', ['-bx', '-b', 'y', '-abz'], ['-b=x', '-b=y', '-a', '-b=z']],
     ['after arguments too', ['x', '-a', 'y'], ['-a', 'x', 'y']],
+    ['a negative number after an argument is one', ['x', '-1', '-a', '-12'], ['-a', 'x', '-1', '-12']],
+    ['before, it is an unknown option', ['-1', 'x'], ['?1', 'x']],
     ['until --', ['-a', '--', '-c'], ['-a', '-c']],
     ['a lone dash is an argument', ['-'], ['-']],
     [

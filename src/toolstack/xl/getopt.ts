@@ -1,6 +1,9 @@
 /**
  * Option parsing with the rules of GNU getopt_long(3), which xl's users rely on without knowing: bundled short options, values attached or
- * apart, options after arguments, unambiguous beginnings of long options, `--` to end them. Node's parseArgs knows other rules.
+ * apart, unambiguous beginnings of long options, `--` to end them. Node's parseArgs knows other rules.
+ *
+ * Departs from xl, whose options end at the first argument since its own are read so before (glibc keeps the order of the first call): they may come later too, as most
+ * programs have it, but a negative number after an argument is an argument as there.
  */
 
 export interface OptionRules {
@@ -20,6 +23,8 @@ export interface ParsedArguments {
   readonly arguments: readonly string[];
 }
 
+const negative = /^-\d/;
+
 export function getopt(argv: readonly string[], rules: OptionRules): ParsedArguments {
   const posix = rules.short.startsWith('+');
   const options: ParsedOption[] = [];
@@ -34,7 +39,7 @@ export function getopt(argv: readonly string[], rules: OptionRules): ParsedArgum
     }
     if (argument.startsWith('--') && !posix) {
       options.push(longOption(argument.slice(2), rules.long ?? {}, nextValue));
-    } else if (argument.startsWith('-') && argument !== '-') {
+    } else if (argument.startsWith('-') && argument !== '-' && !(rest.length > 0 && negative.test(argument))) {
       options.push(...shortOptions(argument.slice(1), rules.short, nextValue));
     } else if (posix) {
       rest.push(argument, ...argv.slice(at));

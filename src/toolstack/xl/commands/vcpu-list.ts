@@ -1,5 +1,6 @@
 /** `xl vcpu-list` */
 import type { VcpuSummary } from '../../daemon/protocol.ts';
+import { libxlLine } from '../../domain/libxl-error.ts';
 import { findDomain, readArguments, type Invocation } from '../command.ts';
 import { formatCpus } from '../cpu-pools.ts';
 
@@ -17,6 +18,10 @@ export async function run(invocation: Invocation): Promise<number> {
   for (const name of given) {
     const domid = await findDomain(invocation, name);
     const { vcpus, cpus } = await client.call('vcpus', { domids: [domid] });
+    if (vcpus.length === 0) {
+      const what = `Domain ${domid}:Getting infolist: No such file or directory`;
+      invocation.err(libxlLine('libxl_list_vcpu', what));
+    }
     invocation.out(vcpus.map((vcpu) => row(vcpu, cpus)).join(''));
   }
   return 0;
