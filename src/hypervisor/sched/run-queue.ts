@@ -106,6 +106,12 @@ export class RunQueue {
     return this.#locked(holder(unit), () => {
       if (this.#park(unit, now)) return false;
       if (this.runs(unit)) return true;
+      // The usual case: nobody else waits.
+      const cpu = this.memory.header('waiting') === 0 ? this.#placeFor(unit) : undefined;
+      if (cpu !== undefined) {
+        this.#take(unit, cpu);
+        return true;
+      }
       this.#turnTo(unit, UnitState.WAITING);
       this.#dispatch();
       return this.runs(unit);
@@ -233,11 +239,15 @@ export class RunQueue {
       const next = this.#best((unit) => this.#placeFor(unit) !== undefined);
       const cpu = next === undefined ? undefined : this.#placeFor(next);
       if (next === undefined || cpu === undefined) return;
-      const from = memory.runner(cpu);
-      // Somebody who could as well be elsewhere.
-      if (from >= 0) this.#move(from);
-      this.#run(next, cpu);
+      this.#take(next, cpu);
     }
+  }
+
+  #take(unit: number, cpu: number): void {
+    const from = this.memory.runner(cpu);
+    // Somebody who could as well be elsewhere.
+    if (from >= 0) this.#move(from);
+    this.#run(unit, cpu);
   }
 
   /** A free processor for the unit, or one whose unit has another free one; rather the one where it was last. */
