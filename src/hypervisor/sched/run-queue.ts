@@ -30,6 +30,8 @@ export interface UnitPlacement {
 
 export class RunQueue {
   readonly memory: RunQueueMemory;
+  /** Whom to wake when the lock is free again: one that wakes before would take the holder's processor and wait for the lock there. */
+  readonly #sleepers: number[] = [];
 
   constructor(memory: RunQueueMemory) {
     this.memory = memory;
@@ -218,11 +220,12 @@ export class RunQueue {
 
   #turnTo(unit: number, state: UnitState): void {
     const { memory } = this;
-    const waited = memory.unit(unit, 'state') === UnitState.WAITING ? 1 : 0;
+    const before = memory.unit(unit, 'state');
+    const waited = before === UnitState.WAITING ? 1 : 0;
     const waits = state === UnitState.WAITING ? 1 : 0;
     memory.setHeader('waiting', memory.header('waiting') - waited + waits);
     Atomics.store(memory.words, memory.stateIndex(unit), state);
-    Atomics.notify(memory.words, memory.stateIndex(unit));
+    if (before === UnitState.WAITING || before === UnitState.PARKED) this.#sleepers.push(unit);
   }
 
   #run(unit: number, cpu: number): void {
@@ -326,6 +329,8 @@ export class RunQueue {
       return body();
     } finally {
       this.memory.lock.release();
+      for (let unit = this.#sleepers.pop(); unit !== undefined; unit = this.#sleepers.pop())
+        Atomics.notify(this.memory.words, this.memory.stateIndex(unit));
     }
   }
 }
