@@ -1,6 +1,6 @@
 import type { Instruction, InstructionGroup } from '../instruction-set.ts';
 import type { Fn } from '../wasm/code.ts';
-import { I32, type I64, type ValType } from '../wasm/value.ts';
+import { I32, I64, type ValType } from '../wasm/value.ts';
 import { Exit, Privileged, Vector } from '../exits.ts';
 import { Gpr, type Semantics } from '../semantics.ts';
 import { SegmentOperation } from '../segmentation.ts';
@@ -35,7 +35,13 @@ const user: Instruction[] = [
     forms: ['F3 90'],
     build: (u) => u.code.store32(u.vcpu, u.vcpu.load32(S.pauses).add(1), S.pauses),
   },
-  { name: 'fence', forms: ['NP 0F AE /E8+i', 'NP 0F AE /F0+i', 'NP 0F AE /F8+i'], build: () => undefined },
+  {
+    // MFENCE keeps loads that follow from overtaking stores before it, as a locked operation does (SDM Vol. 3A, "Memory Ordering"). LFENCE and SFENCE would
+    // need nothing: loads and stores are each in order as they are.
+    name: 'fence',
+    forms: ['NP 0F AE /E8+i', 'NP 0F AE /F0+i', 'NP 0F AE /F8+i'],
+    build: (u) => u.code.drop(u.vcpu.add(S.zero).atomicOr64(I64.of(0))),
+  },
   {
     name: 'CLFLUSH',
     forms: ['NP 0F AE /7 Mb', '66 0F AE /7 Mb'],
