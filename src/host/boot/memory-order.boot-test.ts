@@ -1,5 +1,5 @@
 /**
- * x86's order of memory accesses between vCPUs, by litmus tests in a guest (programs/litmus.c). `XENOLITH_LITMUS_ROUNDS` says how often each runs; one round is 4096
+ * x86's order of memory accesses between vCPUs, by litmus tests in a guest (programs/litmus.c). `XENOLITH_LITMUS_ROUNDS` says how often each runs; one round is 1024
  * times.
  */
 import assert from 'node:assert/strict';
@@ -10,7 +10,7 @@ import { after, describe, it } from 'node:test';
 import { guestFiles, PLAIN_CONSOLE } from '../../toolstack/guest-files/guest-files.ts';
 import { Machine, patience } from '../testing/machine.ts';
 
-const rounds = Number(process.env['XENOLITH_LITMUS_ROUNDS'] ?? 20);
+const rounds = Number(process.env['XENOLITH_LITMUS_ROUNDS'] ?? 60);
 const source = join(import.meta.dirname, 'programs/litmus.c');
 
 describe('memory that several vCPUs share', () => {
@@ -38,7 +38,7 @@ describe('memory that several vCPUs share', () => {
       const cmdline = `console=hvc0 ${PLAIN_CONSOLE}`;
       const guest = await machine.boot({ name, kernel, ramdisk, cmdline, memory: 96, vcpus });
       await guest.ready();
-      const { code, out } = await guest.try(`litmus ${rounds}`, patience + rounds * 5000);
+      const { code, out } = await guest.try(`litmus ${rounds}`, patience + rounds * 2000);
       for (const line of out.split('\n')) t.diagnostic(line);
       assert.deepEqual(out.match(/forbidden (?!0,).*/g), null);
       assert.equal(code, 0);
