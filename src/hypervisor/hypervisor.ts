@@ -2,6 +2,7 @@
  * The hypervisor on the main thread: the list of domains, host-wide accounting, the log, and what sysctl answers. How
  * vCPUs get to run is the host's affair (VcpuRunner): threads in src/host, steps in testing/steppable-host.ts.
  */
+import type { FeatureName } from '../abi/arch-x86/cpufeatureset.ts';
 import { Errno } from '../abi/errno.ts';
 import { PAGE_SIZE } from '../abi/numbers.ts';
 import { DOMID_FIRST_RESERVED } from '../abi/xen.ts';
@@ -26,6 +27,8 @@ import { MAX_EVTCHN_PORT, MAX_GRANT_FRAMES, MAX_VCPUS, computeLayout, createMemo
 import { Domain, MAIN_THREAD, vcpuThread } from './domain.ts';
 import { grow } from './grant-table/table.ts';
 import {
+  conringBytes,
+  consoleDevices,
   dom0Memory,
   dom0Vcpus,
   parseBootOptions,
@@ -106,7 +109,7 @@ export class Hypervisor implements HypervisorControl, HypervisorHost {
   readonly #dom0: Dom0Control;
   readonly #domains = new Map<number, DomainControlOf>();
   readonly #ports: Dom0Ports;
-  readonly #ring = new LogRing();
+  readonly #ring: LogRing;
   readonly #exceptionCallbacks = new Set<(domid: number) => void>();
   #lastDomid = 0;
 
@@ -119,6 +122,7 @@ export class Hypervisor implements HypervisorControl, HypervisorHost {
     const boot = parseBootOptions(options.commandLine);
     this.#boot = boot;
     this.state.thresholds = thresholdsOf(boot);
+    this.#ring = new LogRing(conringBytes(boot, boot.maxCpus || options.nrCpus));
     this.nrCpus = boot.maxCpus === 0 ? options.nrCpus : Math.min(boot.maxCpus, options.nrCpus);
     this.totalPages = boot.mem === 0 ? options.totalPages : Math.min(pagesIn(boot.mem), options.totalPages);
     const version = xenVersion(options.commandLine, boot.scheduler);
@@ -225,6 +229,15 @@ export class Hypervisor implements HypervisorControl, HypervisorHost {
 
   onConsoleLine(listener: (line: string) => void): () => void {
     return this.#ring.listen(listener);
+  }
+
+  get hiddenFeatures(): readonly FeatureName[] {
+    return [...this.#boot.hiddenFeatures];
+  }
+
+  /** Where `console=` sends the log's lines: `com1`, `com2`, `vga`. */
+  get consoleDevices(): readonly string[] {
+    return consoleDevices(this.#boot);
   }
 
   setParameters(text: string): void {

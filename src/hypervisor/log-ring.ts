@@ -1,21 +1,24 @@
 /** The hypervisor's log: what `xl dmesg` reads. After xen/drivers/char/console.c. */
 import type { LogLevel } from './control.ts';
 
-const RING_SIZE = 16384;
-
 export class LogRing {
   #text = '';
+  readonly #size: number;
   readonly #listeners = new Set<(line: string) => void>();
+
+  constructor(size = 16384) {
+    this.#size = size;
+  }
 
   append(line: string): void {
     this.#text += `${line}\n`;
     for (const listener of this.#listeners) listener(line);
     // Cut in steps, not at each line: slices of a long string are not free.
-    if (this.#text.length > 2 * RING_SIZE) this.#text = this.#text.slice(-RING_SIZE);
+    if (this.#text.length > 2 * this.#size) this.#text = this.#text.slice(-this.#size);
   }
 
   read(): string {
-    return this.#text.slice(-RING_SIZE);
+    return this.#text.slice(-this.#size);
   }
 
   clear(): void {

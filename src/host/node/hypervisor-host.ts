@@ -5,6 +5,7 @@ import type { HypervisorControl } from '../../hypervisor/control.ts';
 import { HostState } from '../../hypervisor/host-state.ts';
 import { Hypervisor } from '../../hypervisor/hypervisor.ts';
 import { hwCap, withBuild } from './build-info.ts';
+import { parseBootOptions } from '../../hypervisor/command-line/boot-options.ts';
 import { pvPlatform } from './pv-platform.ts';
 import { clockFrom, startClock } from './clock.ts';
 import { generateModule } from './generate-module.ts';
@@ -21,6 +22,8 @@ export interface HostOptions {
 }
 
 export interface Host extends HypervisorControl {
+  /** Where the boot line sends the hypervisor's lines: `com1`, `com2`, `vga`. */
+  readonly consoleDevices: readonly string[];
   /** Destroys all domains and ends their threads. */
   close(): Promise<void>;
 }
@@ -33,16 +36,17 @@ export function createHost(options: HostOptions = {}): Host {
   const state = new HostState();
   const module = options.module === undefined ? generateModule() : Promise.resolve(options.module);
   const threads = new VcpuThreads(state, start, module);
+  const commandLine = options.commandLine ?? DEFAULT_COMMAND_LINE;
   const hypervisor = new NodeHypervisor(
     {
       clock: clockFrom(start),
-      kind: pvPlatform,
+      kind: pvPlatform([...parseBootOptions(commandLine).hiddenFeatures]),
       processor: processorShape,
       state,
       runner: threads,
       totalPages: Math.floor(((options.memoryMiB ?? totalmem() / MIB) * MIB) / PAGE_SIZE),
       nrCpus: availableParallelism(),
-      commandLine: options.commandLine ?? DEFAULT_COMMAND_LINE,
+      commandLine,
       hwCap: hwCap(),
       withBuild: (version) => withBuild(version, new Date()),
     },

@@ -8,4 +8,6 @@ const { major, minor } = xenVersion('');
 const features: readonly FeatureName[] = cpuFeatures;
 
 /** The PV platform on src/cpu's processor: the same in every thread of a host. */
-export const pvPlatform: PlatformKind = createPvPlatform({ features, xenVersion: (major << 16) | minor });
+export function pvPlatform(hidden: readonly FeatureName[]): PlatformKind {
+  return createPvPlatform({ features, hidden, xenVersion: (major << 16) | minor });
+}

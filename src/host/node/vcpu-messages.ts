@@ -1,4 +1,5 @@
 /** What the main thread and a vCPU's worker tell each other; everything frequent goes through shared memory instead. */
+import type { FeatureName } from '../../abi/arch-x86/cpufeatureset.ts';
 import type { LogLevel } from '../../hypervisor/control.ts';
 import type { CrashDump } from '../../hypervisor/crash-dump.ts';
 import type { DomainLayout } from '../../hypervisor/domain-memory.ts';
@@ -29,6 +30,8 @@ export interface VcpuStart {
   readonly hostState: SharedArrayBuffer;
   readonly clock: ClockStart;
   readonly schedule: ScheduleStart;
+  /** `cpuid=` of the boot line. */
+  readonly hiddenFeatures: readonly FeatureName[];
 }
 
 /** The run queue, and the vCPU's place in it; absent where there is no room. */

@@ -123,6 +123,7 @@ export class VcpuThreads implements VcpuRunner {
       layout: layoutKey(domain.layout),
       hostState: this.#state.buffer,
       clock: this.#clock,
+      hiddenFeatures: hypervisor.hiddenFeatures,
       schedule: placement.add(domid, vcpu),
     };
     const worker = this.#spare.take();

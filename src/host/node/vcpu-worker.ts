@@ -89,7 +89,7 @@ function run(start: VcpuStart): void {
     processor,
     clock,
     glue: createGlue(start, clock.now),
-    kind: pvPlatform,
+    kind: pvPlatform(start.hiddenFeatures),
   });
   const { queue, nrCpus, unit } = start.schedule;
   const schedule =

@@ -2,7 +2,18 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Errno } from '../../abi/errno.ts';
-import { dom0Memory, dom0Vcpus, parseBootOptions, setRuntimeParameters, thresholdsOf } from './boot-options.ts';
+import fc from 'fast-check';
+import { fuzz } from '../../abi/testing/fuzz.ts';
+import {
+  conringBytes,
+  consoleDevices,
+  dom0Memory,
+  dom0Vcpus,
+  parseBootOptions,
+  setRuntimeParameters,
+  thresholdsOf,
+} from './boot-options.ts';
+import { knownParameters } from './known-parameters.ts';
 
 const mib = 2 ** 20;
 const memory = (option: string): number => dom0Memory(parseBootOptions(option), 8192 * mib, 512 * mib) / mib;
@@ -15,6 +26,7 @@ describe('the boot line of a tutorial', () => {
     assert.deepEqual(thresholdsOf(options), { xen: 4, guest: 4 });
     assert.equal(options.console, 'com1,tty');
     assert.deepEqual(options.messages, ["Bad console= option 'tty'"]);
+    assert.deepEqual(consoleDevices(options), ['com1']);
   });
 });
 
@@ -92,12 +104,82 @@ describe('other options', () => {
     assert.equal(parseBootOptions('').guestLoglvl, 2);
   });
 
+  it('hide features from guests, under the names that Xen has for them', () => {
+    const hidden = (value: string): string[] => [...parseBootOptions(`cpuid=${value}`).hiddenFeatures];
+    assert.deepEqual(hidden('no-rdrand'), ['rdrand']);
+    assert.deepEqual(hidden('no-sse4-2,aesni=off,rdseed,sha=on,no-avx512f'), ['sse4_2', 'aes']);
+    const messages = (value: string): number => parseBootOptions(`cpuid=${value}`).messages.length;
+    assert.deepEqual(['nosuch', 'no-sse4_2', 'aesni=maybe', '', 'no-rdrand,nosuch'].map(messages), [1, 1, 1, 1, 1]);
+    assert.deepEqual(hidden('nosuch,no-rdrand'), ['rdrand'], 'the rest counts');
+  });
+
+  it('say where lines go, to ports that are set up', () => {
+    const devices = (line: string): string => consoleDevices(parseBootOptions(line)).join();
+    assert.deepEqual(
+      ['', 'com1=115200', 'com1=115200 console=com1', 'com2=9600 console=com2,com1,vga', 'com1 console=none'].map(
+        devices,
+      ),
+      ['vga', 'com1,vga', 'com1', 'com2,vga', ''],
+    );
+  });
+
+  it('make the log as large as it should be', () => {
+    const bytes = (line: string): number => conringBytes(parseBootOptions(line), 2) / 1024;
+    assert.deepEqual(
+      ['', 'loglvl=all', 'conring_size=100k', 'conring_size=1', 'conring_size=9T'].map(bytes),
+      [16, 16, 128, 16, 16384],
+    );
+  });
+
   it('choose a scheduler that there is', () => {
     assert.equal(parseBootOptions('sched=credit').scheduler, 'credit');
     assert.deepEqual(parseBootOptions('sched=rtds').messages, [
       'Could not find scheduler: rtds',
       "Using 'credit2' scheduler",
     ]);
+  });
+});
+
+describe('any command line', () => {
+  const name = fc.constantFrom(
+    ...Object.keys(knownParameters),
+    'dom0_mem',
+    'dom0_max_vcpus',
+    'cpuid',
+    'console',
+    'mem',
+    'sched',
+  );
+  const value = fc.oneof(
+    fc.string({ unit: 'binary' }),
+    fc.stringMatching(/^-?(?:0x)?[0-9]{0,25}[kKmMgGtT%]?(?:\+[0-9]{0,4}%?)?$/),
+    fc.stringMatching(/^(?:(?:no-|min:|max:)?[a-z0-9-]{0,9}(?:=(?:on|off|maybe))?[,/]?){0,5}$/),
+  );
+  const word = fc.oneof(
+    fc.tuple(fc.constantFrom('', 'no-'), name, fc.constantFrom('', '='), value).map((parts) => parts.join('')),
+    value,
+  );
+
+  it('is read, and what comes of it is within what the host has', () => {
+    fc.assert(
+      fc.property(fc.array(word, { maxLength: 12 }), (words) => {
+        const line = words.join(' ');
+        const options = parseBootOptions(line);
+        const available = 4096 * mib;
+        const memory = dom0Memory(options, available, 512 * mib);
+        assert(memory >= 0 && memory <= available, `${memory}`);
+        const vcpus = dom0Vcpus(options, 4);
+        assert(vcpus >= 1 && vcpus <= 0xffffffff, `${vcpus}`);
+        const ring = conringBytes(options, 4);
+        assert(ring >= 16384 && ring <= 16 * mib && Number.isInteger(Math.log2(ring)));
+        for (const number of [options.maxCpus, options.mem]) assert(number >= 0 && !Number.isNaN(number));
+        assert(['credit', 'credit2'].includes(options.scheduler));
+        // The same line says the same, and every message is a line that a log can take.
+        assert.deepEqual(parseBootOptions(line), options);
+        assert(options.messages.length <= line.length + 2);
+      }),
+      fuzz(300),
+    );
   });
 });
 

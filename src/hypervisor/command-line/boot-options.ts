@@ -1,6 +1,8 @@
 /** What Xen's command line decides here: memory and vCPUs of domain 0, processors, log levels, the console, the scheduler. */
+import type { FeatureName } from '../../abi/arch-x86/cpufeatureset.ts';
 import { Errno } from '../../abi/errno.ts';
 import type { LogThresholds } from '../log-ring.ts';
+import { hideFeatures } from './cpuid-parameter.ts';
 import { knownParameters } from './known-parameters.ts';
 import { parseCommandLine, parseInteger, parseSize, type Parameters } from './parse.ts';
 
@@ -24,6 +26,12 @@ export interface BootOptions {
   console: string;
   scheduler: string;
   noreboot: boolean;
+  /** `com1=` and `com2=`: the serial ports that are set up. */
+  readonly ports: Set<string>;
+  /** `cpuid=`: not shown to guests. */
+  readonly hiddenFeatures: Set<FeatureName>;
+  /** `conring_size=` in bytes; 0: as Xen chooses. */
+  conringSize: number;
   /** What Xen would print about the line. */
   readonly messages: readonly string[];
 }
@@ -36,6 +44,9 @@ const schedulerLength = 10;
 /** opt_console */
 const consoleLength = 128;
 const defaultConsole = 'com1,vga';
+/** CONRING_SIZE; and what nobody reads to its end. */
+const smallestConring = 16384;
+const largestConring = 16 * 2 ** 20;
 
 /** Those that `xl set-parameters` may change, too (custom_runtime_param). */
 const runtime: ReadonlySet<string> = new Set(['loglvl', 'guest_loglvl']);
@@ -52,6 +63,9 @@ export function parseBootOptions(line: string): BootOptions {
     console: defaultConsole,
     scheduler: defaultScheduler,
     noreboot: false,
+    ports: new Set(),
+    hiddenFeatures: new Set(),
+    conringSize: 0,
     messages,
   };
   parseCommandLine(line, { ...knownParameters, ...parameters(options) }, (text) => messages.push(text));
@@ -108,8 +122,29 @@ function parameters(options: BootOptions): Parameters {
     console: { kind: 'string', length: consoleLength, set: (value) => void (options.console = value) },
     sched: { kind: 'string', length: schedulerLength, set: (value) => void (options.scheduler = value) },
     noreboot: { kind: 'bool', set: (value) => void (options.noreboot = value) },
+    com1: { kind: 'custom', set: () => setPort(options, 'com1') },
+    com2: { kind: 'custom', set: () => setPort(options, 'com2') },
+    cpuid: { kind: 'custom', set: (value) => hideFeatures(value, options.hiddenFeatures) },
+    conring_size: { kind: 'size', set: (value) => void (options.conringSize = value) },
     console_timestamps: { kind: 'custom', set: (value) => (timestamps.has(value) ? 0 : Errno.EINVAL) },
   };
+}
+
+function setPort({ ports }: BootOptions, port: string): number {
+  ports.add(port);
+  return 0;
+}
+
+/** The log ring's bytes, a power of two (console_init_postirq of xen/drivers/char/console.c). */
+export function conringBytes({ conringSize, loglvl }: BootOptions, cpus: number): number {
+  const wanted = Math.min(conringSize === 0 ? cpus << (9 + loglvl) : conringSize, largestConring);
+  return 2 ** Math.ceil(Math.log2(Math.max(wanted, smallestConring)));
+}
+
+/** Where `console=` sends lines: `com1`, `com2` if they are set up, `vga`. */
+export function consoleDevices({ console, ports }: BootOptions): readonly string[] {
+  const devices = console.split(',').map((device) => /^(?:com[12]|vga)/.exec(device)?.[0]);
+  return ['com1', 'com2', 'vga'].filter((name) => devices.includes(name) && (name === 'vga' || ports.has(name)));
 }
 
 const timestamps: ReadonlySet<string> = new Set(

@@ -18,9 +18,9 @@ const names = {
     'idle_latency_factor iommu_dev_iotlb_timeout irq_ratelimit irq_vector_map max_gsi_irqs nr_irqs irq-max-guests ple_gap ple_window ' +
     'sched_credit2_migrate_resist sched_credit_tslice_ms sched_ratelimit_us tbuf_size tevt_mask timer_slop vcpu_migration_delay vesa-ram vesa-map ' +
     'vm-notify-window watchdog_timeout',
-  size: 'availmem bootscrub_chunk conring_size crashinfo_maxaddr highmem-start low_mem_virq_limit serial_tx_buffer xenheap_megabytes',
+  size: 'availmem bootscrub_chunk crashinfo_maxaddr highmem-start low_mem_virq_limit serial_tx_buffer xenheap_megabytes',
   text:
-    'acpi acpi_sleep apic apic_verbosity argo badpage bootscrub cet clocksource com1 com2 conswitch core_parking cpu_type cpufreq cpuid cpuid_mask_cpu ' +
+    'acpi acpi_sleep apic apic_verbosity argo badpage bootscrub cet clocksource conswitch core_parking cpu_type cpufreq cpuid_mask_cpu ' +
     'crash-debug crash-debug-watchdog crashkernel credit2_runqueue dbgp debugtrace dom0 dom0-cpuid dom0-iommu dom0_ioports_disable dom0_nodes edd ' +
     'edid efi ept extra_guest_irqs flask font gdb gnttab hpet ioapic_ack iommu ivhd ivmd ivrs_ioapic ivrs_hpet low_crashinfo max_cstate ' +
     'mce_verbosity memop-max-order mmcfg mmio-relax nmi numa pci pci-phantom preferred-cstates psr pv pv-l1tf reboot rmrr sched-gran shim_mem smap smep ' +

@@ -51,7 +51,8 @@ const word = (text: string, at: number): number =>
 export class CpuidPolicy {
   readonly #bits: Record<FeatureLeaf, number>;
 
-  constructor(processor: readonly FeatureName[]) {
+  /** @param hidden not shown, whoever would provide it */
+  constructor(processor: readonly FeatureName[], hidden: readonly FeatureName[] = []) {
     const bits: Record<FeatureLeaf, number> = {
       '1d': 0,
       '1c': 0,
@@ -64,6 +65,7 @@ export class CpuidPolicy {
       e8b: 0,
     };
     for (const [name, { leaf, bit, pv }] of Object.entries(features)) {
+      if (hidden.includes(name as FeatureName)) continue;
       if (pv === 'xen' || (pv === 'cpu' && processor.includes(name as FeatureName)))
         bits[leaf] = (bits[leaf] | (1 << bit)) >>> 0;
     }

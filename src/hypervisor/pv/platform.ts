@@ -36,6 +36,8 @@ import { WritablePageTables } from './writable-page-tables.ts';
 export interface PvOptions {
   /** What the processor can do. */
   readonly features: readonly FeatureName[];
+  /** What guests are not told of, by the boot line. */
+  readonly hidden?: readonly FeatureName[];
   /** XENVER_version: major << 16 | minor. */
   readonly xenVersion: number;
   /** Frequent transitions happen in generated code, without leaving the guest's; default true. */
@@ -176,7 +178,7 @@ function cpuidQuery({ layout }: Domain, vcpu: number, xenVersion: number): Cpuid
 
 /** The platform for all PV domains of a host. */
 export function createPvPlatform(options: PvOptions): PlatformKind {
-  const policy = new CpuidPolicy(options.features);
+  const policy = new CpuidPolicy(options.features, options.hidden);
   /** For threads that change a domain's tables without being one of its vCPUs. */
   const outside = new WeakMap<Domain, PageTables>();
   const tablesOf = (domain: Domain): PageTables => {
