@@ -153,7 +153,7 @@ export class Xenolith {
 
   async close(): Promise<void> {
     this.#client.close();
-    await command('bin/xenolithd', ['--stop'], this.#env);
+    await command('bin/xenolithd', ['--stop=0'], this.#env);
     rmSync(this.#folder, { recursive: true, force: true });
   }
 }

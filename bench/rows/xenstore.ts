@@ -23,7 +23,7 @@ async function onSocket(measure: (socket: string) => Promise<number>): Promise<n
     await daemon();
     return await measure(runDirectory(env).xenstoreSocket);
   } finally {
-    await daemon('--stop');
+    await daemon('--stop=0');
     rmSync(folder, { recursive: true, force: true });
   }
 }

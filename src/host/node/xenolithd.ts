@@ -3,7 +3,8 @@
  *
  *   xenolithd             starts it in the background, unless it runs already
  *   xenolithd -F          runs it in the foreground
- *   xenolithd --stop      destroys all domains and ends it
+ *   xenolithd --stop      asks all domains to shut down, destroys those that have not within a minute, and ends it
+ *   xenolithd --stop=N    the same within N seconds; 0 destroys them at once
  *   xenolithd --status    tells whether it runs; exit code 1 when it does not
  */
 import { writeSync } from 'node:fs';
@@ -15,7 +16,9 @@ import { runDirectory, type RunDirectory } from '../../toolstack/daemon/run-dire
 import { XenError } from '../../toolstack/xen-error.ts';
 import { boundCompiledCode } from './compiled-code.ts';
 
-const usage = 'Usage: xenolithd [-F|--foreground] [--stop] [--status]';
+const usage = 'Usage: xenolithd [-F|--foreground] [--stop[=SECONDS]] [--status]';
+/** Debian's xendomains waits five minutes; a service manager kills after a minute and a half. */
+const stopSeconds = 60;
 /** A daemon may run for months, or be killed: what it has compiled is kept before, when starting is over. */
 const KEEP_CODE_MS = 10_000;
 /** The pipe on which who started the daemon waits for its word. */
@@ -23,10 +26,10 @@ const handOverFd = 3;
 
 const commands: Readonly<Record<string, (run: RunDirectory) => Promise<number>>> = {
   '': start,
-  '-F': (run) => serve(run, () => undefined),
-  '--foreground': (run) => serve(run, () => undefined),
+  '-F': (run) => serve(run, () => undefined, 'foreground'),
+  '--foreground': (run) => serve(run, () => undefined, 'foreground'),
   '--serve': (run) => serve(run, (word) => void writeSync(handOverFd, `${word}\n`)),
-  '--stop': stop,
+  '--stop': (run) => stop(run, stopSeconds),
   '--status': status,
   '-h': help,
   '--help': help,
@@ -46,14 +49,17 @@ async function start(run: RunDirectory): Promise<number> {
   return 0;
 }
 
-async function stop(run: RunDirectory): Promise<number> {
+async function stop(run: RunDirectory, seconds: number): Promise<number> {
   const client = await DaemonClient.connect(run.socket);
   if (client === undefined) {
     console.log('xenolithd does not run');
     return 0;
   }
   const ended = new Promise<void>((resolve) => (client.onClosed = resolve));
-  await client.call('stop', {});
+  client.onEvent = ({ stopping }) => {
+    if (typeof stopping === 'string') console.log(stopping);
+  };
+  await client.call('stop', { seconds });
   await ended;
   return 0;
 }
@@ -71,7 +77,7 @@ async function status(run: RunDirectory): Promise<number> {
 }
 
 /** Resolves when the daemon has ended. `say` tells who waits: `ready`, `running`, or what is wrong. */
-async function serve(run: RunDirectory, say: (word: string) => void): Promise<number> {
+async function serve(run: RunDirectory, say: (word: string) => void, where?: 'foreground'): Promise<number> {
   const log = (line: string): void => console.error(`${new Date().toISOString()} ${line}`);
   try {
     prepareRunDirectory(run);
@@ -86,9 +92,16 @@ async function serve(run: RunDirectory, say: (word: string) => void): Promise<nu
     const { nodeNetwork } = await import('./net/network-host.ts');
     const { nodeDiskHost } = await import('./disk-files.ts');
     const { openPty } = await import('./pty.ts');
+    const { autoConfigs, autoFolders } = await import('../../toolstack/config/auto-folder.ts');
     const { readBootLine } = await import('../../toolstack/config/boot-line.ts');
     const commandLine = readBootLine();
     const host = createHost(commandLine === undefined ? {} : { commandLine });
+    const devices = host.consoleDevices;
+    // The screen of the machine is the terminal that somebody has given to the daemon.
+    if (where === 'foreground' && devices.includes('vga')) {
+      process.stdout.write(host.readConsole());
+      host.onConsoleLine((line) => console.log(line));
+    }
     let stopped: () => void = () => undefined;
     const ended = new Promise<void>((resolve) => (stopped = resolve));
     const daemon = await startDaemon({
@@ -98,9 +111,19 @@ async function serve(run: RunDirectory, say: (word: string) => void): Promise<nu
       network: nodeNetwork,
       openPty: () => openPty(log),
       log,
+      serialPorts: devices.filter((device) => device !== 'vga'),
+      autoConfigs: autoConfigs(autoFolders()),
       onStopped: () => stopped(),
     });
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void daemon.close().then(stopped));
+    // The second one is for who does not want to wait.
+    let asked = false;
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+      process.on(signal, () => {
+        if (asked) void daemon.close().then(stopped);
+        else void daemon.stop(stopSeconds * 1000);
+        asked = true;
+      });
+    }
     // As xenconsoled takes it; and a closed terminal is no reason to end other people's domains.
     process.on('SIGHUP', () => daemon.reopenLogs());
     // One service's bug must not take all domains with it.
@@ -132,7 +155,9 @@ function keepCompiledCode(log: (line: string) => void): void {
 }
 
 const [argument = '', ...rest] = process.argv.slice(2);
-const command = rest.length === 0 ? commands[argument] : undefined;
+const [, seconds] = /^--stop=(\d{1,5})$/.exec(argument) ?? [];
+const named = seconds === undefined ? commands[argument] : (run: RunDirectory) => stop(run, Number(seconds));
+const command = rest.length === 0 ? named : undefined;
 if (command === undefined) {
   console.error(usage);
   process.exit(2);

@@ -155,7 +155,7 @@ export class Machine {
   }
 
   async close(): Promise<void> {
-    await this.daemon('--stop');
+    await this.daemon('--stop=0');
     rmSync(this.folder, { recursive: true, force: true });
   }
 

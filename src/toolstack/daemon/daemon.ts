@@ -12,6 +12,7 @@ import type { DomainControl, HypervisorControl } from '../../hypervisor/control.
 import { bootloaderService } from '../bootloader/service.ts';
 import { readConsoleConfig, type ConsoleConfig } from '../config/console-config.ts';
 import { DomainManager } from '../domain/domain-manager.ts';
+import { stopDomains } from '../domain/stop-domains.ts';
 import type { BuildRequest, BuiltRings, Clock } from '../domain/services.ts';
 import { initialise } from '../domain/xenstore-tree.ts';
 import { Transit } from '../migration/transit.ts';
@@ -26,7 +27,7 @@ import { coreDumps } from './core-dumps.ts';
 import { ConsoleLogs, openMonitorLog } from './log-files.ts';
 import { listen } from './private-socket.ts';
 import { startNetwork, type DaemonNetwork } from './network.ts';
-import { handle, type RequestContext } from './requests.ts';
+import { handle, watch, type RequestContext } from './requests.ts';
 import type { RunDirectory } from './run-directory.ts';
 import { serveXenstore } from './xenstore-socket.ts';
 
@@ -45,15 +46,21 @@ export interface DaemonOptions {
   readonly diskHost?: DiskHost;
   /** How consoles are logged, when it is not to be read from the usual file. */
   readonly consoleConfig?: ConsoleConfig;
+  /** Serial ports that the hypervisor's lines go to, `com1`: each is a file beside the logs of consoles. */
+  readonly serialPorts?: readonly string[];
   /** A pseudo-terminal for a console, where the platform has them. */
   readonly openPty?: () => Pty | undefined;
   readonly log: (line: string) => void;
+  /** Files of domains that come up with the daemon, in this order. */
+  readonly autoConfigs?: readonly string[];
   readonly onStopped?: () => void;
 }
 
 export interface Daemon {
   /** Destroys all domains and lets go of everything. */
   close(): Promise<void>;
+  /** Asks all domains to shut down, for so long, then does the same; resolves when it is about to. */
+  stop(milliseconds: number): Promise<void>;
   /** Consoles' logs are opened again, after somebody has moved them away. */
   reopenLogs(): void;
 }
@@ -79,7 +86,8 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     () => new Date(clock.now()),
     log,
   );
-  const stopHypervisorLog = logHypervisor(host, consoleLogs.hypervisor());
+  const ports = (options.serialPorts ?? []).map((port) => consoleLogs.serial(port));
+  const stopLogs = [consoleLogs.hypervisor(), ...ports].map((sink) => logHypervisor(host, sink));
   const consoles = new Consoles(host, xs, {
     scheduler,
     openLog: (name) => consoleLogs.guest(name),
@@ -134,8 +142,15 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     pid: process.pid,
     startTime,
     onError,
-    // After the answer has gone out.
-    stop: () => void setImmediate(() => void close().then(options.onStopped, onError)),
+    async stop(milliseconds, say) {
+      await stopDomains(manager, { milliseconds, clock, say: told(say) });
+      // After the answer has gone out.
+      setImmediate(() => void close().then(options.onStopped, onError));
+    },
+  };
+  const told = (say: (line: string) => void) => (line: string) => {
+    log(line);
+    say(line);
   };
   const connections = new Set<Connection>();
   const server = createServer((socket) => {
@@ -164,12 +179,25 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     xenstoreSocket.close();
     xenstored.close();
     await host.close();
-    stopHypervisorLog();
+    for (const stopLog of stopLogs) stopLog();
     rmSync(run.socket, { force: true });
   }
   await listen(server, run.socket);
   log(`serving ${run.socket} and ${run.xenstoreSocket}`);
-  return { close, reopenLogs: () => consoleLogs.reopen() };
+  const { autoStart } = await import('./auto-start.ts');
+  void autoStart(options.autoConfigs ?? [], {
+    manager,
+    log,
+    watch: (domid) => {
+      const domain = manager.domain(domid);
+      if (domain !== undefined) watch(context, domain).catch(onError);
+    },
+  }).catch(onError);
+  return {
+    close,
+    stop: (milliseconds) => context.stop(milliseconds, () => undefined),
+    reopenLogs: () => consoleLogs.reopen(),
+  };
 }
 
 /** All of the hypervisor's log, from its first line on. Returns what ends that. */

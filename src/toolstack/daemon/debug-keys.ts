@@ -11,7 +11,7 @@ interface DebugKey {
 }
 
 const keys: Readonly<Record<string, DebugKey>> = {
-  R: { about: 'reboot machine', run: ({ stop }) => stop() },
+  R: { about: 'reboot machine', run: ({ stop }) => void stop(0, () => undefined) },
   h: { about: 'show this message', run: (_, print) => help(print) },
   q: { about: 'dump domain (and guest debug) info', run: domains },
   r: { about: 'dump run queues', run: runQueues },

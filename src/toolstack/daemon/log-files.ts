@@ -47,6 +47,11 @@ export class ConsoleLogs {
     return log.hv ? this.#sink('hypervisor.log', timestamp.hv) : undefined;
   }
 
+  /** `com1.log`: what the hypervisor sends to a serial port, whatever else is logged. */
+  serial(port: string): LogSink {
+    return this.#sink(`${port}.log`, false);
+  }
+
   /** After SIGHUP, as xenconsoled: a log that was moved away begins anew. */
   reopen(): void {
     for (const file of this.#open) file.close();

@@ -157,8 +157,11 @@ export interface Methods extends SchedulerMethods, GuestMethods, MigrationMethod
   /** Listens from now on, until the daemon ends. A port of 0 is answered with the one that was chosen. */
   addForward: { params: { host: string; guest: string; bridge?: string }; result: ForwardSummary };
   removeForward: { params: { host: string }; result: Record<never, never> };
-  /** Destroys all domains and ends the daemon. */
-  stop: { params: Record<never, never>; result: Record<never, never> };
+  /**
+   * Ends the daemon, and all domains before: they have so many seconds to shut down in, none if nothing is said, and are destroyed then. Events: `{ stopping }`
+   * lines for the person who waits.
+   */
+  stop: { params: { seconds?: number }; result: Record<never, never> };
 }
 export type Method = keyof Methods;
 

@@ -5,7 +5,7 @@ import { XenstoreError, type Xenstore } from '../../dom0/xenstore/index.ts';
 import type { DomainControl, HypervisorControl } from '../../hypervisor/control.ts';
 import type { JsonObject } from '../config/json.ts';
 import { formatUuid } from '../config/uuid.ts';
-import type { CreateOptions, DomainManager } from '../domain/domain-manager.ts';
+import type { CreateOptions, DomainManager, ManagedDomain } from '../domain/domain-manager.ts';
 import { diskOf } from '../devices/disks.ts';
 import { nicOf } from '../devices/nics.ts';
 import { LibxlError } from '../domain/libxl-error.ts';
@@ -44,7 +44,8 @@ export interface RequestContext {
   readonly pid: number;
   readonly startTime: number;
   readonly onError: (error: unknown) => void;
-  readonly stop: () => void;
+  /** Asks the domains to shut down, for so long, and ends the daemon then; resolves when it is about to. */
+  readonly stop: (milliseconds: number, say: (line: string) => void) => Promise<void>;
 }
 
 type Handler<M extends Method> = (
@@ -54,6 +55,9 @@ type Handler<M extends Method> = (
 ) => Methods[M]['result'] | Promise<Methods[M]['result']>;
 
 export type Handlers<Names extends Method> = { readonly [M in Names]: Handler<M> };
+
+/** A day: who asks for more has mistyped. */
+const longestStop = 86_400;
 
 const handlers: Handlers<Method> = {
   ...schedulerRequests,
@@ -126,7 +130,10 @@ const handlers: Handlers<Method> = {
   forwards: ({ network }) => ({ forwards: listForwards(network) }),
   addForward: ({ network }, params) => addForward(network, params),
   removeForward: async ({ network }, params) => done(await removeForward(network, params)),
-  stop: ({ stop }) => done(stop()),
+  stop: async ({ stop }, params, call) => {
+    const seconds = params['seconds'] === undefined ? 0 : read.count(params, 'seconds', 0, longestStop);
+    return done(await stop(seconds * 1000, (line) => call.event({ stopping: line })));
+  },
 };
 
 export async function handle(
@@ -166,18 +173,23 @@ export async function startDomain(
   const config = read.config(params);
   const paused = read.flag(params, 'paused');
   const foreground = read.flag(params, 'foreground');
-  const { manager, clock, pid, openLog, dumps } = context;
+  const { manager } = context;
   const domain = await manager.create(config, options);
   if (!paused) manager.unpause(domain.domid);
   if (!read.flag(params, 'monitor')) return { domid: domain.domid };
   if (foreground) {
     call.event({ created: domain.domid });
-    const log: MonitorLog = { line: (line) => call.event({ monitor: line }), close: () => undefined };
-    await monitor(domain, { manager, clock, pid, log, dumps });
+    await watch(context, domain, { line: (line) => call.event({ monitor: line }), close: () => undefined });
   } else {
-    monitor(domain, { manager, clock, pid, log: openLog(domain.name), dumps }).catch(context.onError);
+    watch(context, domain).catch(context.onError);
   }
   return { domid: domain.domid };
+}
+
+/** What xl's process does that stays with a domain. */
+export function watch(context: RequestContext, domain: ManagedDomain, log?: MonitorLog): Promise<void> {
+  const { manager, clock, pid, openLog, dumps } = context;
+  return monitor(domain, { manager, clock, pid, log: log ?? openLog(domain.name), dumps });
 }
 
 function watchDeaths({ manager }: RequestContext, params: JsonObject, call: Call): Record<never, never> {

@@ -4,7 +4,7 @@
  */
 import { configToJson, type DomainConfig } from '../config/domain-config.ts';
 import type { JsonValue } from '../config/json.ts';
-import { domainPath } from '../domain/xenstore-tree.ts';
+import { currentMemory, currentVcpus } from '../domain/current-config.ts';
 import type { RequestContext } from './requests.ts';
 
 type Context = Pick<RequestContext, 'manager' | 'hypervisor' | 'pools' | 'scheduling' | 'xenstore'>;
@@ -12,12 +12,12 @@ type Context = Pick<RequestContext, 'manager' | 'hypervisor' | 'pools' | 'schedu
 const pageKiB = 4;
 
 export function retrieveConfig(context: Context, domid: number): JsonValue {
-  const { manager, hypervisor, pools, scheduling } = context;
+  const { manager, hypervisor, pools, scheduling, xenstore } = context;
   const sched_params = { sched: pools.poolOf(domid).scheduler, ...scheduling.parameters(domid) };
   const domain = manager.domain(domid);
   if (domain === undefined) {
     const memkb = (hypervisor.domain(domid)?.info().totPages ?? 0) * pageKiB;
-    const { max_memkb = memkb, target_memkb = memkb } = memory(context, domid);
+    const { max_memkb = memkb, target_memkb = memkb } = currentMemory(xenstore, domid);
     const b_info = { max_memkb, target_memkb, sched_params, 'type.pv': {}, arch_arm: {}, arch_x86: {} };
     return { c_info: { type: 'pv', name: manager.nameOf(domid) ?? '' }, b_info };
   }
@@ -31,30 +31,13 @@ export function retrieveConfig(context: Context, domid: number): JsonValue {
     c_info: { ...config.c_info, name: domain.name, domid: 0xffffffff, uuid: domain.uuid },
     b_info: {
       ...info,
-      ...memory(context, domid),
+      ...currentMemory(xenstore, domid),
       max_vcpus,
-      avail_vcpus: available(context, domid, max_vcpus) ?? info.avail_vcpus ?? [0],
+      avail_vcpus: currentVcpus(xenstore, domid, max_vcpus) ?? info.avail_vcpus ?? [0],
       video_memkb: info.video_memkb ?? 0,
       sched_params: { ...info.sched_params, ...sched_params },
       arch_x86: { msr_relaxed: info.arch_x86.msr_relaxed ?? 'False' },
     },
   };
   return configToJson(full);
-}
-
-function memory({ xenstore }: Context, domid: number): { max_memkb?: number; target_memkb?: number } {
-  const path = `${domainPath(domid)}/memory`;
-  const [most, target] = [xenstore.read(`${path}/static-max`), xenstore.read(`${path}/target`)];
-  return {
-    ...(most === undefined ? {} : { max_memkb: Number(most) }),
-    ...(target === undefined ? {} : { target_memkb: Number(target) }),
-  };
-}
-
-function available({ xenstore }: Context, domid: number, most: number): readonly number[] | undefined {
-  const path = `${domainPath(domid)}/cpu`;
-  if (xenstore.read(`${path}/0/availability`) === undefined) return undefined;
-  return Array.from({ length: most }, (_, vcpu) => vcpu).filter(
-    (vcpu) => xenstore.read(`${path}/${vcpu}/availability`) === 'online',
-  );
 }

@@ -19,6 +19,7 @@ import { XenError } from '../xen-error.ts';
 import { duplicateName, failedCreation, noMemory, refuseWhatIsMissing } from './creation-errors.ts';
 import { cleanUpLines, errorText, LibxlError, libxlLine, noSuchDomainType } from './libxl-error.ts';
 import { maxMemSlackKiB } from './memory-target.ts';
+import { currentConfig } from './current-config.ts';
 import { acknowledged, type ControlRequest } from './pv-control.ts';
 import type { BuiltRings, DomainServices } from './services.ts';
 import * as tree from './xenstore-tree.ts';
@@ -65,6 +66,8 @@ export class DomainManager {
   readonly #listeners = new Set<(event: DomainEvent) => void>();
   readonly #unsubscribe: () => void;
   #lastDomid = 0;
+  /** The host goes down: no domain is made any more. */
+  stopping = false;
 
   constructor(services: DomainServices) {
     this.#services = services;
@@ -101,6 +104,7 @@ export class DomainManager {
 
   /** The new domain is paused. Throws XenError with what libxl would say. */
   async create(config: DomainConfig, options: CreateOptions = {}): Promise<ManagedDomain> {
+    if (this.stopping) throw new LibxlError('FAIL', ['xl: the daemon is about to end']);
     this.#services.scheduling.check(config);
     refuseWhatIsMissing(config);
     const domain = this.#make(config);
@@ -169,6 +173,11 @@ export class DomainManager {
     tree.writeName(this.#store, domain, name);
     domain.name = name;
     domain.config.c_info.name = name;
+  }
+
+  /** What the domain's successor is made from: the configuration that it was given since, or its own with the memory and vCPUs that it has now. */
+  successorConfig({ domid, config, nextConfig }: ManagedDomain): DomainConfig {
+    return nextConfig ?? currentConfig(this.#store, domid, config);
   }
 
   /** For the next time that the domain reboots. */
@@ -263,6 +272,7 @@ export class DomainManager {
   }
 
   async close(): Promise<void> {
+    this.stopping = true;
     await Promise.all(this.domains().map((domain) => this.destroy(domain.domid)));
     this.#unsubscribe();
     this.#listeners.clear();

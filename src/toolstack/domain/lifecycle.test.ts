@@ -11,6 +11,7 @@ import { startBackends } from '../daemon/backends.ts';
 import { FakeDiskHost } from '../testing/fake-disk-host.ts';
 import { DomainManager } from './domain-manager.ts';
 import { LibxlError } from './libxl-error.ts';
+import { stopDomains } from './stop-domains.ts';
 import { monitor, type CoreDumps } from './monitor.ts';
 import type { BootloaderService } from '../bootloader/service.ts';
 import type { Clock } from './services.ts';
@@ -29,6 +30,12 @@ class ManualClock implements Clock {
   readonly slept: number[] = [];
   /** Waits that are never over, as those for a guest that answers. */
   endless = false;
+  #waiting: (() => void)[] = [];
+
+  /** All those waits are over after all. */
+  pass(): void {
+    for (const resolve of this.#waiting.splice(0)) resolve();
+  }
 
   now(): number {
     return this.time;
@@ -36,7 +43,10 @@ class ManualClock implements Clock {
 
   sleep(milliseconds: number, signal?: AbortSignal): Promise<void> {
     if (this.endless)
-      return new Promise((_, reject) => signal?.addEventListener('abort', () => reject(new Error('over'))));
+      return new Promise((resolve, reject) => {
+        this.#waiting.push(resolve);
+        signal?.addEventListener('abort', () => reject(new Error('over')));
+      });
     this.slept.push(milliseconds);
     this.time += milliseconds;
     return Promise.resolve();
@@ -360,6 +370,55 @@ describe('asking a guest to shut down', () => {
     const asked = world.manager.request(1, 'poweroff');
     guest.shutDown(3);
     await asked;
+  });
+});
+
+describe('the end of all domains', () => {
+  /** Domain 1 shuts down when it is asked to, 2 does not, 3 is paused; the first is to be restarted, by its configuration. */
+  async function stop(milliseconds: number): Promise<{ world: World; said: string[] }> {
+    const world = new World();
+    const first = configOf();
+    first.reactions.on_poweroff = 'restart';
+    const { ended } = await world.start(first);
+    for (const name of ['deaf', 'paused']) {
+      const config = configOf(`name="${name}"`);
+      config.c_info.uuid = undefined;
+      await world.start(config);
+    }
+    world.manager.pause(3);
+    const guest = world.xenstored.client({ domid: 1, privileged: false });
+    guest.watch('control/shutdown', () => {
+      const alive = world.manager.domain(1)?.destruction === undefined;
+      if (alive && guest.read('control/shutdown') === 'poweroff') world.host.guests[0]?.shutDown(0);
+    });
+    world.clock.endless = true;
+    const said: string[] = [];
+    const stopped = stopDomains(world.manager, { milliseconds, clock: world.clock, say: (line) => said.push(line) });
+    if (milliseconds > 0) {
+      await ended;
+      world.clock.pass();
+    }
+    await stopped;
+    await world.manager.close();
+    return { world, said };
+  }
+
+  it('is asked of each, waited for, and done to those that are late', async () => {
+    const { world, said } = await stop(60_000);
+    assert.deepEqual(said, [
+      'shutting down web (domain 1)',
+      'shutting down deaf (domain 2)',
+      'destroying paused (domain 3), which is paused',
+      'deaf (domain 2) has not shut down in 60 s: destroying it',
+    ]);
+    assert.equal(world.host.guests.length, 3, 'none was made again');
+    assert.deepEqual(world.manager.domains(), []);
+    await assert.rejects(world.manager.create(configOf()), /the daemon is about to end/);
+  });
+
+  it('comes at once when there is no time', async () => {
+    const { said } = await stop(0);
+    assert.deepEqual(said, ['destroying web (domain 1)', 'destroying deaf (domain 2)', 'destroying paused (domain 3)']);
   });
 });
 

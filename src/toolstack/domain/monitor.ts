@@ -48,20 +48,20 @@ export async function monitor(first: ManagedDomain, glue: MonitorGlue): Promise<
         return;
       }
       log.line(`Domain ${event.domid} has shut down, reason code ${event.reason} 0x${event.reason.toString(16)}`);
-      const { config } = domain;
+      const successor = manager.successorConfig(domain);
       const restart = await react(domain, event.reason, glue);
       if (restart === 'suspended') {
         log.line(`Continue waiting for domain ${domain.domid}`);
         if ((await afterSuspend(domain.domid, manager)) === 'resumed') continue;
         return;
       }
-      if (restart === 'none') {
+      if (restart === 'none' || manager.stopping) {
         log.line('Done. Exiting now');
         return;
       }
       log.line('Done. Rebooting now');
       await clock.sleep(Math.max(0, domain.startTime + minimumLifeMs - clock.now()));
-      domain = await manager.create(domain.nextConfig ?? config);
+      domain = await manager.create(successor);
       manager.unpause(domain.domid);
     }
   } catch (error) {
