@@ -9,7 +9,10 @@ import { AptRepository } from '../testing/apt-repository.ts';
 import { makeToolDisk } from '../testing/disk-images.ts';
 import { Machine, patience } from '../testing/machine.ts';
 
-const seconds = Number(process.env['XENOLITH_STRESS_SECONDS'] ?? 1);
+const { XENOLITH_STRESS_SECONDS } = process.env;
+const seconds = Number(XENOLITH_STRESS_SECONDS ?? 1);
+/** Without it the second guest does what vCPUs are most likely to get wrong. */
+const briefly = ['locks', 'memory'];
 /** What stress-ng runs without. */
 const needless = /^(.*python3.*|perl.*|debconf|adduser|passwd|dpkg|tar|media-types|login|.*-doc|libx11-data)_/;
 
@@ -50,6 +53,7 @@ describe('stress-ng', () => {
         'for i in dev proc sys; do mount -o bind /$i $i; done; for i in tmp mnt; do mount -t tmpfs tmpfs $i; done',
       );
       for (const [group, names] of Object.entries(stressors)) {
+        if (vcpus === 4 && XENOLITH_STRESS_SECONDS === undefined && !briefly.includes(group)) continue;
         const from = performance.now();
         for (const stressor of names.split(' ')) {
           const wanted = `--${stressor} ${vcpus} ${options[stressor] ?? ''} -t ${seconds}`;

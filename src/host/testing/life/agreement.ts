@@ -9,6 +9,8 @@ const pageMiB = 1;
 /** What one shell command in a guest prints, a line for each. */
 const question = [
   'echo boot $(cat /proc/sys/kernel/random/boot_id)',
+  // A vCPU that has come is taken online by udev, where there is one (Linux: drivers/xen/cpu_hotplug.c).
+  'for cpu in /sys/devices/system/cpu/cpu[1-9]; do echo 1 > $cpu/online; done 2> /dev/null',
   'echo cpus $(grep -c ^processor /proc/cpuinfo)',
   'echo memory $(cat /sys/devices/system/xen_memory/xen_memory0/info/current_kb)',
   'echo devices $(cat /sys/bus/xen/devices/*/nodename)',
