@@ -1,6 +1,7 @@
 /** A domain on its way through the daemon's socket, as data frames: both ends use this. What has not been read waits with the sender. */
 import type { ByteSink, ByteSource } from '../migration/byte-stream.ts';
 import { endedEarly } from '../migration/byte-stream.ts';
+import { ChunkQueue } from '../migration/chunk-queue.ts';
 import { maxData } from './frames.ts';
 
 /** The socket, as far as a stream needs it. */
@@ -17,10 +18,7 @@ const HIGH_WATER = 4 * 1024 * 1024;
 
 export class FrameStream implements ByteSource, ByteSink {
   readonly #socket: FrameSocket;
-  readonly #chunks: Uint8Array[] = [];
-  #queued = 0;
-  #ended = false;
-  #wake: () => void = () => undefined;
+  readonly #queue = new ChunkQueue();
 
   constructor(socket: FrameSocket) {
     this.#socket = socket;
@@ -30,16 +28,13 @@ export class FrameStream implements ByteSource, ByteSink {
 
   /** Bytes of the other end. */
   push(bytes: Uint8Array): void {
-    this.#chunks.push(bytes);
-    this.#queued += bytes.length;
-    if (this.#queued > HIGH_WATER) this.#socket.pause();
-    this.#wake();
+    this.#queue.push(bytes);
+    if (this.#queue.length > HIGH_WATER) this.#socket.pause();
   }
 
   /** The other end is gone. */
   end(): void {
-    this.#ended = true;
-    this.#wake();
+    this.#queue.end();
   }
 
   // --- for who uses it -------------------------------------------------------------------------------------------------
@@ -51,28 +46,14 @@ export class FrameStream implements ByteSource, ByteSink {
   }
 
   async readInto(target: Uint8Array): Promise<void> {
-    for (let done = 0; done < target.length;) {
-      const chunk = this.#chunks[0];
-      if (chunk === undefined) {
-        if (this.#ended) throw endedEarly();
-        this.#socket.resume();
-        await new Promise<void>((resolve) => (this.#wake = resolve));
-        continue;
-      }
-      const taken = chunk.subarray(0, target.length - done);
-      target.set(taken, done);
-      done += taken.length;
-      this.#queued -= taken.length;
-      if (taken.length === chunk.length) this.#chunks.shift();
-      else this.#chunks[0] = chunk.subarray(taken.length);
-    }
-    if (this.#queued < HIGH_WATER) this.#socket.resume();
+    await this.#queue.readInto(target, () => this.#socket.resume());
+    if (this.#queue.length < HIGH_WATER) this.#socket.resume();
   }
 
   async write(chunks: readonly Uint8Array[]): Promise<void> {
     for (const chunk of chunks) {
       for (let at = 0; at < chunk.length; at += maxData) {
-        if (this.#ended) throw endedEarly();
+        if (this.#queue.ended) throw endedEarly();
         // The frame is a copy.
         if (!this.#socket.send(chunk.subarray(at, at + maxData))) await this.#socket.drained();
       }

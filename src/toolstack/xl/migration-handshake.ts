@@ -1,6 +1,7 @@
 /** What two xl say to each other beside the domain itself, word for word (xen/tools/xl/xl.h), and how they read it. */
 import type { Readable } from 'node:stream';
-import { endedEarly, StreamError, type ByteSource } from '../migration/byte-stream.ts';
+import { StreamError, type ByteSource } from '../migration/byte-stream.ts';
+import { ChunkQueue } from '../migration/chunk-queue.ts';
 
 /** All but the first end with a zero byte. */
 export const messages = {
@@ -13,10 +14,8 @@ export const messages = {
 /** One end of a pipe, of which parts belong to somebody else. */
 export class PipeSource implements ByteSource {
   readonly #pipe: Readable;
-  #chunks: Uint8Array[] = [];
-  #ended = false;
+  readonly #queue = new ChunkQueue();
   #take: ((chunk: Uint8Array) => void) | undefined;
-  #wake: () => void = () => undefined;
   /** Nothing more will come. */
   onEnd: () => void = () => undefined;
 
@@ -25,14 +24,12 @@ export class PipeSource implements ByteSource {
     pipe.on('data', (chunk: Uint8Array) => {
       if (this.#take !== undefined) this.#take(chunk);
       else {
-        this.#chunks.push(chunk);
+        this.#queue.push(chunk);
         pipe.pause();
       }
-      this.#wake();
     });
     const end = (): void => {
-      this.#ended = true;
-      this.#wake();
+      this.#queue.end();
       this.onEnd();
     };
     pipe.on('end', end).on('error', end).on('close', end);
@@ -46,8 +43,8 @@ export class PipeSource implements ByteSource {
       this.#pipe.pause();
       return;
     }
-    for (const chunk of this.#chunks.splice(0)) take(chunk);
-    if (this.#ended) this.onEnd();
+    for (const chunk of this.#queue.takeAll()) take(chunk);
+    if (this.#queue.ended) this.onEnd();
     else this.#pipe.resume();
   }
 
@@ -66,20 +63,7 @@ export class PipeSource implements ByteSource {
   }
 
   async readInto(target: Uint8Array): Promise<void> {
-    for (let done = 0; done < target.length;) {
-      const chunk = this.#chunks[0];
-      if (chunk === undefined) {
-        if (this.#ended) throw endedEarly();
-        this.#pipe.resume();
-        await new Promise<void>((resolve) => (this.#wake = resolve));
-        continue;
-      }
-      const taken = chunk.subarray(0, target.length - done);
-      target.set(taken, done);
-      done += taken.length;
-      if (taken.length === chunk.length) this.#chunks.shift();
-      else this.#chunks[0] = chunk.subarray(taken.length);
-    }
+    await this.#queue.readInto(target, () => this.#pipe.resume());
     this.#pipe.pause();
   }
 
