@@ -60,7 +60,14 @@ type Carry = (world: World, key: string, words: readonly string[]) => Promise<vo
 const endings: Readonly<Record<End, { xl(world: World, key: string): Promise<void>; readonly typed: string }>> = {
   poweroff: { xl: (world, key) => world.xl('shutdown', key), typed: 'poweroff' },
   reboot: { xl: (world, key) => world.xl('reboot', key), typed: 'reboot' },
-  crash: { xl: (world, key) => world.xl('sysrq', key, 'c'), typed: 'echo c > /proc/sysrq-trigger' },
+  crash: {
+    xl: async (world, key) => {
+      // Debian's kernels do not let a key crash them (CONFIG_MAGIC_SYSRQ_DEFAULT_ENABLE is 0x1b6, without 8).
+      await world.alive(key).terminal.run('echo 1 > /proc/sys/kernel/sysrq');
+      await world.xl('sysrq', key, 'c');
+    },
+    typed: 'echo c > /proc/sysrq-trigger',
+  },
 };
 
 function ending(end: End): Carry {
