@@ -5,7 +5,7 @@ import { XenstoreError, type Xenstore } from '../../dom0/xenstore/index.ts';
 import type { DomainControl, HypervisorControl } from '../../hypervisor/control.ts';
 import type { JsonObject } from '../config/json.ts';
 import { formatUuid } from '../config/uuid.ts';
-import type { CreateOptions, DomainManager, ManagedDomain } from '../domain/domain-manager.ts';
+import { isEnd, type CreateOptions, type DomainManager, type ManagedDomain } from '../domain/domain-manager.ts';
 import { diskOf } from '../devices/disks.ts';
 import { nicOf } from '../devices/nics.ts';
 import { LibxlError } from '../domain/libxl-error.ts';
@@ -195,7 +195,7 @@ export function watch(context: RequestContext, domain: ManagedDomain, log?: Moni
 function watchDeaths({ manager }: RequestContext, params: JsonObject, call: Call): Record<never, never> {
   const domids = new Set(read.domids(params));
   const stop = manager.onEvent((event) => {
-    if (!domids.has(event.domid) || event.kind === 'resumed') return;
+    if (!domids.has(event.domid) || !isEnd(event)) return;
     call.event({ death: event.kind, domid: event.domid, reason: event.kind === 'shutdown' ? event.reason : 0 });
   });
   call.onGone(stop);

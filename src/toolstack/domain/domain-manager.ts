@@ -42,10 +42,21 @@ export interface ManagedDomain {
 }
 
 export type DomainEvent =
-  | { readonly kind: 'shutdown'; readonly domid: number; readonly reason: number }
+  /** It is complete, and paused. */
+  | { readonly kind: 'created'; readonly domid: number }
+  | { readonly kind: 'paused'; readonly domid: number }
+  | { readonly kind: 'unpaused'; readonly domid: number }
+  | DomainEnd
   /** After a suspend the domain goes on. */
-  | { readonly kind: 'resumed'; readonly domid: number }
+  | { readonly kind: 'resumed'; readonly domid: number };
+
+export type DomainEnd =
+  | { readonly kind: 'shutdown'; readonly domid: number; readonly reason: number }
   | { readonly kind: 'destroyed'; readonly domid: number };
+
+export function isEnd(event: DomainEvent): event is DomainEnd {
+  return event.kind === 'shutdown' || event.kind === 'destroyed';
+}
 
 export interface CreateOptions {
   /** xl -v: what the builder does, line by line. */
@@ -117,6 +128,7 @@ export class DomainManager {
       this.#takeName(domain);
       this.#services.scheduling.admit(domid, config);
       await this.#build(domain, options);
+      this.#tell({ kind: 'created', domid });
       return domain;
     } catch (error) {
       const destroyed = domain.destruction !== undefined;
@@ -133,10 +145,12 @@ export class DomainManager {
 
   pause(domid: number): void {
     this.#control(domid, 'libxl_domain_pause', 'Pausing domain').pause();
+    this.#tell({ kind: 'paused', domid });
   }
 
   unpause(domid: number): void {
     this.#control(domid, 'libxl_domain_unpause', 'Unpausing domain').unpause();
+    this.#tell({ kind: 'unpaused', domid });
   }
 
   /** Asks the guest through xenstore; resolves when its kernel has taken notice. */
@@ -146,7 +160,7 @@ export class DomainManager {
     if (!this.#domains.has(domid)) throw noSuchDomainType(domid);
     const gone = new AbortController();
     const stop = this.onEvent((event) => {
-      if (event.domid === domid && event.kind !== 'resumed') gone.abort();
+      if (event.domid === domid && isEnd(event)) gone.abort();
     });
     try {
       await acknowledged(this.#store, domid, request, this.#services.clock, gone.signal);

@@ -3,7 +3,7 @@
  * each domain for this and writes `xl-NAME.log`; here it is a task of the daemon with the same log.
  */
 import { shutdownActions, type DomainConfig, type ShutdownAction } from '../config/domain-config.ts';
-import type { DomainEvent, DomainManager, ManagedDomain } from './domain-manager.ts';
+import { isEnd, type DomainEnd, type DomainEvent, type DomainManager, type ManagedDomain } from './domain-manager.ts';
 import type { DomainControl } from '../../hypervisor/control.ts';
 import { LibxlError } from './libxl-error.ts';
 import type { Clock, MonitorLog } from './services.ts';
@@ -16,6 +16,8 @@ export interface MonitorGlue {
   /** Written where real xl writes its process id. */
   readonly pid: number;
   readonly dumps: CoreDumps;
+  /** A domain has ended and is made again: this is its successor, which is about to run. */
+  readonly onRestart?: (successor: ManagedDomain) => void;
 }
 
 /** For `coredump-destroy` and `coredump-restart`. */
@@ -62,6 +64,7 @@ export async function monitor(first: ManagedDomain, glue: MonitorGlue): Promise<
       log.line('Done. Rebooting now');
       await clock.sleep(Math.max(0, domain.startTime + minimumLifeMs - clock.now()));
       domain = await manager.create(successor);
+      glue.onRestart?.(domain);
       manager.unpause(domain.domid);
     }
   } catch (error) {
@@ -140,20 +143,21 @@ function spelling(action: ShutdownAction): string {
   return Object.entries(shutdownActions).find(([, libxl]) => libxl === action)?.[0] ?? action;
 }
 
-type Event<Kind extends DomainEvent['kind']> = Extract<DomainEvent, { kind: Kind }>;
-
-function ended(domain: ManagedDomain, manager: DomainManager): Promise<Event<'shutdown' | 'destroyed'>> {
+function ended(domain: ManagedDomain, manager: DomainManager): Promise<DomainEnd> {
   const info = domain.destruction === undefined ? domain.control.info() : undefined;
   if (manager.domain(domain.domid) !== domain) return Promise.resolve({ kind: 'destroyed', domid: domain.domid });
   if (info?.shutdown === true)
     return Promise.resolve({ kind: 'shutdown', domid: domain.domid, reason: info.shutdownReason ?? 0 });
-  return next(domain.domid, manager, (event) => event.kind !== 'resumed');
+  return next(domain.domid, manager, isEnd);
 }
+
+type AfterSuspend = Extract<DomainEvent, { kind: 'destroyed' | 'resumed' }>;
 
 /** Saved and gone, or saved and going on. */
 async function afterSuspend(domid: number, manager: DomainManager): Promise<'destroyed' | 'resumed'> {
   if (manager.domain(domid) === undefined) return 'destroyed';
-  return (await next(domid, manager, (event) => event.kind !== 'shutdown')).kind;
+  const goesOn = (event: DomainEvent): event is AfterSuspend => event.kind === 'destroyed' || event.kind === 'resumed';
+  return (await next(domid, manager, goesOn)).kind;
 }
 
 function next<E extends DomainEvent>(

@@ -1,5 +1,5 @@
 /** The end of all domains, as Debian's xendomains has it when a host goes down: they are asked to shut down, and destroyed when they have not within a time. */
-import type { DomainManager, ManagedDomain } from './domain-manager.ts';
+import { isEnd, type DomainManager, type ManagedDomain } from './domain-manager.ts';
 import type { Clock } from './services.ts';
 
 export interface StopOptions {
@@ -47,7 +47,7 @@ function told({ name, domid }: ManagedDomain): string {
 function endOf(manager: DomainManager, { domid }: ManagedDomain): Promise<'ended'> {
   return new Promise((resolve) => {
     const stop = manager.onEvent((event) => {
-      if (event.domid !== domid) return;
+      if (event.domid !== domid || !isEnd(event)) return;
       stop();
       resolve('ended');
     });

@@ -1,6 +1,6 @@
 /** Xen's suspend protocol, the toolstack's side: the guest is asked through xenstore and stops itself (libxl_dom_suspend.c). */
 import { shutdownReasons } from '../../hypervisor/control.ts';
-import type { DomainManager } from '../domain/domain-manager.ts';
+import { isEnd, type DomainManager } from '../domain/domain-manager.ts';
 import { LibxlError, libxlLine } from '../domain/libxl-error.ts';
 import type { Clock } from '../domain/services.ts';
 
@@ -13,7 +13,7 @@ export async function suspend(manager: DomainManager, domid: number, clock: Cloc
   let stop = (): void => undefined;
   const ended = new Promise<number>((resolve, reject) => {
     stop = manager.onEvent((event) => {
-      if (event.domid !== domid || event.kind === 'resumed') return;
+      if (event.domid !== domid || !isEnd(event)) return;
       if (event.kind === 'destroyed') reject(failed(domid, 'guest was destroyed'));
       else resolve(event.reason);
     });
