@@ -44,7 +44,7 @@ export type BootloaderService = (request: BootloaderRequest) => Promise<Bootload
 const statuses = { failed: 1, missing: 255 } as const;
 
 export function bootloaderService(place: {
-  readonly run: RunDirectory;
+  readonly run: Pick<RunDirectory, 'path' | 'logs'>;
   readonly diskHost: DiskHost | undefined;
 }): BootloaderService {
   const { run, diskHost } = place;
@@ -97,7 +97,11 @@ function formatOf(format: unknown): DiskFormat {
 }
 
 /** In a folder that is named as libxl's. */
-function store(run: RunDirectory, domid: number, { kernel, ramdisk, cmdline }: BootFiles): BootloaderFiles {
+function store(
+  run: Pick<RunDirectory, 'path'>,
+  domid: number,
+  { kernel, ramdisk, cmdline }: BootFiles,
+): BootloaderFiles {
   const folder = join(run.path, `bootloader.${domid}.d`);
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { mode: 0o700 });

@@ -4,44 +4,29 @@
  */
 import { rmSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { Consoles, type LogSink, type Pty } from '../../dom0/console/index.ts';
+import type { LogSink, Pty } from '../../dom0/console/index.ts';
 import type { DiskHost } from '../../dom0/disk/index.ts';
-import type { Clock as MonotonicClock } from '../../dom0/scheduler.ts';
-import { Xenstored } from '../../dom0/xenstore/index.ts';
-import type { DomainControl, HypervisorControl } from '../../hypervisor/control.ts';
-import { bootloaderService } from '../bootloader/service.ts';
+import { assembleHost, type HypervisorHost } from '../assembly/assemble-host.ts';
+import { systemClock } from '../assembly/system-clock.ts';
 import { readConsoleConfig, type ConsoleConfig } from '../config/console-config.ts';
-import { DomainManager } from '../domain/domain-manager.ts';
 import { stopDomains } from '../domain/stop-domains.ts';
-import type { BuildRequest, BuiltRings, Clock } from '../domain/services.ts';
-import { initialise } from '../domain/xenstore-tree.ts';
-import { Transit } from '../migration/transit.ts';
-import { CpuPools } from '../scheduler/cpu-pools.ts';
-import { placement } from '../scheduler/placement.ts';
-import { isScheduler } from '../scheduler/scheduler-parameters.ts';
-import { Scheduling } from '../scheduler/scheduling.ts';
-import { startBackends } from './backends.ts';
-import { listenForChannel } from './channel-socket.ts';
+import type { BuildService, Clock } from '../domain/services.ts';
 import { Connection } from './connection.ts';
-import { coreDumps } from './core-dumps.ts';
 import { ConsoleLogs, openMonitorLog } from './log-files.ts';
 import { listen } from './private-socket.ts';
-import { startNetwork, type DaemonNetwork } from './network.ts';
+import type { DaemonNetwork } from './network.ts';
 import { handle, watch, type RequestContext } from './requests.ts';
 import type { RunDirectory } from './run-directory.ts';
 import { serveXenstore } from './xenstore-socket.ts';
 
-/** The real hypervisor of this process, or a test's. */
-export type Host = HypervisorControl & { close(): Promise<void> };
-
 export interface DaemonOptions {
-  readonly host: Host;
+  readonly host: HypervisorHost;
   readonly run: RunDirectory;
   /** Sockets and the like for the guests' networks; without it there are no networks. */
   readonly network?: DaemonNetwork;
   readonly clock?: Clock;
   /** A test's builder; the real one is loaded when the first domain is created. */
-  readonly build?: (domain: DomainControl, request: BuildRequest) => Promise<BuiltRings>;
+  readonly build?: BuildService;
   /** Where image files are; without one, none can be opened. */
   readonly diskHost?: DiskHost;
   /** How consoles are logged, when it is not to be read from the usual file. */
@@ -72,14 +57,6 @@ const maxConnections = 256;
 export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const { host, run, log } = options;
   const clock = options.clock ?? systemClock;
-  const startTime = clock.now();
-  const onError = (error: unknown): void =>
-    log(error instanceof Error ? (error.stack ?? error.message) : String(error));
-  // Through the event loop, so that a guest that never stops talking does not keep clients and other guests waiting.
-  const scheduler = { defer: (task: () => void) => void setImmediate(task) };
-  const xenstored = new Xenstored(host, { scheduler, clock: monotonic, onError, log });
-  const xs = xenstored.client();
-  initialise(xs, (host.domain(0)?.info().totPages ?? 0) * 4);
   const consoleLogs = new ConsoleLogs(
     run.logs,
     options.consoleConfig ?? readConsoleConfig(),
@@ -88,60 +65,18 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   );
   const ports = (options.serialPorts ?? []).map((port) => consoleLogs.serial(port));
   const stopLogs = [consoleLogs.hypervisor(), ...ports].map((sink) => logHypervisor(host, sink));
-  const consoles = new Consoles(host, xs, {
-    scheduler,
-    openLog: (name) => consoleLogs.guest(name),
-    ...(options.openPty === undefined ? {} : { openPty: options.openPty }),
+  const parts = await assembleHost({
+    ...options,
+    folders: run,
+    clock,
+    openLog: (name) => openMonitorLog(run.logs, name),
+    openConsoleLog: (name) => consoleLogs.guest(name),
     tty: (console) => `${run.socket}:${console.domid}`,
   });
-  const network = options.network && (await startNetwork(options.network, xenstored.client(), log));
-  const { nrCpus } = host.physInfo();
-  const backends = startBackends({
-    control: host,
-    xs: xenstored.client(),
-    diskHost: options.diskHost,
-    bridges: network,
-    consoles: { consoles, openPty: options.openPty ?? (() => undefined), listen: listenForChannel },
-    nrCpus,
-    scheduler,
-    onError,
-    log,
-  });
-  const { scheduler: bootScheduler } = host.version;
-  const poolHost = { nrCpus, domids: () => host.domains().map(({ domid }) => domid) };
-  const pools = new CpuPools(poolHost, xs, isScheduler(bootScheduler) ? bootScheduler : 'credit2');
-  const vcpusOf = (domid: number): number | undefined => {
-    const most = host.domain(domid)?.info().maxVcpuId;
-    return most === undefined ? undefined : most + 1;
-  };
-  const scheduling = new Scheduling(pools, nrCpus, vcpusOf, (domid, how) => host.domain(domid)?.setScheduling(how));
-  const openLog = (name: string): ReturnType<typeof openMonitorLog> => openMonitorLog(run.logs, name);
-  const manager = new DomainManager({
-    hypervisor: host,
-    store: xenstored,
-    consoles,
-    scheduling: placement(pools, scheduling),
-    bootloader: bootloaderService({ run, diskHost: options.diskHost }),
-    build: options.build ?? buildFromFiles,
-    openLog,
-    clock,
-  });
+  const { manager, onError } = parts;
   const context: RequestContext = {
-    hypervisor: host,
-    manager,
-    transit: new Transit(manager, backends),
-    pools,
-    scheduling,
-    xenstore: xs,
-    backends,
-    network,
-    console: (domid, num) => consoles.get(domid, num) ?? (num === 0 ? consoles.serve(domid) : undefined),
-    openLog,
-    dumps: coreDumps(run.dumps, host.version),
-    clock,
+    ...parts,
     pid: process.pid,
-    startTime,
-    onError,
     async stop(milliseconds, say) {
       await stopDomains(manager, { milliseconds, clock, say: told(say) });
       // After the answer has gone out.
@@ -166,19 +101,15 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     socket.on('close', () => connections.delete(connection));
   });
   server.on('error', onError);
-  const xenstoreSocket = await serveXenstore(xenstored, run.xenstoreSocket, onError);
+  const xenstoreSocket = await serveXenstore(parts.xenstored, run.xenstoreSocket, onError);
   let closing: Promise<void> | undefined;
   const close = (): Promise<void> => (closing ??= shutDown());
   async function shutDown(): Promise<void> {
     server.close();
     await manager.close();
     for (const connection of connections) connection.close();
-    network?.close();
-    await backends.close();
-    consoles.close();
     xenstoreSocket.close();
-    xenstored.close();
-    await host.close();
+    await parts.close();
     for (const stopLog of stopLogs) stopLog();
     rmSync(run.socket, { force: true });
   }
@@ -201,7 +132,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
 }
 
 /** All of the hypervisor's log, from its first line on. Returns what ends that. */
-function logHypervisor(host: Host, log: LogSink | undefined): () => void {
+function logHypervisor(host: HypervisorHost, log: LogSink | undefined): () => void {
   if (log === undefined) return () => undefined;
   log.write(Buffer.from(host.readConsole()));
   const stop = host.onConsoleLine((line) => log.write(Buffer.from(`${line}\n`)));
@@ -210,40 +141,3 @@ function logHypervisor(host: Host, log: LogSink | undefined): () => void {
     log.close();
   };
 }
-
-async function buildFromFiles(domain: DomainControl, request: BuildRequest): Promise<BuiltRings> {
-  const { kernel, ramdisk, cmdline, memoryKiB, log } = request;
-  const { loadPvImage, release } = await import('../builder/load-image.ts');
-  const { buildPvDomain } = await import('../builder/pv-builder.ts');
-  const image = await loadPvImage({ kernel, ramdisk, cmdline }, log);
-  try {
-    return buildPvDomain(domain, image, { memoryKiB, cmdline, ...(log === undefined ? {} : { log }) });
-  } finally {
-    release(image);
-  }
-}
-
-const monotonic: MonotonicClock = {
-  now: () => performance.now(),
-  after(milliseconds, task) {
-    const timeout = setTimeout(task, milliseconds).unref();
-    return () => clearTimeout(timeout);
-  },
-};
-
-export const systemClock: Clock = {
-  now: () => Date.now(),
-  sleep: (milliseconds, signal) =>
-    new Promise((resolve, reject) => {
-      const timer = setTimeout(() => {
-        signal?.removeEventListener('abort', end);
-        resolve();
-      }, milliseconds);
-      const end = (): void => {
-        clearTimeout(timer);
-        reject(signal?.reason instanceof Error ? signal.reason : new Error('cancelled'));
-      };
-      if (signal?.aborted === true) end();
-      else signal?.addEventListener('abort', end, { once: true });
-    }),
-};

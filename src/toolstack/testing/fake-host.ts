@@ -16,7 +16,7 @@ import {
 } from '../../hypervisor/control.ts';
 import { BuildError } from '../builder/build-error.ts';
 import type { BuildRequest, BuiltRings } from '../domain/services.ts';
-import type { Host } from '../daemon/daemon.ts';
+import type { HypervisorHost } from '../assembly/assemble-host.ts';
 
 const storeMfn = 1;
 const consoleMfn = 2;
@@ -200,9 +200,9 @@ export class FakeHost extends FakeHypervisor {
     return Promise.resolve();
   }
 
-  /** As daemon.ts takes it; the fakes lack what only a running guest needs. */
-  asHost(): Host {
-    return this as unknown as Host;
+  /** As assemble-host.ts takes it; the fakes lack what only a running guest needs. */
+  asHost(): HypervisorHost {
+    return this as unknown as HypervisorHost;
   }
 
   /** Fills a domain without a kernel file; `/nosuch` in the kernel's path is a file that is missing. */

@@ -1,0 +1,167 @@
+/**
+ * What a host consists of beside its hypervisor: xenstore, the consoles, the backends, the networks, CPU pools and the domains' manager, put together in
+ * one way for the daemon, which serves them on sockets, and for a host inside of somebody's program (../api).
+ */
+import { Consoles, type DomainConsole, type LogSink, type Pty } from '../../dom0/console/index.ts';
+import type { DiskHost } from '../../dom0/disk/index.ts';
+import type { Network } from '../../dom0/net/network.ts';
+import type { Clock as MonotonicClock } from '../../dom0/scheduler.ts';
+import { Xenstored, type Xenstore } from '../../dom0/xenstore/index.ts';
+import type { DomainControl, HypervisorControl } from '../../hypervisor/control.ts';
+import { bootloaderService } from '../bootloader/service.ts';
+import { startBackends, type Backends } from '../daemon/backends.ts';
+import { listenForChannel } from '../daemon/channel-socket.ts';
+import { coreDumps } from '../daemon/core-dumps.ts';
+import { startNetwork, type DaemonNetwork } from '../daemon/network.ts';
+import { DomainManager } from '../domain/domain-manager.ts';
+import type { CoreDumps } from '../domain/monitor.ts';
+import type { BuildRequest, BuildService, Clock, MonitorLog } from '../domain/services.ts';
+import { initialise } from '../domain/xenstore-tree.ts';
+import { Transit } from '../migration/transit.ts';
+import { CpuPools } from '../scheduler/cpu-pools.ts';
+import { placement } from '../scheduler/placement.ts';
+import { isScheduler } from '../scheduler/scheduler-parameters.ts';
+import { Scheduling } from '../scheduler/scheduling.ts';
+import { systemClock } from './system-clock.ts';
+
+/** The real hypervisor of this process, or a test's. */
+export type HypervisorHost = HypervisorControl & { close(): Promise<void> };
+
+export interface AssemblyOptions {
+  readonly host: HypervisorHost;
+  /** Folders for files of the bootloader, its logs, and cores of domains that crashed. */
+  readonly folders: { readonly path: string; readonly logs: string; readonly dumps: string };
+  /** The log of what becomes of a domain, by its name. */
+  readonly openLog: (domainName: string) => MonitorLog;
+  readonly log: (line: string) => void;
+  /** Sockets and the like for the guests' networks; without it there are no networks. */
+  readonly network?: DaemonNetwork | undefined;
+  readonly clock?: Clock | undefined;
+  /** A test's builder; the real one is loaded when the first domain is created. */
+  readonly build?: BuildService | undefined;
+  /** Where image files are; without one, none can be opened. */
+  readonly diskHost?: DiskHost | undefined;
+  /** The log of what a guest prints, by its domain's name. */
+  readonly openConsoleLog?: ((domainName: string) => LogSink | undefined) | undefined;
+  /** A pseudo-terminal for a console, where the platform has them. */
+  readonly openPty?: (() => Pty | undefined) | undefined;
+  /** What xenstore says of how a console without a pseudo-terminal can be reached. */
+  readonly tty?: ((console: DomainConsole) => string | undefined) | undefined;
+}
+
+export interface HostParts {
+  readonly hypervisor: HypervisorHost;
+  readonly manager: DomainManager;
+  readonly transit: Transit;
+  readonly pools: CpuPools;
+  readonly scheduling: Scheduling;
+  readonly xenstored: Xenstored;
+  /** Domain 0's. */
+  readonly xenstore: Xenstore;
+  readonly backends: Backends;
+  readonly network: Network | undefined;
+  /** One of a domain's consoles; the first is 0. */
+  readonly console: (domid: number, num: number) => DomainConsole | undefined;
+  readonly openLog: (domainName: string) => MonitorLog;
+  readonly dumps: CoreDumps;
+  readonly clock: Clock;
+  /** Milliseconds since 1970. */
+  readonly startTime: number;
+  readonly onError: (error: unknown) => void;
+  /** Destroys all domains and lets go of everything. */
+  close(): Promise<void>;
+}
+
+export async function assembleHost(options: AssemblyOptions): Promise<HostParts> {
+  const { host, folders, log, openLog, diskHost } = options;
+  const clock = options.clock ?? systemClock;
+  const onError = (error: unknown): void =>
+    log(error instanceof Error ? (error.stack ?? error.message) : String(error));
+  // Through the event loop, so that a guest that never stops talking does not keep clients and other guests waiting.
+  const scheduler = { defer: (task: () => void) => void setImmediate(task) };
+  const xenstored = new Xenstored(host, { scheduler, clock: monotonic, onError, log });
+  const xs = xenstored.client();
+  initialise(xs, (host.domain(0)?.info().totPages ?? 0) * 4);
+  const consoles = new Consoles(host, xs, {
+    scheduler,
+    ...(options.openConsoleLog === undefined ? {} : { openLog: options.openConsoleLog }),
+    ...(options.openPty === undefined ? {} : { openPty: options.openPty }),
+    ...(options.tty === undefined ? {} : { tty: options.tty }),
+  });
+  const network = options.network && (await startNetwork(options.network, xenstored.client(), log));
+  const { nrCpus } = host.physInfo();
+  const backends = startBackends({
+    control: host,
+    xs: xenstored.client(),
+    diskHost,
+    bridges: network,
+    consoles: { consoles, openPty: options.openPty ?? (() => undefined), listen: listenForChannel },
+    nrCpus,
+    scheduler,
+    onError,
+    log,
+  });
+  const { scheduler: bootScheduler } = host.version;
+  const poolHost = { nrCpus, domids: () => host.domains().map(({ domid }) => domid) };
+  const pools = new CpuPools(poolHost, xs, isScheduler(bootScheduler) ? bootScheduler : 'credit2');
+  const vcpusOf = (domid: number): number | undefined => {
+    const most = host.domain(domid)?.info().maxVcpuId;
+    return most === undefined ? undefined : most + 1;
+  };
+  const scheduling = new Scheduling(pools, nrCpus, vcpusOf, (domid, how) => host.domain(domid)?.setScheduling(how));
+  const manager = new DomainManager({
+    hypervisor: host,
+    store: xenstored,
+    consoles,
+    scheduling: placement(pools, scheduling),
+    bootloader: bootloaderService({ run: folders, diskHost }),
+    build: options.build ?? buildFromFiles,
+    openLog,
+    clock,
+  });
+  return {
+    hypervisor: host,
+    manager,
+    transit: new Transit(manager, backends),
+    pools,
+    scheduling,
+    xenstored,
+    xenstore: xs,
+    backends,
+    network,
+    console: (domid, num) => consoles.get(domid, num) ?? (num === 0 ? consoles.serve(domid) : undefined),
+    openLog,
+    dumps: coreDumps(folders.dumps, host.version),
+    clock,
+    startTime: clock.now(),
+    onError,
+    async close() {
+      await manager.close();
+      network?.close();
+      await backends.close();
+      consoles.close();
+      xenstored.close();
+      await host.close();
+    },
+  };
+}
+
+async function buildFromFiles(domain: DomainControl, request: BuildRequest): ReturnType<BuildService> {
+  const { kernel, ramdisk, cmdline, memoryKiB, log } = request;
+  const { loadPvImage, release } = await import('../builder/load-image.ts');
+  const { buildPvDomain } = await import('../builder/pv-builder.ts');
+  const image = await loadPvImage({ kernel, ramdisk, cmdline }, log);
+  try {
+    return buildPvDomain(domain, image, { memoryKiB, cmdline, ...(log === undefined ? {} : { log }) });
+  } finally {
+    release(image);
+  }
+}
+
+const monotonic: MonotonicClock = {
+  now: () => performance.now(),
+  after(milliseconds, task) {
+    const timeout = setTimeout(task, milliseconds).unref();
+    return () => clearTimeout(timeout);
+  },
+};
