@@ -49,6 +49,8 @@ const packages = [
     package: 'xen-utils-4.17',
     wanted: /^usr\/lib\/xen-4\.17\/bin\/(xl|xenconsole|xenconsoled|oxenstored|xen-init-dom0|libxl-save-helper)$/,
   },
+  // For the threads of xl's helper, which want it when they end.
+  { package: 'libgcc-s1', wanted: /^(usr\/)?lib\/x86_64-linux-gnu\/libgcc_s\.so\.1$/ },
   { package: 'xen-utils-common', wanted: /^etc\/xen\/(oxenstored|xl)\.conf$/ },
   { package: 'xenstore-utils', wanted: /^usr\/bin\/xenstore$/ },
 ];

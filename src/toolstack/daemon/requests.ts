@@ -17,6 +17,7 @@ import type { Scheduling } from '../scheduler/scheduling.ts';
 import { XenError } from '../xen-error.ts';
 import type { Call } from './connection.ts';
 import type { Backends } from './backends.ts';
+import { consoleInTime } from './console-in-time.ts';
 import { guestRequests } from './guest-requests.ts';
 import { hostSummary } from './host-summary.ts';
 import { migrationRequests } from './migration-requests.ts';
@@ -112,10 +113,10 @@ const handlers: Handlers<Method> = {
   channels: ({ manager }, params) => ({ channels: manager.channels(read.domid(params)) }),
   nics: ({ manager }, params) => ({ nics: manager.nics(read.domid(params)) }),
   watchDeaths,
-  attachConsole: (context, params, call) => {
+  attachConsole: async (context, params, call) => {
     const domid = read.domid(params);
     const num = params['num'] === undefined ? 0 : read.count(params, 'num', -0x80000000, 0x7fffffff);
-    const console = context.console(domid, num);
+    const console = await consoleInTime(context, domid, num);
     if (console === undefined)
       throw new LibxlError('FAIL', ['xenconsole: Could not read tty from store: No such file or directory']);
     call.attach(console.attach('domain'));

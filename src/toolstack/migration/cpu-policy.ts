@@ -7,6 +7,7 @@ import { StreamError } from './byte-stream.ts';
 import { viewOf } from './records.ts';
 
 type Register = 'a' | 'b' | 'c' | 'd';
+type Registers = Readonly<Record<Register, number>>;
 interface FeatureRegister {
   readonly leaf: number;
   readonly subleaf: number;
@@ -27,23 +28,31 @@ const where: Readonly<Record<FeatureLeaf, FeatureRegister>> = {
 
 const EXTENDED = 0x8000_0000;
 /** Leaves with subleaves, and how many of these are told. */
-const subleaves: Readonly<Record<number, number>> = { 4: 4, 7: 1, 0xb: 2 };
+const subleaves: Readonly<Record<number, number>> = { 4: 4, 7: 1, 0xb: 2, 0xd: 2 };
+/**
+ * The highest leaves that a policy of Xen has (x86_cpuid_copy_from_buffer, x86_cpu_policies_are_compatible): it refuses a guest that knows more. What
+ * is beyond here, the frequency of the TSC, a kernel asks for when it boots and not again.
+ */
+const highest: Readonly<Record<number, number>> = { 0: 0xd, [EXTENDED]: EXTENDED + 0x1c };
 const MAX_LEAVES = 256;
 
 export function writeCpuidPolicy(domain: Pick<DomainControl, 'cpuid'>): Uint8Array {
-  const leaves = [0, EXTENDED].flatMap((first) => {
-    const [highest] = domain.cpuid(first, 0);
-    return Array.from({ length: highest - first + 1 }, (_, i) => first + i).flatMap((leaf) => {
+  const leaves = Object.entries(highest).flatMap(([from, limit]) => {
+    const first = Number(from);
+    const [own] = domain.cpuid(first, 0);
+    const last = Math.min(own, limit);
+    return Array.from({ length: last - first + 1 }, (_, i) => first + i).flatMap((leaf) => {
+      const registers = (subleaf: number): Registers => {
+        const [a, b, c, d] = domain.cpuid(leaf, subleaf);
+        return { a: leaf === first ? last : a, b, c, d };
+      };
       const count = subleaves[leaf];
-      if (count === undefined) return [{ leaf, subleaf: CPUID_NO_SUBLEAF }];
-      return Array.from({ length: count }, (_, subleaf) => ({ leaf, subleaf }));
+      if (count === undefined) return [{ leaf, subleaf: CPUID_NO_SUBLEAF, ...registers(0) }];
+      return Array.from({ length: count }, (_, subleaf) => ({ leaf, subleaf, ...registers(subleaf) }));
     });
   });
   const body = new Uint8Array(leaves.length * CpuidLeaf.size);
-  leaves.forEach(({ leaf, subleaf }, i) => {
-    const [a, b, c, d] = domain.cpuid(leaf, subleaf === CPUID_NO_SUBLEAF ? 0 : subleaf);
-    CpuidLeaf.write(viewOf(body), i * CpuidLeaf.size, { leaf, subleaf, a, b, c, d });
-  });
+  leaves.forEach((one, i) => CpuidLeaf.write(viewOf(body), i * CpuidLeaf.size, one));
   return body;
 }
 
@@ -58,7 +67,7 @@ export function writeMsrPolicy(): Uint8Array {
 export function checkCpuidPolicy(body: Uint8Array, domain: Pick<DomainControl, 'cpuid'>): void {
   if (body.length % CpuidLeaf.size !== 0 || body.length > MAX_LEAVES * CpuidLeaf.size)
     throw new StreamError('the saved domain is damaged: its CPUID policy has a length that cannot be');
-  const saved = new Map<string, Record<Register, number>>();
+  const saved = new Map<string, Registers>();
   for (let at = 0; at < body.length; at += CpuidLeaf.size) {
     const { leaf, subleaf, ...registers } = CpuidLeaf.read(viewOf(body), at);
     saved.set(key(leaf, subleaf), registers);

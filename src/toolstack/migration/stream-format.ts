@@ -2,7 +2,7 @@
  * How a saved domain is written down: the header of xl's files (xen/tools/xl/xl.h), around libxl's stream
  * (docs/specs/libxl-migration-stream), around libxc's (docs/specs/libxc-migration-stream, version 3).
  */
-import { bytes, struct, u16, u32, u64, u8 } from '../../abi/struct.ts';
+import { bytes, s64, struct, u16, u32, u64, u8 } from '../../abi/struct.ts';
 
 /** A record of libxl or libxc: this, then `length` bytes of body, then zeroes up to a multiple of `RECORD_ALIGN`. */
 export const RecordHeader = struct('record_header', { type: u32, length: u32 }, 8);
@@ -92,8 +92,9 @@ export const ExtVcpuContext = struct(
   {
     vcpu: u32,
     size: u32,
-    syscall32_callback_eip: u64,
-    sysenter_callback_eip: u64,
+    // Addresses of a kernel, thus signed numbers here.
+    syscall32_callback_eip: s64,
+    sysenter_callback_eip: s64,
     syscall32_callback_cs: u16,
     sysenter_callback_cs: u16,
     syscall32_disables_events: u8,

@@ -4,6 +4,7 @@ import { after, before, describe, it } from 'node:test';
 import type { JsonObject } from '../config/json.ts';
 import { parseConfig } from '../config/parse-config.ts';
 import type { DaemonClient } from '../daemon/client.ts';
+import type { Clock } from '../domain/services.ts';
 import type { GuestDomain } from '../testing/fake-host.ts';
 import { TestDaemon } from '../testing/test-daemon.ts';
 import { parseEscape, runConsole, type ConsoleEnd } from './console-session.ts';
@@ -12,7 +13,18 @@ const test = new TestDaemon();
 const { host } = test;
 const connect = test.client.bind(test);
 
-before(() => test.start());
+/** Who waits for a console, and what ends the wait. */
+const sleeping: { readonly milliseconds: number; wake(): void }[] = [];
+const clock: Clock = {
+  now: () => Date.now(),
+  sleep: (milliseconds, signal) =>
+    new Promise((wake, reject) => {
+      sleeping.push({ milliseconds, wake });
+      signal?.addEventListener('abort', () => reject(new Error('over')));
+    }),
+};
+
+before(() => test.start({ clock }));
 after(() => test.close());
 
 async function create(name: string): Promise<GuestDomain> {
@@ -105,10 +117,36 @@ describe('a console', () => {
 
   it('has only the consoles that the domain has', async () => {
     const { domid } = await create('single');
-    const client = await connect();
-    for (const num of [1, -1, 77])
+    const asked = [1, -1, 77].map(async (num) => {
+      const client = await connect();
       await assert.rejects(client.call('attachConsole', { domid, num }), /Could not read tty from store/);
-    client.close();
+      client.close();
+    });
+    // It is waited for as long as xenconsole does.
+    await until(
+      () => sleeping.length === 3,
+      () => `${sleeping.length} wait`,
+    );
+    for (const { milliseconds, wake } of sleeping.splice(0)) {
+      assert.equal(milliseconds, 5000);
+      wake();
+    }
+    await Promise.all(asked);
+  });
+
+  it('is waited for while its domain is being made', async () => {
+    const before = await create('before it');
+    const early = new User(await connect(), before.domid + 1);
+    await until(
+      () => sleeping.length === 1,
+      () => 'nobody waits',
+    );
+    const guest = await create('late');
+    assert.equal(guest.domid, before.domid + 1);
+    guest.console?.print('here');
+    await early.sees('here');
+    early.input.write('\x1d');
+    assert.equal(await early.left, 'left');
   });
 
   it('takes what is typed at the same terminal when an earlier console has ended', async () => {
