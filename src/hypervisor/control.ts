@@ -126,6 +126,14 @@ export interface CreateDomain {
   readonly maxGrantFrames?: number;
   /** Highest grant table version the guest may ask for; default 2. */
   readonly maxGrantVersion?: 1 | 2;
+  /** The domain has its memory and vCPUs, and with them the sizes above. What it shares with the template is not counted as taken from the host. */
+  readonly template?: DomainTemplate;
+}
+
+/** A domain at rest, for any number of others to begin from: see `DomainControl.freeze`. It does not depend on the domain any more. */
+export interface DomainTemplate {
+  /** What began from it goes on. */
+  close(): void;
 }
 
 /** SHUTDOWN_* of xen/include/public/sched.h. */
@@ -338,6 +346,11 @@ export interface DomainControl {
   shutdown(reason: ShutdownReason): void;
   /** domctl resumedomain, after a suspend: the guest goes on here and is told that it was cancelled. Throws HypercallError. */
   resume(): void;
+  /**
+   * The domain as it is now, after a suspend or before it goes on from a restore. Its clones are in the state of a domain that was just restored, with all frame numbers as they were:
+   * no port, no grant, events masked, each vCPU that is online at its context. Throws HypercallError: EINVAL for a domain that runs, ENOMEM.
+   */
+  freeze(): DomainTemplate;
   /** domctl destroydomain: resolves when the vCPUs have ended and the memory is dropped. */
   destroy(): Promise<void>;
 }

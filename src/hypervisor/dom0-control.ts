@@ -125,6 +125,10 @@ export class Dom0Control implements DomainControl {
     refuse('resume');
   }
 
+  freeze(): never {
+    return refuse('freeze');
+  }
+
   setVcpuContext(): void {
     refuse('setvcpucontext');
   }

@@ -25,6 +25,7 @@ import { cpuRegionAt, vcpuBlock } from './domain-memory.ts';
 import type { Domain } from './domain.ts';
 import { allocUnbound } from './event-channel/lifecycle.ts';
 import { DomainFrames } from './domain-frames.ts';
+import { beginFrom, DomainTemplateOf, frozenParts } from './domain-template.ts';
 import { GrantMappings } from './grant-table/mappings.ts';
 import { seed } from './grant-table/table.ts';
 import type { HypervisorHost } from './hypervisor.ts';
@@ -210,13 +211,19 @@ export class DomainControlOf implements DomainControl {
   /** With the context in its block. */
   #start(vcpu: number): void {
     const { domain } = this;
-    const base = domain.vcpuAt(vcpu);
     this.#check(
-      domain.locked(() => this.#host.kind.checkContext(domain, base + vcpuBlock.context)),
+      domain.locked(() => this.#host.kind.checkContext(domain, domain.vcpuAt(vcpu) + vcpuBlock.context)),
       `context of vcpu ${vcpu}`,
     );
+    this.#goOn(vcpu);
+  }
+
+  /** The vCPU is online, at the context in its block. */
+  #goOn(vcpu: number): void {
+    const { domain } = this;
+    const at = domain.vcpuAt(vcpu);
     for (const word of ['initialised', 'contextPending', 'online'] as const)
-      Atomics.store(domain.i32, (base + VcpuState.at[word]) >>> 2, 1);
+      Atomics.store(domain.i32, (at + VcpuState.at[word]) >>> 2, 1);
   }
 
   setScheduling(scheduling: DomainScheduling): void {
@@ -309,6 +316,31 @@ export class DomainControlOf implements DomainControl {
     for (let vcpu = 0; vcpu < domain.layout.maxVcpus; vcpu++) domain.kick(vcpu);
   }
 
+  freeze(): DomainTemplateOf {
+    const { domain } = this;
+    const { layout } = domain;
+    const refused = this.#error(Errno.EINVAL, 'freeze');
+    if (domain.dying) throw refused;
+    const isSuspended = domain.shutdownCode === shutdownReasons.suspend;
+    for (let vcpu = 0; vcpu < layout.maxVcpus; vcpu++) {
+      const word = (name: 'online' | 'contextPending'): number =>
+        Atomics.load(domain.i32, (domain.vcpuAt(vcpu) + VcpuState.at[name]) >>> 2);
+      // One that has not begun yet has its context where a clone finds it, and so has one that was asked for it.
+      if (word('online') === 0 || (domain.pauseCount > 0 && word('contextPending') !== 0)) continue;
+      if (!isSuspended || this.getVcpuContext(vcpu) === undefined) throw refused;
+    }
+    return new DomainTemplateOf(layout, this.#host.freeze(domain.memory, frozenParts(layout)), this.#grants.held);
+  }
+
+  /** The domain's memory has just been filled. */
+  begin(template: DomainTemplateOf): void {
+    const { domain } = this;
+    for (const vcpu of beginFrom(template, domain, this.#host.kind, this.#host.clock)) {
+      this.#goOn(vcpu);
+      this.#host.prepareVcpu(domain, vcpu);
+    }
+  }
+
   destroy(): Promise<void> {
     this.#destroyed ??= this.#kill();
     return this.#destroyed;
@@ -317,8 +349,9 @@ export class DomainControlOf implements DomainControl {
   async #kill(): Promise<void> {
     this.domain.die();
     await this.#host.stopVcpus(this.domain);
-    this.#host.state.releasePages(this.domain.get('totPages'));
+    this.#host.state.releasePages(this.domain.get('totPages') - this.domain.get('sharedPages'));
     this.domain.set('totPages', 0);
+    this.domain.set('sharedPages', 0);
     this.#host.forget(this.domid);
   }
 

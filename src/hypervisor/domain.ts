@@ -20,6 +20,7 @@ const NOT_SHUT_DOWN = -1;
 
 type DomainField =
   | 'totPages'
+  | 'sharedPages'
   | 'maxPages'
   | 'mapPages'
   | 'vmAssist'
@@ -213,14 +214,20 @@ export class Domain {
 
   /** A fresh memory is zero; what must not be zero is set here, once, by the thread that creates the domain. */
   initialise(): void {
+    const { maxPages, maxEvtchnPort } = this.layout;
+    DomainState.write(this.view, this.at, { maxPages, mapPages: maxPages, maxEvtchnPort });
+    this.begin();
+  }
+
+  /** Another one's memory has become this domain's, which is paused. */
+  begin(): void {
     DomainState.write(this.view, this.at, {
-      shutdownCode: NOT_SHUT_DOWN,
+      lock: 0,
       pauseCount: 1,
+      shutdownCode: NOT_SHUT_DOWN,
       domid: this.domid,
-      maxPages: this.layout.maxPages,
-      mapPages: this.layout.maxPages,
       grantVersion: 1,
-      maxEvtchnPort: this.layout.maxEvtchnPort,
+      watchdogs: [0, 0],
     });
   }
 

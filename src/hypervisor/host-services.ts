@@ -2,7 +2,7 @@
  * What the hypervisor asks of the place it runs in. Every thread that runs hypervisor code has one of these; the
  * host with workers, the steppable host and the tests each bring their own.
  */
-import type { SystemTime } from '../abi/numbers.ts';
+import type { HostAddress, SystemTime } from '../abi/numbers.ts';
 import type { LogLevel } from './control.ts';
 import type { CrashDump } from './crash-dump.ts';
 
@@ -15,6 +15,23 @@ export interface Clock {
   /** Unix time at system time 0, in nanoseconds split at the second. */
   readonly bootTime: { readonly seconds: number; readonly nanoseconds: number };
 }
+
+/** Bytes of a memory from `at` up to `end`, whole pages of 4 KiB. */
+export interface MemoryPart {
+  readonly at: HostAddress;
+  readonly end: HostAddress;
+}
+
+/** Parts of a memory as they were at one moment. */
+export interface MemoryTemplate {
+  /** Into another memory of that size, which is all zero. */
+  copyTo(memory: WebAssembly.Memory): void;
+  /** There will be no more copies; those that there are stay. */
+  close(): void;
+}
+
+/** Main thread, while nobody writes to the memory. Throws an Error where the host has no room. */
+export type FreezeMemory = (memory: WebAssembly.Memory, parts: readonly MemoryPart[]) => MemoryTemplate;
 
 /** The few things that leave a domain's memory. */
 export interface Glue {

@@ -23,6 +23,7 @@ import { Dom0Control } from './dom0-control.ts';
 import { Dom0Ports } from './dom0-ports.ts';
 import { DomainControlOf } from './domain-control.ts';
 import type { DomainShape } from './domain-memory.ts';
+import type { DomainTemplateOf } from './domain-template.ts';
 import { MAX_EVTCHN_PORT, MAX_GRANT_FRAMES, MAX_VCPUS, computeLayout, createMemory } from './domain-memory.ts';
 import { Domain, MAIN_THREAD, vcpuThread } from './domain.ts';
 import { grow } from './grant-table/table.ts';
@@ -36,7 +37,7 @@ import {
   thresholdsOf,
   type BootOptions,
 } from './command-line/boot-options.ts';
-import type { Clock } from './host-services.ts';
+import type { Clock, FreezeMemory } from './host-services.ts';
 import type { HostState } from './host-state.ts';
 import { LogRing, isLogged, prefixed } from './log-ring.ts';
 import type { PlatformKind } from './platform.ts';
@@ -72,6 +73,7 @@ export interface HypervisorOptions {
   readonly processor: ProcessorShape;
   readonly state: HostState;
   readonly runner: VcpuRunner;
+  readonly freeze: FreezeMemory;
   readonly totalPages: number;
   readonly nrCpus: number;
   /** Xen's own command line; which of its options count: command-line/boot-options.ts. */
@@ -89,6 +91,7 @@ export interface HypervisorHost {
   readonly state: HostState;
   readonly nrCpus: number;
   readonly runner: VcpuRunner;
+  readonly freeze: FreezeMemory;
   prepareVcpu(domain: Domain, vcpu: number): void;
   startVcpu(domain: Domain, vcpu: number): void;
   stopVcpus(domain: Domain): Promise<void>;
@@ -103,6 +106,7 @@ export class Hypervisor implements HypervisorControl, HypervisorHost {
   readonly state: HostState;
   readonly nrCpus: number;
   readonly runner: VcpuRunner;
+  readonly freeze: FreezeMemory;
   readonly totalPages: number;
   readonly #boot: BootOptions;
   readonly #options: HypervisorOptions;
@@ -119,6 +123,7 @@ export class Hypervisor implements HypervisorControl, HypervisorHost {
     this.kind = options.kind;
     this.state = options.state;
     this.runner = options.runner;
+    this.freeze = options.freeze;
     const boot = parseBootOptions(options.commandLine);
     this.#boot = boot;
     this.state.thresholds = thresholdsOf(boot);
@@ -157,7 +162,8 @@ export class Hypervisor implements HypervisorControl, HypervisorHost {
 
   createDomain(config: CreateDomain): DomainControl {
     const shape = this.#shape(config);
-    const layout = computeLayout(shape);
+    const template = config.template as DomainTemplateOf | undefined;
+    const layout = template?.layout ?? computeLayout(shape);
     if (layout === undefined) throw new HypercallError(Errno.ENOMEM, `a domain of ${config.maxMemKiB} KiB`);
     const { domid = this.#freeDomid() } = config;
     if (domid <= 0 || domid >= DOMID_FIRST_RESERVED) throw new HypercallError(Errno.EINVAL, `domain ${domid}`);
@@ -165,23 +171,29 @@ export class Hypervisor implements HypervisorControl, HypervisorHost {
     let memory: WebAssembly.Memory;
     try {
       memory = createMemory(layout);
+      template?.memory.copyTo(memory);
     } catch {
-      // The engine has no address space left for it.
+      // The engine has no address space left for it, or the host no room.
       throw new HypercallError(Errno.ENOMEM, `memory for domain ${domid}`);
     }
     const domain = new Domain(domid, memory, layout, MAIN_THREAD);
+    if (template === undefined) this.#initialise(domain, config);
+    const control = new DomainControlOf(domain, this, config);
+    if (config.domid === undefined) this.#lastDomid = domid;
+    this.#domains.set(domid, control);
+    if (template !== undefined) control.begin(template);
+    return control;
+  }
+
+  #initialise(domain: Domain, { maxGrantVersion, memmapLimitKiB }: CreateDomain): void {
     domain.initialise();
-    domain.set('maxGrantVersion', config.maxGrantVersion ?? 2);
-    if (config.memmapLimitKiB !== undefined) {
-      domain.set('mapPages', Math.min(Math.floor((config.memmapLimitKiB * 1024) / PAGE_SIZE), layout.maxPages));
+    domain.set('maxGrantVersion', maxGrantVersion ?? 2);
+    if (memmapLimitKiB !== undefined) {
+      domain.set('mapPages', Math.min(Math.floor((memmapLimitKiB * 1024) / PAGE_SIZE), domain.layout.maxPages));
     }
     domain.locked(() => grow(domain, 1));
     initialiseSharedInfo(domain, this.clock);
     initialiseRunstates(domain, this.clock.now());
-    const control = new DomainControlOf(domain, this, config);
-    if (config.domid === undefined) this.#lastDomid = domid;
-    this.#domains.set(domid, control);
-    return control;
   }
 
   #shape(config: CreateDomain): DomainShape {

@@ -48,7 +48,9 @@ export function removeExtent(domain: Domain, kind: PlatformKind, pages: FreePage
   for (let i = 0; i < count; i++) {
     if (!domain.isRam(mfn + i) || !kind.release(domain, mfn + i)) return false;
     domain.set('totPages', domain.get('totPages') - 1);
-    pages.releasePages(1);
+    const shared = domain.get('sharedPages');
+    if (shared > 0) domain.set('sharedPages', shared - 1);
+    else pages.releasePages(1);
   }
   return true;
 }

@@ -14,6 +14,7 @@ export const DomainState = struct(
     dying: s32,
     domid: u32,
     totPages: u32,
+    sharedPages: u32, // of those, how many the host's account does not have as this domain's, since they are its template's
     maxPages: u32, // domctl max_mem; never above the layout's
     mapPages: u32, // how much RAM XENMEM_memory_map tells the guest of
     vmAssist: u32, // VMASST_TYPE_* bits 0 … 31

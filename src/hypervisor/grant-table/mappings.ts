@@ -13,8 +13,16 @@ const DOM0 = 0;
 const ELEMENTS_PER_LOCK = 32;
 
 interface Use {
+  /** As long as it is in use, whatever the guest writes into the entry. */
+  readonly mfn: Mfn;
   readers: number;
   writers: number;
+}
+
+/** A reference to a frame: a general one, or one that keeps it writable. */
+export interface HeldFrame {
+  readonly mfn: Mfn;
+  readonly readonly: boolean;
 }
 
 export class GrantMappings {
@@ -29,6 +37,13 @@ export class GrantMappings {
 
   get count(): number {
     return this.#uses.size;
+  }
+
+  /** The references that they keep, each as often as there is one. */
+  get held(): HeldFrame[] {
+    return [...this.#uses.values()].flatMap(({ mfn, readers, writers }) =>
+      Array.from({ length: readers }, (_, i) => ({ mfn, readonly: i >= writers })),
+    );
   }
 
   /** A GNTST_* number when the grant may not be mapped. */
@@ -99,17 +114,18 @@ export class GrantMappings {
     const domain = this.#domain;
     const grant = acquire(domain, ref, DOM0, readonly);
     if (typeof grant === 'number') return grant;
-    if (!this.#hold(grant.frame, readonly)) {
-      this.#clear(ref, this.#uses.get(ref));
+    const use = this.#uses.get(ref);
+    const mfn = use?.mfn ?? grant.frame;
+    if (!this.#hold(mfn, readonly)) {
+      this.#clear(ref, use);
       return GNTST.bad_page;
     }
-    const use = this.#uses.get(ref);
-    if (use === undefined) this.#uses.set(ref, { readers: 1, writers: readonly ? 0 : 1 });
+    if (use === undefined) this.#uses.set(ref, { mfn, readers: 1, writers: readonly ? 0 : 1 });
     else {
       use.readers++;
       if (!readonly) use.writers++;
     }
-    return grant.frame;
+    return mfn;
   }
 
   #drop(ref: GrantRef, mfn: Mfn, readonly: boolean): void {

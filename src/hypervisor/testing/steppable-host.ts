@@ -5,7 +5,7 @@
 import type { SystemTime } from '../../abi/numbers.ts';
 import { createVcpuLoop } from '../create-vcpu.ts';
 import { Domain, vcpuThread } from '../domain.ts';
-import type { Clock, Glue } from '../host-services.ts';
+import type { FreezeMemory, Clock, Glue } from '../host-services.ts';
 import { HostState } from '../host-state.ts';
 import { Hypervisor } from '../hypervisor.ts';
 import type { VcpuRunner } from '../hypervisor.ts';
@@ -59,6 +59,15 @@ interface Actor {
 const DEFAULT_PAGES = 65536;
 const TURN_NS = 1000;
 
+/** Templates by copying all of their bytes. */
+const copyParts: FreezeMemory = (memory, parts) => {
+  const copies = parts.map(({ at, end }) => ({ at, bytes: new Uint8Array(memory.buffer).slice(at, end) }));
+  return {
+    copyTo: (other) => copies.forEach(({ at, bytes }) => new Uint8Array(other.buffer).set(bytes, at)),
+    close: () => undefined,
+  };
+};
+
 export class SteppableHost {
   readonly hypervisor: Hypervisor;
   readonly clock: ManualClock;
@@ -85,6 +94,7 @@ export class SteppableHost {
       processor: options.processor,
       state: this.state,
       runner,
+      freeze: copyParts,
       totalPages: options.totalPages ?? DEFAULT_PAGES,
       nrCpus: options.nrCpus ?? 2,
       commandLine: options.commandLine ?? 'dom0_mem=16M loglvl=all guest_loglvl=all',

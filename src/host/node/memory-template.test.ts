@@ -1,0 +1,96 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { memoryMap } from './memory-map.ts';
+import { memoryFreezer } from './memory-template.ts';
+import type { FreezeMemory } from '../../hypervisor/host-services.ts';
+
+const PAGE = 4096;
+const PAGES = 16384;
+const OUTSIDE = 100 * PAGE;
+const parts = [
+  { at: 16 * PAGE, end: 32 * PAGE },
+  { at: 200 * PAGE, end: PAGES * PAGE },
+];
+
+function createMemory(): WebAssembly.Memory {
+  return new WebAssembly.Memory({ initial: PAGES / 16, maximum: PAGES / 16, shared: true });
+}
+
+const at = (memory: WebAssembly.Memory, page: number): number => new Uint8Array(memory.buffer)[page * PAGE] ?? -1;
+const set = (memory: WebAssembly.Memory, page: number, value: number): void => {
+  new Uint8Array(memory.buffer)[page * PAGE] = value;
+};
+
+const kinds: [string, FreezeMemory | undefined][] = [
+  ['of pages that are shared', memoryMap() && memoryFreezer()],
+  ['of copies', memoryFreezer('none')],
+];
+for (const [name, freeze] of kinds)
+  describe(`a template ${name}`, { skip: freeze === undefined && 'needs Linux' }, () => {
+    if (freeze === undefined) return;
+    const copyOf = (template: ReturnType<FreezeMemory>): WebAssembly.Memory => {
+      const memory = createMemory();
+      template.copyTo(memory);
+      return memory;
+    };
+
+    it('is what the memory was, whatever becomes of that and of its copies', () => {
+      const memory = createMemory();
+      set(memory, 20, 1);
+      set(memory, 300, 2);
+      new Uint8Array(memory.buffer)[OUTSIDE] = 3;
+      const template = freeze(memory, parts);
+      set(memory, 300, 4);
+      set(memory, 301, 5);
+      const [one, other] = [copyOf(template), copyOf(template)];
+      set(one, 20, 6);
+      template.close();
+      template.close();
+      for (const [copy, first] of [
+        [one, 6],
+        [other, 1],
+      ] as const)
+        assert.deepEqual([at(copy, 20), at(copy, 300), at(copy, 301), at(copy, 100)], [first, 2, 0, 0]);
+      assert.deepEqual([at(memory, 20), at(memory, 300), at(memory, 301), at(memory, 100)], [1, 4, 5, 3]);
+    });
+
+    it('of a copy has what that has since written', () => {
+      const memory = createMemory();
+      for (let page = 1000; page < 1100; page++) set(memory, page, page & 0xff);
+      const first = freeze(memory, parts);
+      const child = copyOf(first);
+      set(child, 1050, 99);
+      set(child, 2000, 98);
+      const second = freeze(child, parts);
+      first.close();
+      set(child, 1050, 97);
+      const grandchild = copyOf(second);
+      second.close();
+      const pages = [1000, 1050, 1051, 2000];
+      assert.deepEqual(
+        pages.map((page) => at(grandchild, page)),
+        [1000 & 0xff, 99, 1051 & 0xff, 98],
+      );
+      assert.equal(at(child, 1050), 97);
+      assert.equal(at(memory, 1050), 1050 & 0xff);
+    });
+
+    it('can be made again and again of a memory that is written all over', () => {
+      const memory = createMemory();
+      const expected = new Map<number, number>();
+      for (let round = 1; round <= 12; round++) {
+        for (let i = 0; i < 60; i++) {
+          const page = 200 + ((i * 7919 + round * 104729) % (PAGES - 200));
+          set(memory, page, round);
+          expected.set(page, round);
+        }
+        const template = freeze(memory, parts);
+        const copy = copyOf(template);
+        template.close();
+        for (const [page, value] of expected) {
+          assert.equal(at(copy, page), value);
+          assert.equal(at(memory, page), value);
+        }
+      }
+    });
+  });
