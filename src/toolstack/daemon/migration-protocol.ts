@@ -38,6 +38,16 @@ export interface MigrationMethods {
     result: { domid: number };
   };
   startReceived: { params: { domid: number; paused: boolean }; result: Record<never, never> };
+  /** Clones of a domain as it is now, which goes on. With a name and more than one, they are NAME-1, NAME-2 and so on. */
+  fork: {
+    params: { domid: number; count: number; paused: boolean; name?: string };
+    result: { clones: readonly CloneSummary[] };
+  };
+}
+
+export interface CloneSummary {
+  readonly domid: number;
+  readonly name: string;
 }
 
 export interface MigrationFigures {

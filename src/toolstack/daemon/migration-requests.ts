@@ -10,6 +10,7 @@ import { readLibxlStream, writeLibxlStream } from '../migration/libxl-stream.ts'
 import { suspend } from '../migration/suspend.ts';
 import { XenError } from '../xen-error.ts';
 import type { Call } from './connection.ts';
+import { fork } from './fork-request.ts';
 import { afterSave, type MigrationFigures, type MigrationMethods } from './migration-protocol.ts';
 import * as read from './parameters.ts';
 import { startDomain, type Handlers, type RequestContext } from './requests.ts';
@@ -27,6 +28,7 @@ export const migrationRequests: Handlers<keyof MigrationMethods> = {
   giveAway: ({ transit }, params) => nothing(transit.give(read.domid(params))),
   takeBack: async ({ transit }, params) => nothing(await transit.takeBack(read.domid(params))),
   migrateReceive: receive,
+  fork,
   startReceived: ({ transit }, params) => nothing(transit.start(read.domid(params), read.flag(params, 'paused'))),
 };
 
@@ -79,7 +81,7 @@ function progressOf(call: Call): (done: number, total: number, pass: number) => 
 }
 
 async function send(
-  { manager, hypervisor, clock, transit, memory, onError }: RequestContext,
+  { manager, hypervisor, clock, transit, onError }: RequestContext,
   params: JsonObject,
   call: Call,
 ): Promise<MigrationFigures> {
@@ -95,7 +97,6 @@ async function send(
     xenVersion: hypervisor.version,
     onProgress: progressOf(call),
     signal: gone.signal,
-    watchWrites: memory.watchWrites,
     suspend: async () => {
       stopped = clock.now();
       await suspend(manager, domid, clock);

@@ -11,7 +11,6 @@ import { nicOf } from '../devices/nics.ts';
 import { LibxlError } from '../domain/libxl-error.ts';
 import type { Clock, MonitorLog } from '../domain/services.ts';
 import { monitor, type CoreDumps } from '../domain/monitor.ts';
-import type { HostMemory } from '../migration/host-memory.ts';
 import type { Transit } from '../migration/transit.ts';
 import type { CpuPools } from '../scheduler/cpu-pools.ts';
 import type { Scheduling } from '../scheduler/scheduling.ts';
@@ -34,7 +33,6 @@ export interface RequestContext {
   readonly hypervisor: HypervisorControl;
   readonly manager: DomainManager;
   readonly transit: Transit;
-  readonly memory: HostMemory;
   readonly pools: CpuPools;
   readonly scheduling: Scheduling;
   readonly xenstore: Xenstore;

@@ -4,7 +4,7 @@
  * the way takes everything back that was done before.
  */
 import { Errno } from '../../abi/errno.ts';
-import { HypercallError, type DomainControl, type DomainInfo } from '../../hypervisor/control.ts';
+import { HypercallError, type DomainControl, type DomainInfo, type DomainTemplate } from '../../hypervisor/control.ts';
 import type { BootloaderFiles } from '../bootloader/service.ts';
 import type { BuildLog } from '../builder/build-log.ts';
 import type { DomainConfig } from '../config/domain-config.ts';
@@ -15,6 +15,7 @@ import { addDisk, addDisks, checkDisks, diskOf, listDisks, removeDisk, type Disk
 import { addNic, addNics, checkNics, listNics, nicOf, type NicSummary } from '../devices/nics.ts';
 import { devicesOf, removeDevice, type DeviceGlue } from '../devices/split-device.ts';
 import { diskNumber } from '../devices/vdev.ts';
+import { takeSnapshot, type DomainSnapshot } from '../fork/domain-snapshot.ts';
 import { XenError } from '../xen-error.ts';
 import { duplicateName, failedCreation, noMemory, refuseWhatIsMissing } from './creation-errors.ts';
 import { cleanUpLines, errorText, LibxlError, libxlLine, noSuchDomainType } from './libxl-error.ts';
@@ -37,6 +38,8 @@ export interface ManagedDomain {
   readonly startTime: number;
   /** Its shutdown has been told to those who listen. */
   announced: boolean;
+  /** Until it runs, for a guest that was suspended and has arrived here: what it will look for. */
+  resting: BuiltRings | undefined;
   /** Set once destruction has begun. */
   destruction: Promise<void> | undefined;
 }
@@ -63,6 +66,8 @@ export interface CreateOptions {
   readonly log?: BuildLog;
   /** In place of building it: fills the paused domain with what was saved. Throws StreamError. */
   readonly restore?: (control: DomainControl) => Promise<BuiltRings>;
+  /** With `restore`: what the domain has in it already. */
+  readonly template?: DomainTemplate;
 }
 
 /** libxl's defaults: LIBXL_MAX_VCPUS handling, memory of a domain that asks for none. */
@@ -118,7 +123,7 @@ export class DomainManager {
     if (this.stopping) throw new LibxlError('FAIL', ['xl: the daemon is about to end']);
     this.#services.scheduling.check(config);
     refuseWhatIsMissing(config);
-    const domain = this.#make(config);
+    const domain = this.#make(config, options.template);
     const { domid } = domain;
     this.#domains.set(domid, domain);
     try {
@@ -150,6 +155,8 @@ export class DomainManager {
 
   unpause(domid: number): void {
     this.#control(domid, 'libxl_domain_unpause', 'Unpausing domain').unpause();
+    const domain = this.#domains.get(domid);
+    if (domain !== undefined) domain.resting = undefined;
     this.#tell({ kind: 'unpaused', domid });
   }
 
@@ -208,6 +215,13 @@ export class DomainManager {
     domain.control.resume();
     domain.announced = false;
     this.#tell({ kind: 'resumed', domid });
+  }
+
+  /**
+   * The domain as it is at a moment, for clones to begin from; a guest that runs goes on afterwards. Throws LibxlError for one that cannot be cloned.
+   */
+  snapshot(domid: number): Promise<DomainSnapshot> {
+    return takeSnapshot(this, domid, this.#services);
   }
 
   /** Gives a dead domain another name and UUID, so that its successor can have the old ones. */
@@ -300,7 +314,7 @@ export class DomainManager {
     return this.#services.store.client();
   }
 
-  #make(config: DomainConfig): ManagedDomain {
+  #make(config: DomainConfig, template: DomainTemplate | undefined): ManagedDomain {
     const { b_info, c_info } = config;
     const uuid = (c_info.uuid ??= generateUuid());
     const memoryKiB = Math.max(b_info.max_memkb ?? defaultMemoryKiB, b_info.target_memkb ?? 0);
@@ -315,6 +329,7 @@ export class DomainManager {
         ...(ports === undefined || ports === 0 ? {} : { maxEvtchnPort: ports }),
         ...(grantFrames === undefined ? {} : { maxGrantFrames: grantFrames }),
         ...(grantVersion === 1 || grantVersion === 2 ? { maxGrantVersion: grantVersion } : {}),
+        ...(template === undefined ? {} : { template }),
       });
       this.#lastDomid = control.domid;
       const startTime = this.#services.clock.now();
@@ -327,6 +342,7 @@ export class DomainManager {
         nextConfig: undefined,
         startTime,
         announced: false,
+        resting: undefined,
         destruction: undefined,
       };
     } catch (error) {
@@ -379,6 +395,7 @@ export class DomainManager {
       files.remove();
     }
     if (domain.destruction !== undefined) throw new Error('destroyed while it was built');
+    if (restore !== undefined) domain.resting = rings;
     tree.writeBuilt(this.#store, domain, {
       maxMemKiB: Math.max(b_info.max_memkb ?? targetMemKiB, targetMemKiB),
       targetMemKiB,

@@ -18,6 +18,15 @@ export interface DomainServices {
   /** Opens the log of the process that would stay with a domain in real xl: `xl-NAME.log`. */
   readonly openLog: (domainName: string) => MonitorLog;
   readonly clock: Clock;
+  /** The block backends; without them no domain has disks. */
+  readonly disks?: DiskService;
+}
+
+export interface DiskService {
+  /** Resolves when nothing that a domain asked of its disks is under way, and none of it is answered any more … */
+  releaseDisks(domid: number): Promise<void>;
+  /** … until this. */
+  reclaimDisks(domid: number): Promise<void>;
 }
 
 /** The part of xenstored that a toolstack uses. */
@@ -50,6 +59,8 @@ export interface BuildRequest {
 }
 
 export interface BuiltRings {
+  /** Of a guest that goes on after a suspend: the frame of its start_info. */
+  readonly startInfoMfn?: number;
   readonly storeMfn: number;
   readonly storePort: number;
   readonly consoleMfn: number;

@@ -2,7 +2,7 @@
  * Reads libxc's stream, version 2 or 3, into a new, paused PV domain. Nothing in it is believed: each number is checked here or, as
  * with page tables and registers, by the hypervisor, like what a guest asks for.
  */
-import { CpuUserRegs, SharedInfo, VcpuGuestContext, VcpuInfo, XEN_LEGACY_MAX_VCPUS } from '../../abi/arch-x86.ts';
+import { VcpuGuestContext } from '../../abi/arch-x86.ts';
 import {
   DOMAIN_TYPE,
   DomainHeader,
@@ -21,6 +21,7 @@ import {
 import { PAGE_SHIFT, PAGE_SIZE } from '../../abi/numbers.ts';
 import { StartInfo } from '../../abi/start-info.ts';
 import { HypercallError, type DomainControl, type VcpuExtended } from '../../hypervisor/control.ts';
+import { renewSharedInfo, renewStartInfo, startInfoOf } from './arrival.ts';
 import { StreamError, type ByteSource } from './byte-stream.ts';
 import { checkCpuidPolicy } from './cpu-policy.ts';
 import { P2M_ENTRIES } from './p2m-list.ts';
@@ -29,6 +30,7 @@ import { readExtended, readMsrs } from './vcpu-records.ts';
 
 /** What domain 0's services need to know of the domain. */
 export interface RestoredRings {
+  readonly startInfoMfn: number;
   readonly storeMfn: number;
   readonly storePort: number;
   readonly consoleMfn: number;
@@ -249,7 +251,7 @@ class Restoring {
     domain.populatePhysmap(this.#pagesThere());
     const ports = { storePort: domain.allocUnbound(storeDomid), consolePort: domain.allocUnbound(consoleDomid) };
     this.#writeP2m(this.#p2m);
-    this.#writeSharedInfo(this.#sharedInfo);
+    renewSharedInfo(domain, this.#sharedInfo);
     const rings = { ...this.#writeStartInfo(viewOf(first), ports), ...ports };
     for (const [vcpu, { context, extended }] of this.#vcpus) {
       if (context === undefined) throw damaged(`the registers of vCPU ${vcpu} are missing`);
@@ -289,44 +291,18 @@ class Restoring {
     });
   }
 
-  /** Clocks, and what arch_shared_info names, are this host's; no event is pending, and all are masked until they are bound again. */
-  #writeSharedInfo(saved: Uint8Array): void {
-    const { frames, sharedInfoMfn } = this.#domain;
-    const page = frames.view(sharedInfoMfn);
-    const view = viewOf(page);
-    const { at } = SharedInfo;
-    for (let vcpu = 0; vcpu < XEN_LEGACY_MAX_VCPUS; vcpu++) {
-      const info = at.vcpu_info + vcpu * VcpuInfo.size;
-      page.set(saved.subarray(info, info + VcpuInfo.at.evtchn_pending_sel), info);
-      page.set(saved.subarray(info + VcpuInfo.at.cr2, info + VcpuInfo.at.time), info + VcpuInfo.at.cr2);
-      view.setBigUint64(info + VcpuInfo.at.evtchn_pending_sel, 0n, true);
-    }
-    page.fill(0, at.evtchn_pending, at.evtchn_mask);
-    page.fill(0xff, at.evtchn_mask, at.wc_version);
-    page.set(saved.subarray(at.max_pfn, SharedInfo.size), at.max_pfn);
-    view.setBigUint64(at.pfn_to_mfn_frame_list_list, 0n, true);
-  }
-
   #writeStartInfo(
     context: DataView,
     ports: { storePort: number; consolePort: number },
-  ): { storeMfn: number; consoleMfn: number } {
-    const { frames, sharedInfoMfn } = this.#domain;
-    const at = VcpuGuestContext.at.user_regs + CpuUserRegs.at.rdx;
-    const pfn = this.#page(context.getUint32(at, true), 'its start_info');
-    const page = viewOf(frames.view(pfn));
-    const { store_mfn, console_mfn } = StartInfo.read(page, 0);
+  ): { startInfoMfn: number; storeMfn: number; consoleMfn: number } {
+    const startInfoMfn = this.#page(startInfoOf(context), 'its start_info');
+    const { store_mfn, console_mfn } = StartInfo.read(viewOf(this.#domain.frames.view(startInfoMfn)), 0);
     const rings = {
+      startInfoMfn,
       storeMfn: this.#page(store_mfn, "xenstore's ring"),
       consoleMfn: this.#page(console_mfn, "the console's ring"),
     };
-    StartInfo.write(page, 0, {
-      nr_pages: this.#domain.info().totPages,
-      shared_info: sharedInfoMfn * PAGE_SIZE,
-      flags: 0,
-      store_evtchn: ports.storePort,
-      console_evtchn: ports.consolePort,
-    });
+    renewStartInfo(this.#domain, { ...rings, ...ports });
     return rings;
   }
 

@@ -121,6 +121,7 @@ export const commandTable: Readonly<Record<string, CommandRow>> = {
   'usb-list': works(() => import('./commands/usb.ts')),
   'qemu-monitor-command': works(() => import('./commands/qemu-monitor-command.ts')),
   // Not of xl, see README.md.
+  fork: works(() => import('./commands/fork.ts')),
   profile: works(() => import('./commands/profile.ts')),
   'network-forward': works(() => import('./commands/network-forward.ts')),
   completion: works(() => import('./commands/completion.ts')),

@@ -385,6 +385,15 @@ export const commandUsage: Readonly<Record<string, CommandUsage>> = {
     ...domainAndOther,
     examples: [["xl qemu-monitor-command web 'info block'", 'Ask the device model of an HVM domain']],
   },
+  fork: {
+    ...domain,
+    examples: [
+      ['xl fork web', 'A clone of the domain web, called web-1, which goes on where web is; so does web'],
+      ['xl fork --name job -n 20 web', 'Twenty of them: job-1 to job-20'],
+      ['xl fork -p web', 'It stays paused; it can be forked again without disturbing web'],
+      ["xl fork --json web | jq '.[0].domid'", 'For a script'],
+    ],
+  },
   profile: {
     ...domain,
     examples: [

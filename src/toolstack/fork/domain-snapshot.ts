@@ -1,0 +1,164 @@
+/**
+ * Domains that are cloned: a guest suspends as for a save, its memory becomes a template, and it goes on. A clone begins in the template as a domain begins that was
+ * restored, under a name, UUID and MAC addresses of its own; its frontends connect anew.
+ */
+import { HypercallError, type DomainControl, type DomainTemplate, type Symbolizer } from '../../hypervisor/control.ts';
+import type { DomainConfig } from '../config/domain-config.ts';
+import type { DomainManager, ManagedDomain } from '../domain/domain-manager.ts';
+import { errorText } from '../domain/libxl-error.ts';
+import type { BuiltRings, DomainServices } from '../domain/services.ts';
+import { renewSharedInfo, renewStartInfo, startInfoOf, type ArrivalRings } from '../migration/arrival.ts';
+import { viewOf } from '../migration/records.ts';
+import { suspend } from '../migration/suspend.ts';
+import { XenError } from '../xen-error.ts';
+import { StartInfo } from '../../abi/start-info.ts';
+import { cloneConfig, type CloneIdentity } from './clone-config.ts';
+
+export interface ForkOptions extends CloneIdentity {
+  /** It does not run before it is unpaused. */
+  readonly paused?: boolean;
+}
+
+export interface DomainSnapshot {
+  /** Makes a clone, which runs, and returns its number. Throws XenError. */
+  fork(options?: ForkOptions): Promise<number>;
+  /** No more clones; those that there are go on, whatever becomes of the domain. */
+  close(): void;
+}
+
+/** Where a guest that is suspended will look. */
+type ArrivalPages = Pick<ArrivalRings, 'startInfoMfn' | 'storeMfn' | 'consoleMfn'>;
+
+/** What is under way of a domain: its guest suspends for one at a time. */
+const turns = new WeakMap<ManagedDomain, Promise<unknown>>();
+
+/** See DomainManager.snapshot. */
+export async function takeSnapshot(
+  manager: DomainManager,
+  domid: number,
+  services: DomainServices,
+): Promise<DomainSnapshot> {
+  const domain = manager.domain(domid);
+  if (domain === undefined) throw notForked(domid, domid === 0 ? 'Invalid argument' : 'No such process');
+  const before = turns.get(domain) ?? Promise.resolve();
+  const turn = before.catch(() => undefined).then(() => take(manager, domain, services));
+  turns.set(domain, turn);
+  return turn;
+}
+
+async function take(manager: DomainManager, domain: ManagedDomain, services: DomainServices): Promise<DomainSnapshot> {
+  const { domid, control } = domain;
+  const { clock, disks } = services;
+  const rests = domain.resting !== undefined;
+  if (!rests && control.info().paused) throw notForked(domid, 'it is paused, and cannot suspend');
+  const writable = (domain.config.devices.disks ?? []).find((disk) => disk['readwrite'] === 1);
+  if (writable !== undefined) throw notForked(domid, `its disk ${String(writable['vdev'])} is writable`);
+  if (!rests) await suspend(manager, domid, clock);
+  try {
+    // What is read from a disk lands in the guest's memory.
+    await disks?.releaseDisks(domid);
+    return freeze(manager, domain);
+  } catch (error) {
+    if (error instanceof HypercallError) throw notForked(domid, errorText(error), error);
+    throw error;
+  } finally {
+    if (domain.destruction === undefined) {
+      await disks?.reclaimDisks(domid);
+      if (!rests) manager.resume(domid);
+    }
+  }
+}
+
+/** At once: nothing of the guest changes meanwhile. */
+function freeze(manager: DomainManager, domain: ManagedDomain): DomainSnapshot {
+  const { control } = domain;
+  const { frames, sharedInfoMfn, symbolize } = control;
+  const pages = domain.resting === undefined ? arrivalPages(domain) : restingPages(domain, domain.resting);
+  return new Snapshot(manager, {
+    config: structuredClone(manager.successorConfig(domain)),
+    pages,
+    sharedInfo: frames.view(sharedInfoMfn).slice(),
+    symbolize,
+    template: control.freeze(),
+  });
+}
+
+function restingPages({ domid }: ManagedDomain, { startInfoMfn, storeMfn, consoleMfn }: BuiltRings): ArrivalPages {
+  if (startInfoMfn === undefined) throw notForked(domid, 'its kernel has not begun');
+  return { startInfoMfn, storeMfn, consoleMfn };
+}
+
+/** A guest that has suspended has PFNs in its start_info. */
+function arrivalPages({ domid, control }: ManagedDomain): ArrivalPages {
+  const context = control.getVcpuContext(0);
+  if (context === undefined) throw notForked(domid, 'its first vCPU does not tell its registers');
+  const frame = (mfn: number | undefined, what: string): number => {
+    if (mfn !== undefined && control.pfnOf(mfn) !== undefined) return mfn;
+    throw notForked(domid, `the guest has ${what} in a frame that is none of its pages`);
+  };
+  const startInfoMfn = frame(startInfoOf(viewOf(context)), 'its start_info');
+  const { store_mfn, console_mfn } = StartInfo.read(viewOf(control.frames.view(startInfoMfn)), 0);
+  return {
+    startInfoMfn,
+    storeMfn: frame(mfnOf(control, store_mfn), "xenstore's ring"),
+    consoleMfn: frame(mfnOf(control, console_mfn), "the console's ring"),
+  };
+}
+
+/** Most frames have the number of their page. */
+function mfnOf(control: DomainControl, pfn: number): number | undefined {
+  if (control.pfnOf(pfn) === pfn) return pfn;
+  for (let mfn = 0; mfn < control.sharedInfoMfn; mfn++) if (control.pfnOf(mfn) === pfn) return mfn;
+  return undefined;
+}
+
+interface Frozen {
+  readonly config: DomainConfig;
+  readonly pages: ArrivalPages;
+  readonly sharedInfo: Uint8Array;
+  readonly symbolize: Symbolizer | undefined;
+  readonly template: DomainTemplate;
+}
+
+class Snapshot implements DomainSnapshot {
+  readonly #manager: DomainManager;
+  readonly #frozen: Frozen;
+
+  constructor(manager: DomainManager, frozen: Frozen) {
+    this.#manager = manager;
+    this.#frozen = frozen;
+  }
+
+  async fork(options: ForkOptions = {}): Promise<number> {
+    const { config, template } = this.#frozen;
+    const isFree = (name: string): boolean => this.#manager.domidOf(name) === undefined;
+    const { domid } = await this.#manager.create(cloneConfig(config, options, isFree), {
+      template,
+      restore: (control) => Promise.resolve(this.#arrive(control)),
+    });
+    if (options.paused !== true) this.#manager.unpause(domid);
+    return domid;
+  }
+
+  close(): void {
+    this.#frozen.template.close();
+  }
+
+  #arrive(control: DomainControl): BuiltRings {
+    const { pages, sharedInfo, symbolize } = this.#frozen;
+    const rings = { ...pages, storePort: control.allocUnbound(0), consolePort: control.allocUnbound(0) };
+    renewSharedInfo(control, sharedInfo);
+    renewStartInfo(control, rings);
+    control.seedGrant(CONSOLE_GRANT, rings.consoleMfn);
+    control.seedGrant(STORE_GRANT, rings.storeMfn);
+    if (symbolize !== undefined) control.setSymbols(symbolize);
+    return rings;
+  }
+}
+
+const CONSOLE_GRANT = 0;
+const STORE_GRANT = 1;
+
+function notForked(domid: number, why: string, cause?: unknown): XenError {
+  return new XenError(`domain ${domid} cannot be forked: ${why}`, { cause });
+}
