@@ -2,8 +2,9 @@
 import { connect, type Socket } from 'node:net';
 import type { JsonObject, JsonValue } from '../config/json.ts';
 import { XenError } from '../xen-error.ts';
-import { encodeData, encodeMessage, FrameReader, maxData } from './frames.ts';
+import { encodeMessage, FrameReader } from './frames.ts';
 import { protocolVersion, type Method, type Methods } from './protocol.ts';
+import { writeData } from './write-data.ts';
 
 /** The daemon said no; `lines` is what xl writes to standard error, `rc` libxl's number. */
 export class RequestError extends XenError {
@@ -100,12 +101,9 @@ export class DaemonClient {
     });
   }
 
-  /** To the console; false when the connection should be given time before more is sent. */
+  /** To the console, or of a domain; the bytes do not change any more. False when the connection should be given time before more is sent. */
   send(bytes: Uint8Array): boolean {
-    let room = true;
-    for (let at = 0; at < bytes.length; at += maxData)
-      room = this.#socket.write(encodeData(bytes.subarray(at, at + maxData)));
-    return room;
+    return writeData(this.#socket, [bytes]);
   }
 
   whenDrained(): Promise<void> {

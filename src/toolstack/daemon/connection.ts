@@ -5,8 +5,9 @@ import type { JsonObject, JsonValue } from '../config/json.ts';
 import { LibxlError } from '../domain/libxl-error.ts';
 import { XenError } from '../xen-error.ts';
 import { FrameStream } from './frame-stream.ts';
-import { encodeData, encodeMessage, FrameReader, maxData, type Frame } from './frames.ts';
+import { encodeMessage, FrameReader, type Frame } from './frames.ts';
 import { protocolVersion, type ErrorMessage } from './protocol.ts';
+import { writeData } from './write-data.ts';
 
 /** A request in work. */
 export interface Call {
@@ -124,8 +125,7 @@ export class Connection {
         this.#send({ event: { end: true } });
         return;
       }
-      for (let at = 0; at < bytes.length; at += maxData)
-        this.#socket.write(encodeData(bytes.subarray(at, at + maxData)));
+      writeData(this.#socket, [bytes]);
     }
   }
 
@@ -145,12 +145,7 @@ export class Connection {
   #openStream(): FrameStream {
     const socket = this.#socket;
     return new FrameStream({
-      send: (bytes) => socket.destroyed || socket.write(encodeData(bytes)),
-      drained: () =>
-        new Promise((resolve) => {
-          if (!socket.writableNeedDrain || socket.destroyed) return resolve();
-          socket.once('drain', resolve).once('close', resolve);
-        }),
+      send: (chunks) => new Promise((resolve) => void writeData(socket, chunks, () => resolve())),
       pause: () => void socket.pause(),
       resume: () => void socket.resume(),
     });

@@ -2,14 +2,11 @@
 import type { ByteSink, ByteSource } from '../migration/byte-stream.ts';
 import { endedEarly } from '../migration/byte-stream.ts';
 import { ChunkQueue } from '../migration/chunk-queue.ts';
-import { maxData } from './frames.ts';
 
 /** The socket, as far as a stream needs it. */
 export interface FrameSocket {
-  /** One data frame of at most `maxData` bytes; false when the socket is to be given time. */
-  send(bytes: Uint8Array): boolean;
-  /** Resolves when there is room again, or the connection is gone. */
-  drained(): Promise<void>;
+  /** As data frames. Resolves when the bytes may change, or the connection is gone. */
+  send(chunks: readonly Uint8Array[]): Promise<void>;
   pause(): void;
   resume(): void;
 }
@@ -51,12 +48,7 @@ export class FrameStream implements ByteSource, ByteSink {
   }
 
   async write(chunks: readonly Uint8Array[]): Promise<void> {
-    for (const chunk of chunks) {
-      for (let at = 0; at < chunk.length; at += maxData) {
-        if (this.#queue.ended) throw endedEarly();
-        // The frame is a copy.
-        if (!this.#socket.send(chunk.subarray(at, at + maxData))) await this.#socket.drained();
-      }
-    }
+    if (this.#queue.ended) throw endedEarly();
+    await this.#socket.send(chunks);
   }
 }

@@ -8,13 +8,13 @@ export const frameKinds = { message: 0, data: 1 } as const;
 
 export type Frame =
   | { readonly kind: 'message'; readonly message: JsonObject }
-  /** Console bytes, once a connection is attached to one. */
+  /** Bytes of a console or of a saved domain; of a frame that comes in parts, one of them. They are the ones that came, and no copy. */
   | { readonly kind: 'data'; readonly bytes: Uint8Array };
 
 /** The largest is a domain's configuration or the hypervisor's log; both are far below. */
 export const maxFrame = 1024 * 1024;
-/** Console bytes go in pieces of at most this. */
-export const maxData = 64 * 1024;
+/** Bytes go in pieces of at most this, of which a reader keeps none waiting for the others. */
+export const maxData = 512 * 1024;
 const headerLength = 5;
 
 export class FrameError extends Error {
@@ -25,8 +25,17 @@ export function encodeMessage(message: JsonObject): Uint8Array {
   return encode(frameKinds.message, Buffer.from(JSON.stringify(message), 'utf8'));
 }
 
+/** At most `maxData` bytes as a frame; a copy of them, for what is small. */
 export function encodeData(bytes: Uint8Array): Uint8Array {
   return encode(frameKinds.data, bytes);
+}
+
+/** What comes before so many bytes that are sent as they are. */
+export function dataHeader(length: number): Uint8Array {
+  const header = Buffer.allocUnsafe(headerLength);
+  header.writeUInt32LE(length + 1, 0);
+  header.writeUInt8(frameKinds.data, 4);
+  return header;
 }
 
 function encode(kind: number, body: Uint8Array): Uint8Array {
@@ -39,19 +48,36 @@ function encode(kind: number, body: Uint8Array): Uint8Array {
 }
 
 export class FrameReader {
+  /** Of a message that is not complete, or a header. */
   #pending: Buffer = Buffer.alloc(0);
+  /** What is still to come of a data frame. */
+  #data = 0;
 
-  /** What has become complete with these bytes. Throws FrameError. */
+  /** What has become complete with these bytes, which are not changed afterwards. Throws FrameError. */
   *push(bytes: Uint8Array): Generator<Frame> {
-    this.#pending = this.#pending.length === 0 ? Buffer.from(bytes) : Buffer.concat([this.#pending, bytes]);
+    const fresh = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+    this.#pending = this.#pending.length === 0 ? fresh : Buffer.concat([this.#pending, fresh]);
     let at = 0;
     try {
-      for (; this.#pending.length - at >= headerLength;) {
+      for (;;) {
+        if (this.#data > 0 && at < this.#pending.length) {
+          const part = this.#pending.subarray(at, at + this.#data);
+          at += part.length;
+          this.#data -= part.length;
+          yield { kind: 'data', bytes: part };
+          continue;
+        }
+        if (this.#pending.length - at < headerLength) return;
         const length = this.#pending.readUInt32LE(at);
         if (length < 1 || length > maxFrame) throw new FrameError(`a message of ${length} bytes`);
+        const kind = this.#pending.readUInt8(at + 4);
+        if (kind === frameKinds.data) {
+          at += headerLength;
+          this.#data = length - 1;
+          continue;
+        }
         const end = at + 4 + length;
         if (this.#pending.length < end) return;
-        const kind = this.#pending.readUInt8(at + 4);
         const body = this.#pending.subarray(at + headerLength, end);
         at = end;
         yield decode(kind, body);
@@ -63,7 +89,6 @@ export class FrameReader {
 }
 
 function decode(kind: number, body: Buffer): Frame {
-  if (kind === frameKinds.data) return { kind: 'data', bytes: Uint8Array.from(body) };
   if (kind !== frameKinds.message) throw new FrameError(`unknown kind of message ${kind}`);
   let message: unknown;
   try {

@@ -252,7 +252,11 @@ function framesOf(bytes: Uint8Array, size: number): unknown[] {
   const frames: unknown[] = [];
   try {
     for (let at = 0; at < bytes.length; at += size)
-      for (const frame of reader.push(bytes.subarray(at, at + size))) frames.push(frame);
+      for (const frame of reader.push(bytes.subarray(at, at + size))) {
+        // Data frames come in parts.
+        if (frame.kind === 'data') frames.push(...frame.bytes);
+        else frames.push(frame);
+      }
   } catch (error) {
     assert.ok(error instanceof FrameError);
     frames.push('refused');
