@@ -37,6 +37,8 @@ describe('xl migrate', () => {
       vif: [''],
     });
     await guest.ready();
+    // What its kernel says while it suspends would stand among the answers.
+    await guest.run('dmesg -n 1');
     await guest.run('modprobe xen-blkfront; mke2fs -q /dev/xvda && mkdir -p /mnt && mount /dev/xvda /mnt');
     await guest.run('modprobe xen-netfront; ifconfig eth0 10.0.2.15 netmask 255.255.255.0 up');
     // Writes all the time, to memory and to its disk, and says so when it reads something else back.

@@ -17,6 +17,7 @@ import { DomainManager } from '../domain/domain-manager.ts';
 import type { CoreDumps } from '../domain/monitor.ts';
 import type { BuildRequest, BuildService, Clock, MonitorLog } from '../domain/services.ts';
 import { initialise } from '../domain/xenstore-tree.ts';
+import type { HostMemory } from '../migration/host-memory.ts';
 import { Transit } from '../migration/transit.ts';
 import { CpuPools } from '../scheduler/cpu-pools.ts';
 import { placement } from '../scheduler/placement.ts';
@@ -41,6 +42,8 @@ export interface AssemblyOptions {
   readonly build?: BuildService | undefined;
   /** Where image files are; without one, none can be opened. */
   readonly diskHost?: DiskHost | undefined;
+  /** What the platform can do with domains' memory; without it, nothing special. */
+  readonly memory?: HostMemory | undefined;
   /** The log of what a guest prints, by its domain's name. */
   readonly openConsoleLog?: ((domainName: string) => LogSink | undefined) | undefined;
   /** A pseudo-terminal for a console, where the platform has them. */
@@ -53,6 +56,7 @@ export interface HostParts {
   readonly hypervisor: HypervisorHost;
   readonly manager: DomainManager;
   readonly transit: Transit;
+  readonly memory: HostMemory;
   readonly pools: CpuPools;
   readonly scheduling: Scheduling;
   readonly xenstored: Xenstored;
@@ -124,6 +128,7 @@ export async function assembleHost(options: AssemblyOptions): Promise<HostParts>
     hypervisor: host,
     manager,
     transit: new Transit(manager, backends),
+    memory: options.memory ?? {},
     pools,
     scheduling,
     xenstored,

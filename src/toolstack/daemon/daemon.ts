@@ -11,6 +11,7 @@ import { systemClock } from '../assembly/system-clock.ts';
 import { readConsoleConfig, type ConsoleConfig } from '../config/console-config.ts';
 import { stopDomains } from '../domain/stop-domains.ts';
 import type { BuildService, Clock } from '../domain/services.ts';
+import type { HostMemory } from '../migration/host-memory.ts';
 import { Connection } from './connection.ts';
 import { ConsoleLogs, openMonitorLog } from './log-files.ts';
 import { listen } from './private-socket.ts';
@@ -29,6 +30,8 @@ export interface DaemonOptions {
   readonly build?: BuildService;
   /** Where image files are; without one, none can be opened. */
   readonly diskHost?: DiskHost;
+  /** What the platform can do with domains' memory; without it, nothing special. */
+  readonly memory?: HostMemory;
   /** How consoles are logged, when it is not to be read from the usual file. */
   readonly consoleConfig?: ConsoleConfig;
   /** Serial ports that the hypervisor's lines go to, `com1`: each is a file beside the logs of consoles. */

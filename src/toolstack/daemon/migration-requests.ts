@@ -81,7 +81,7 @@ function progressOf(call: Call): (done: number, total: number, pass: number) => 
 }
 
 async function send(
-  { manager, hypervisor, clock, transit, onError }: RequestContext,
+  { manager, hypervisor, clock, transit, memory, onError }: RequestContext,
   params: JsonObject,
   call: Call,
 ): Promise<MigrationFigures> {
@@ -97,6 +97,7 @@ async function send(
     xenVersion: hypervisor.version,
     onProgress: progressOf(call),
     signal: gone.signal,
+    watchWrites: memory.watchWrites,
     suspend: async () => {
       stopped = clock.now();
       await suspend(manager, domid, clock);

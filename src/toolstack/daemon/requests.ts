@@ -11,6 +11,7 @@ import { nicOf } from '../devices/nics.ts';
 import { LibxlError } from '../domain/libxl-error.ts';
 import type { Clock, MonitorLog } from '../domain/services.ts';
 import { monitor, type CoreDumps } from '../domain/monitor.ts';
+import type { HostMemory } from '../migration/host-memory.ts';
 import type { Transit } from '../migration/transit.ts';
 import type { CpuPools } from '../scheduler/cpu-pools.ts';
 import type { Scheduling } from '../scheduler/scheduling.ts';
@@ -33,6 +34,7 @@ export interface RequestContext {
   readonly hypervisor: HypervisorControl;
   readonly manager: DomainManager;
   readonly transit: Transit;
+  readonly memory: HostMemory;
   readonly pools: CpuPools;
   readonly scheduling: Scheduling;
   readonly xenstore: Xenstore;

@@ -18,8 +18,9 @@ import { P2M_ENTRIES, p2mFrames } from './p2m-list.ts';
 import { PageWriter } from './page-writer.ts';
 import { NOT_THERE, Physmap } from './physmap.ts';
 import { viewOf, writeRecord } from './records.ts';
-import { SentPages } from './sent-pages.ts';
+import { sentPages, type SentPages } from './sent-pages.ts';
 import { writeExtended, writeMsrs } from './vcpu-records.ts';
+import type { WatchWrites } from './write-watch.ts';
 
 export type SavableDomain = Pick<
   DomainControl,
@@ -42,6 +43,8 @@ export interface SaveOptions {
   readonly signal?: AbortSignal;
   /** Of a domain that runs: stops it once few pages are left to send. Without it the domain is suspended already. */
   readonly suspend?: () => Promise<void>;
+  /** For a domain that runs: how the platform tells what is written. Without it, pages are compared. */
+  readonly watchWrites?: WatchWrites | undefined;
 }
 
 export interface SaveOutcome {
@@ -66,8 +69,23 @@ const USER_CR3_PRESENT = 1;
 export async function saveDomain(domain: SavableDomain, sink: ByteSink, options: SaveOptions): Promise<SaveOutcome> {
   await writeStaticData(domain, sink, options);
   const p2m = await writeP2mFrames(domain, sink);
-  const { suspend, signal, onProgress } = options;
-  const sent = suspend === undefined ? undefined : await SentPages.of(domain.sharedInfoMfn);
+  const { suspend, watchWrites } = options;
+  if (suspend === undefined) return writeDomain(domain, sink, options, p2m, undefined);
+  const sent = await sentPages(domain.frames, domain.sharedInfoMfn, watchWrites);
+  try {
+    return await writeDomain(domain, sink, options, p2m, sent);
+  } finally {
+    sent.end();
+  }
+}
+
+async function writeDomain(
+  domain: SavableDomain,
+  sink: ByteSink,
+  { suspend, signal, onProgress }: SaveOptions,
+  p2m: readonly number[],
+  sent: SentPages | undefined,
+): Promise<SaveOutcome> {
   const writer = new PageWriter(domain, sink, sent, signal);
   let passes = 0;
   let pagesSent = 0;

@@ -31,6 +31,7 @@ export class PageWriter {
 
   /** `isLast`: the domain is stopped. Resolves with how many pages were written. */
   async pass(isLast: boolean, onProgress: (done: number, total: number) => void): Promise<number> {
+    this.#sent?.begin();
     const physmap = new Physmap(this.#domain);
     const total = physmap.mfns.length;
     let written = 0;
@@ -57,17 +58,15 @@ export class PageWriter {
       return { pfn, type: PAGE_TYPE.XTAB, data: undefined };
     }
     const { level, pinned } = this.#domain.frameType(mfn);
-    const page = this.#domain.frames.view(mfn);
     if (level !== 0) {
       // While the guest runs its tables change all the time, and in between they name frames that it has given up.
       if (!isLast) return undefined;
-      const table = page.slice();
+      const table = this.#domain.frames.view(mfn).slice();
       canonicalise(viewOf(table), level, physmap);
       return { pfn, type: level | (pinned ? PAGE_TYPE.PINNED : 0), data: table };
     }
-    // What is compared with later is what is sent, whatever the guest writes meanwhile.
-    const data = isLast ? page : page.slice();
-    return this.#sent?.isNew(pfn, data) === false ? undefined : { pfn, type: PAGE_TYPE.NOTAB, data };
+    const data = this.#sent === undefined ? this.#domain.frames.view(mfn) : this.#sent.take(pfn, mfn);
+    return data === undefined ? undefined : { pfn, type: PAGE_TYPE.NOTAB, data };
   }
 }
 

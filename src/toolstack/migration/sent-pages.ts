@@ -1,39 +1,29 @@
-/**
- * Which pages of a running domain have changed since they were sent. Their contents tell, by a hash of 64 bits: no
- * write of a guest, of a backend or of the hypervisor can pass unnoticed, and none of them gets slower for it.
- */
-import xxhash, { type XXHashAPI } from 'xxhash-wasm';
+/** What the receiver has of a domain that runs while its pages are sent: two ways to know what has changed since. */
+import type { GuestFrames } from '../../hypervisor/control.ts';
+import { HashedPages } from './hashed-pages.ts';
+import { TrackedPages } from './tracked-pages.ts';
+import type { WatchWrites } from './write-watch.ts';
 
-export class SentPages {
-  readonly #hash: XXHashAPI;
-  readonly #hashes: BigUint64Array;
-  readonly #sent: Uint8Array;
-
-  private constructor(hash: XXHashAPI, pages: number) {
-    this.#hash = hash;
-    this.#hashes = new BigUint64Array(pages);
-    this.#sent = new Uint8Array(pages);
-  }
-
-  static async of(pages: number): Promise<SentPages> {
-    return new SentPages(await xxhash(), pages);
-  }
-
-  wasSent(pfn: number): boolean {
-    return this.#sent[pfn] === 1;
-  }
-
-  /** Whether the receiver has other contents than these, or none; it is to be sent then. */
-  isNew(pfn: number, page: Uint8Array): boolean {
-    const hash = this.#hash.h64Raw(page);
-    if (this.#sent[pfn] === 1 && this.#hashes[pfn] === hash) return false;
-    this.#sent[pfn] = 1;
-    this.#hashes[pfn] = hash;
-    return true;
-  }
-
+export interface SentPages {
+  /** A pass over memory begins. */
+  begin(): void;
+  wasSent(pfn: number): boolean;
+  /**
+   * What is to be sent of a page, which lies in this frame; undefined when the receiver has that already. It counts as sent from then on. The bytes may be the guest's
+   * own, and change while they are sent: then the page is to be sent again.
+   */
+  take(pfn: number, mfn: number): Uint8Array | undefined;
   /** The receiver's page is to be none. */
-  forget(pfn: number): void {
-    this.#sent[pfn] = 0;
-  }
+  forget(pfn: number): void;
+  end(): void;
+}
+
+/** `pages`: how many numbers pages can have. */
+export async function sentPages(
+  frames: GuestFrames,
+  pages: number,
+  watchWrites: WatchWrites | undefined,
+): Promise<SentPages> {
+  const watch = watchWrites?.(frames);
+  return watch === undefined ? HashedPages.of(frames, pages) : new TrackedPages(frames, pages, watch);
 }

@@ -13,6 +13,7 @@ import { saveDomain } from './libxc-save.ts';
 import { readLibxlStream, writeLibxlStream } from './libxl-stream.ts';
 import { readSaveFileHeader, saveFileHeader } from './save-file.ts';
 import { viewOf } from './records.ts';
+import type { WatchWrites } from './write-watch.ts';
 import { FakePvDomain, PAGES, pages } from './testing/fake-pv-domain.ts';
 
 const CONFIG = '{ "c_info": { "type": "pv", "name": "kept" } }\n';
@@ -171,38 +172,66 @@ describe('a stream that is refused', () => {
   });
 });
 
-describe('a domain that is sent while it runs', () => {
-  it('arrives as it was when it stopped, and only what changed is sent again', async () => {
-    const from = FakePvDomain.kernel();
-    const sink = new MemorySink();
-    let passes = 0;
-    const outcome = await saveDomain(from, sink, {
-      xenVersion: { major: 4, minor: 17 },
-      onProgress: (_, __, pass) => {
-        passes = Math.max(passes, pass + 1);
-        // It writes to a page, gives one up and gets one in the place of another.
-        if (pass === 0) from.page(40).fill(0xaa);
-      },
-      suspend: () => {
-        from.page(41).fill(0xbb);
-        from.populated.delete(42);
-        from.populated.add(pages.absent);
-        from.page(pages.absent).fill(0xcc);
-        return Promise.resolve();
-      },
+/** A platform that tells what is written, which it finds by looking. */
+const watchWrites: WatchWrites = ({ count, bytes, view }) => {
+  const seen = bytes(0, count * PAGE_SIZE).slice();
+  return {
+    written(mark) {
+      for (let mfn = 0; mfn < count; mfn++) {
+        const known = seen.subarray(mfn * PAGE_SIZE, (mfn + 1) * PAGE_SIZE);
+        if (Buffer.compare(known, view(mfn)) === 0) continue;
+        known.set(view(mfn));
+        mark(mfn, 1);
+      }
+      return true;
+    },
+    end: () => undefined,
+  };
+};
+/** It fails when it is first asked. */
+const failing: WatchWrites = () => ({ written: () => false, end: () => undefined });
+
+const platforms = [
+  // Each once, the changed ones twice, tables at the end.
+  { what: 'cannot tell what is written', options: {}, pages: PAGES - 1 + 4 },
+  { what: 'tells what is written', options: { watchWrites }, pages: PAGES - 1 + 4 },
+  // All but tables in each of six passes.
+  { what: 'does not know any more what is written', options: { watchWrites: failing }, pages: 6 * (PAGES - 5) + 1 + 4 },
+];
+
+for (const { what, options, pages: pagesSent } of platforms)
+  describe(`a domain that is sent while it runs, on a platform that ${what}`, () => {
+    it('arrives as it was when it stopped, and only what changed is sent again', async () => {
+      const from = FakePvDomain.kernel();
+      const sink = new MemorySink();
+      let passes = 0;
+      const outcome = await saveDomain(from, sink, {
+        ...options,
+        xenVersion: { major: 4, minor: 17 },
+        onProgress: (_, __, pass) => {
+          passes = Math.max(passes, pass + 1);
+          // It writes to a page, gives one up and gets one in the place of another.
+          if (pass === 0) from.page(40).fill(0xaa);
+        },
+        suspend: () => {
+          from.page(41).fill(0xbb);
+          from.populated.delete(42);
+          from.populated.add(pages.absent);
+          from.page(pages.absent).fill(0xcc);
+          return Promise.resolve();
+        },
+      });
+      assert.equal(outcome.passes, passes);
+      assert.equal(outcome.pagesSent, pagesSent);
+      const to = new FakePvDomain();
+      await restoreDomain(to, new MemorySource(sink.bytes));
+      assert.deepEqual(
+        [...to.populated].sort((a, b) => a - b),
+        [...from.populated].sort((a, b) => a - b),
+      );
+      for (const pfn of [40, 41, pages.absent, 50]) assert.deepEqual(to.frames.view(pfn), from.page(pfn));
+      const p2m = viewOf(to.frames.view(pages.p2m));
+      assert.equal(p2m.getBigUint64(42 * 8, true), 0xffff_ffff_ffff_ffffn);
+      assert.equal(p2m.getBigUint64(pages.absent * 8, true), BigInt(pages.absent));
     });
-    assert.equal(outcome.passes, passes);
-    // Each once, the changed ones twice, tables at the end.
-    assert.equal(outcome.pagesSent, PAGES - 1 + 4);
-    const to = new FakePvDomain();
-    await restoreDomain(to, new MemorySource(sink.bytes));
-    assert.deepEqual(
-      [...to.populated].sort((a, b) => a - b),
-      [...from.populated].sort((a, b) => a - b),
-    );
-    for (const pfn of [40, 41, pages.absent, 50]) assert.deepEqual(to.frames.view(pfn), from.page(pfn));
-    const p2m = viewOf(to.frames.view(pages.p2m));
-    assert.equal(p2m.getBigUint64(42 * 8, true), 0xffff_ffff_ffff_ffffn);
-    assert.equal(p2m.getBigUint64(pages.absent * 8, true), BigInt(pages.absent));
   });
-});

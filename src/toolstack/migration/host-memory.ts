@@ -1,0 +1,6 @@
+/** What the platform can do with domains' memory beyond reading and writing it, handed in; what it cannot is missing. */
+import type { WatchWrites } from './write-watch.ts';
+
+export interface HostMemory {
+  readonly watchWrites?: WatchWrites;
+}
