@@ -2,6 +2,7 @@
 import { DiskError } from './disk-error.ts';
 import { type Disk } from './disk.ts';
 import { Qcow2Disk } from './qcow2/qcow2-disk.ts';
+import { isZero } from './segments.ts';
 import { SideBySide } from './turns.ts';
 
 const PIECE = 2 ** 20;
@@ -114,15 +115,5 @@ async function isKnownZero(source: Disk, offset: number, length: number): Promis
     if (!run.isZero) return false;
     at += run.length;
   }
-  return true;
-}
-
-function isZero(bytes: Uint8Array): boolean {
-  if (bytes.byteOffset % 8 !== 0 || bytes.length % 8 !== 0) return bytes.every((byte) => byte === 0);
-  const words = new Float64Array(bytes.buffer, bytes.byteOffset, bytes.length / 8);
-  // -0 is zero to a comparison and not in its bits, so what looks zero is looked at again.
-  for (const word of words) if (word !== 0) return false;
-  const halves = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
-  for (const half of halves) if (half !== 0) return false;
   return true;
 }

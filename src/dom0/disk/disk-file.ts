@@ -51,6 +51,8 @@ export interface DiskHost {
   open(path: string, options: OpenFileOptions): Promise<DiskFile>;
   /** A new, empty file, open for writing. EEXIST when there is one and `overwrite` is not set; a block device is opened as it is. */
   create(path: string, options?: { readonly overwrite?: boolean }): Promise<DiskFile>;
+  /** A new, empty file, open for writing, for data that is of no use to anybody else: closing removes it. EEXIST when there is one. */
+  createTemporary(path: string): Promise<DiskFile>;
   /** What a name written in the image at `base` means: relative names are relative to the image's folder. */
   resolve(base: string, name: string): string;
   readonly codecs: Codecs;

@@ -52,3 +52,14 @@ export function zeroSegments(length: number): Segments {
   for (let left = length; left > 0; left -= MiB) segments.push(zeroes.subarray(0, Math.min(left, MiB)));
   return segments;
 }
+
+/** Whether all of the bytes are zero. */
+export function isZero(bytes: Uint8Array): boolean {
+  if (bytes.byteOffset % 8 !== 0 || bytes.length % 8 !== 0) return bytes.every((byte) => byte === 0);
+  const words = new Float64Array(bytes.buffer, bytes.byteOffset, bytes.length / 8);
+  // -0 is zero to a comparison and not in its bits, so what looks zero is looked at again.
+  for (const word of words) if (word !== 0) return false;
+  const halves = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
+  for (const half of halves) if (half !== 0) return false;
+  return true;
+}

@@ -139,6 +139,16 @@ export class MemoryDiskHost implements DiskHost {
     return this.open(path, { readOnly: false });
   }
 
+  async createTemporary(path: string): Promise<DiskFile> {
+    const file = await this.create(path);
+    const close = file.close.bind(file);
+    file.close = () => {
+      this.files.delete(path);
+      return close();
+    };
+    return file;
+  }
+
   resolve(_base: string, name: string): string {
     return name;
   }

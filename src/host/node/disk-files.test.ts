@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
-import { DiskError, openDisk } from '../../dom0/disk/index.ts';
+import { DiskError, DiskImages, openDisk, type Disk } from '../../dom0/disk/index.ts';
 import { createQcow2 } from '../../dom0/disk/qcow2/create.ts';
 import { nodeDiskHost as host } from './disk-files.ts';
 
@@ -138,5 +138,38 @@ describe('an image file', () => {
     await disk.close();
     assert.equal(readFileSync(path('cached'))[8192], 9);
     if (!now) t.skip('this system has no such read');
+  });
+
+  it('under an overlay stays as it is, and so does what a snapshot shows of it; temporary files go', async () => {
+    const layers = join(folder, 'layers');
+    mkdirSync(layers);
+    writeFileSync(path('origin'), new Uint8Array(2 ** 20).fill(1));
+    const images = new DiskImages(host, layers);
+    const origin = await images.open(path('origin'), { format: 'raw', readOnly: false });
+    const snapshot = await images.snapshot(path('origin'), 'raw');
+    const name = await images.createOverlay('xvda', snapshot);
+    const overlay = await images.open(name, { format: 'raw', readOnly: false });
+    const page = [new Uint8Array(new SharedArrayBuffer(4096))];
+    const firstOf = async (disk: Disk, at: number) => {
+      if (disk.readNow?.(at, page) !== true) await disk.read(at, page);
+      return page[0]?.[0];
+    };
+    const fill = (byte: number) => [new Uint8Array(4096).fill(byte)];
+    await origin.write(0, fill(2));
+    assert.equal(overlay.writeNow?.(4096, fill(3)), true);
+    await overlay.discard(8192, 4096);
+    assert.deepEqual([await firstOf(origin, 0), await firstOf(origin, 4096), await firstOf(origin, 8192)], [2, 1, 1]);
+    assert.deepEqual([await firstOf(snapshot, 0), await firstOf(snapshot, 4096)], [1, 1]);
+    const discarded = overlay.discardGranularity > 0 ? 0 : 1;
+    assert.deepEqual(
+      [await firstOf(overlay, 0), await firstOf(overlay, 4096), await firstOf(overlay, 8192)],
+      [1, 3, discarded],
+    );
+    assert.ok(statSync(name).blocks * 512 <= 65536);
+    assert.equal(readdirSync(layers).length, 2);
+    await images.removeOverlay(name);
+    await Promise.all([overlay.close(), snapshot.close(), origin.close()]);
+    assert.deepEqual(readdirSync(layers), []);
+    assert.equal(readFileSync(path('origin'))[0], 2);
   });
 });

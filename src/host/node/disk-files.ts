@@ -9,6 +9,7 @@ import {
   open,
   read,
   readv,
+  unlink,
   write,
   writev,
   writevSync,
@@ -36,6 +37,7 @@ const openFlags = {
   read: constants.O_RDONLY | constants.O_NONBLOCK,
   write: constants.O_RDWR | constants.O_NONBLOCK,
   create: constants.O_RDWR | constants.O_CREAT | constants.O_EXCL,
+  temporary: constants.O_RDWR | constants.O_CREAT | constants.O_EXCL,
 } as const;
 
 /** A write of parts of these has to read the rest of the page first, perhaps from the disk. */
@@ -65,6 +67,8 @@ export const nodeDiskHost: DiskHost = {
     await there.close();
     throw new DiskError('EEXIST', `${path} exists already`);
   },
+  // Nobody else looks for it, so there is no lock.
+  createTemporary: (path) => openFile(path, 'temporary', 'look'),
   resolve: (base, name) => (isAbsolute(name) ? name : resolve(dirname(base), name)),
   codecs: nodeCodecs,
 };
@@ -76,6 +80,7 @@ class NodeDiskFile implements DiskFile {
   readonly path: string;
   readonly kind: DiskFile['kind'];
   readonly readOnly: boolean;
+  readonly #way: keyof typeof openFlags;
   readonly #fd: number;
   readonly #device: bigint;
   readonly #unlock: () => void;
@@ -84,10 +89,11 @@ class NodeDiskFile implements DiskFile {
   #changes = 0;
   #punches: boolean | undefined;
 
-  constructor(path: string, stat: BigIntStats, readOnly: boolean, fd: number, unlock: () => void) {
+  constructor(path: string, stat: BigIntStats, way: keyof typeof openFlags, fd: number, unlock: () => void) {
     this.path = path;
     this.kind = stat.isFile() ? 'file' : 'block device';
-    this.readOnly = readOnly;
+    this.readOnly = way === 'read';
+    this.#way = way;
     this.#fd = fd;
     this.#device = stat.rdev;
     this.#unlock = unlock;
@@ -180,6 +186,15 @@ class NodeDiskFile implements DiskFile {
 
   async close(): Promise<void> {
     try {
+      // What it has is given back by the thread that closes it.
+      if (this.#way === 'temporary') await this.#call<undefined>('remove', (done) => unlink(this.path, done));
+    } finally {
+      await this.#close();
+    }
+  }
+
+  async #close(): Promise<void> {
+    try {
       await this.#call<undefined>('close', (done) => close(this.#fd, done));
     } finally {
       this.#unlock();
@@ -241,7 +256,7 @@ async function openFile(path: string, way: keyof typeof openFlags, mode: LockMod
         hint: mode === 'write' ? 'another domain or command has it open' : 'another domain or command writes to it',
       });
     }
-    return new NodeDiskFile(path, stat, way === 'read', fd, unlock);
+    return new NodeDiskFile(path, stat, way, fd, unlock);
   } catch (error) {
     close(fd, () => undefined);
     throw error;
