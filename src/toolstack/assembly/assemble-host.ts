@@ -2,8 +2,10 @@
  * What a host consists of beside its hypervisor: xenstore, the consoles, the backends, the networks, CPU pools and the domains' manager, put together in
  * one way for the daemon, which serves them on sockets, and for a host inside of somebody's program (../api).
  */
+import { mkdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { Consoles, type DomainConsole, type LogSink, type Pty } from '../../dom0/console/index.ts';
-import type { DiskHost } from '../../dom0/disk/index.ts';
+import { DiskImages, type DiskHost } from '../../dom0/disk/index.ts';
 import type { Network } from '../../dom0/net/network.ts';
 import type { Clock as MonotonicClock } from '../../dom0/scheduler.ts';
 import { Xenstored, type Xenstore } from '../../dom0/xenstore/index.ts';
@@ -30,7 +32,7 @@ export type HypervisorHost = HypervisorControl & { close(): Promise<void> };
 
 export interface AssemblyOptions {
   readonly host: HypervisorHost;
-  /** Folders for files of the bootloader, its logs, and cores of domains that crashed. */
+  /** Folders for files of the bootloader and temporary ones of disks, which nobody else uses; for logs; and for cores of domains that crashed. */
   readonly folders: { readonly path: string; readonly logs: string; readonly dumps: string };
   /** The log of what becomes of a domain, by its name. */
   readonly openLog: (domainName: string) => MonitorLog;
@@ -94,10 +96,11 @@ export async function assembleHost(options: AssemblyOptions): Promise<HostParts>
   });
   const network = options.network && (await startNetwork(options.network, xenstored.client(), log));
   const { nrCpus } = host.physInfo();
+  const images = diskHost && new DiskImages(diskHost, emptyLayers(folders.path));
   const backends = startBackends({
     control: host,
     xs: xenstored.client(),
-    diskHost,
+    images,
     bridges: network,
     consoles: { consoles, openPty: options.openPty ?? (() => undefined), listen: listenForChannel },
     nrCpus,
@@ -118,7 +121,8 @@ export async function assembleHost(options: AssemblyOptions): Promise<HostParts>
     store: xenstored,
     consoles,
     scheduling: placement(pools, scheduling),
-    bootloader: bootloaderService({ run: folders, diskHost }),
+    bootloader: bootloaderService({ run: folders, images }),
+    images,
     build: options.build ?? buildFromFiles,
     openLog,
     clock,
@@ -145,11 +149,20 @@ export async function assembleHost(options: AssemblyOptions): Promise<HostParts>
       await manager.close();
       network?.close();
       await backends.close();
+      await images?.close();
       consoles.close();
       xenstored.close();
       await host.close();
     },
   };
+}
+
+/** The folder for temporary files of disks, without those that a host which was killed has left. */
+function emptyLayers(path: string): string {
+  const layers = join(path, 'layers');
+  rmSync(layers, { recursive: true, force: true });
+  mkdirSync(layers, { recursive: true, mode: 0o700 });
+  return layers;
 }
 
 async function buildFromFiles(domain: DomainControl, request: BuildRequest): ReturnType<BuildService> {

@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { DiskError, type DiskFile, type DiskHost } from '../../dom0/disk/index.ts';
+import { DiskError, DiskImages, type DiskFile, type DiskHost } from '../../dom0/disk/index.ts';
 import { prepareRunDirectory } from '../daemon/prepare-run-directory.ts';
 import { runDirectory } from '../daemon/run-directory.ts';
 import { LibxlError } from '../domain/libxl-error.ts';
@@ -62,7 +62,7 @@ describe('the bootloader of a domain', { skip: !hasTool('mke2fs') && 'no mke2fs'
     disk: { pdev_path: '/good.img', format: 'raw' },
   };
   const boot = (change: Partial<BootloaderRequest>): ReturnType<ReturnType<typeof bootloaderService>> =>
-    bootloaderService({ run: run(), diskHost })({ ...request, ...change });
+    bootloaderService({ run: run(), images: new DiskImages(diskHost, '/layers') })({ ...request, ...change });
 
   it('leaves a kernel and a ramdisk in files until the domain is built', async () => {
     const files = await boot({ cmdline: 'quiet' });

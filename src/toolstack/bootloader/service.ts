@@ -6,7 +6,7 @@
  */
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { DiskError, diskFormats, openDisk, type DiskFormat, type DiskHost } from '../../dom0/disk/index.ts';
+import { DiskError, diskFormats, type Disk, type DiskFormat, type DiskImages } from '../../dom0/disk/index.ts';
 import type { JsonObject } from '../config/json.ts';
 import type { RunDirectory } from '../daemon/run-directory.ts';
 import { LibxlError, libxlLine } from '../domain/libxl-error.ts';
@@ -45,9 +45,9 @@ const statuses = { failed: 1, missing: 255 } as const;
 
 export function bootloaderService(place: {
   readonly run: Pick<RunDirectory, 'path' | 'logs'>;
-  readonly diskHost: DiskHost | undefined;
+  readonly images: DiskImages | undefined;
 }): BootloaderService {
-  const { run, diskHost } = place;
+  const { run, images } = place;
   return async (request) => {
     const { domid, disk, bootloader } = request;
     if (disk === undefined) throw failure(domid, [noDisk(domid)], 'the domain has no disk to boot from');
@@ -59,8 +59,8 @@ export function bootloaderService(place: {
     if (!/(^|\/)pygrub$/.test(bootloader))
       throw fail('missing', `there is no bootloader ${bootloader}; pygrub is the one there is`);
     try {
-      if (diskHost === undefined) throw new BootFailure('disks cannot be opened here');
-      return store(run, domid, await load(request, disk, diskHost));
+      if (images === undefined) throw new BootFailure('disks cannot be opened here');
+      return store(run, domid, await load(request, disk, images));
     } catch (error) {
       if (error instanceof BootFailure || error instanceof DiskError) throw fail('failed', error.message);
       throw error;
@@ -68,7 +68,7 @@ export function bootloaderService(place: {
   };
 }
 
-async function load(request: BootloaderRequest, config: JsonObject, host: DiskHost): Promise<BootFiles> {
+async function load(request: BootloaderRequest, config: JsonObject, images: DiskImages): Promise<BootFiles> {
   const { args, kernel, ramdisk, cmdline } = request;
   // As libxl calls it; what stands later wins.
   const given = { kernel, ramdisk, args: cmdline === '' ? undefined : cmdline };
@@ -77,16 +77,12 @@ async function load(request: BootloaderRequest, config: JsonObject, host: DiskHo
   if (options.listEntries) throw new BootFailure('--list-entries boots nothing');
   const path = config['pdev_path'];
   if (typeof path !== 'string' || path === '') throw new BootFailure('the first disk is empty');
-  await using opened = await open(host, path, formatOf(config['format']));
+  await using opened = await open(images, path, formatOf(config['format']));
   return await bootFilesOf(opened.disk, options);
 }
 
-async function open(
-  host: DiskHost,
-  path: string,
-  format: DiskFormat,
-): Promise<AsyncDisposable & { disk: Awaited<ReturnType<typeof openDisk>> }> {
-  const disk = await openDisk(host, path, { format, readOnly: true, shared: true });
+async function open(images: DiskImages, path: string, format: DiskFormat): Promise<AsyncDisposable & { disk: Disk }> {
+  const disk = await images.open(path, { format, readOnly: true, shared: true });
   return { disk, [Symbol.asyncDispose]: () => disk.close() };
 }
 

@@ -7,14 +7,15 @@ import {
 } from '../../dom0/backend/index.ts';
 import { ConsoleDriver, type ConsoleDriverServices } from '../../dom0/console/index.ts';
 import { VbdDriver, type VbdServices } from '../../dom0/block/index.ts';
-import { openDisk, type DiskHost } from '../../dom0/disk/index.ts';
+import type { DiskImages } from '../../dom0/disk/index.ts';
 import { netback } from '../../dom0/net/back/index.ts';
 import { vifBridge, type Bridges } from '../../dom0/net/vif-bridge.ts';
 import type { Timers } from '../../dom0/net/timers.ts';
 import type { Scheduler } from '../../dom0/scheduler.ts';
 
 export interface BackendOptions extends Omit<BackendServices, 'timers'> {
-  readonly diskHost: DiskHost | undefined;
+  /** What disks are opened by; without it they cannot be. */
+  readonly images: DiskImages | undefined;
   /** What vifs are connected to; without it they cannot be. */
   readonly bridges: Bridges | undefined;
   /** For the consoles beside the first; without it there are none. */
@@ -53,7 +54,7 @@ const timers: Timers = {
 };
 
 export function startBackends(options: BackendOptions): Backends {
-  const { bridges, diskHost, scheduler, xs } = options;
+  const { bridges, images, scheduler, xs } = options;
   const services: BackendServices = {
     control: options.control,
     xs,
@@ -65,8 +66,8 @@ export function startBackends(options: BackendOptions): Backends {
     scheduler,
     timers,
     openDisk({ path, format, readOnly }) {
-      if (diskHost === undefined) return Promise.reject(new Error('disks cannot be opened here'));
-      return openDisk(diskHost, path, { format, readOnly });
+      if (images === undefined) return Promise.reject(new Error('disks cannot be opened here'));
+      return images.open(path, { format, readOnly });
     },
   };
   const maxQueues = Math.min(options.nrCpus, MAX_QUEUES);

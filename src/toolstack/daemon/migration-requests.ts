@@ -51,6 +51,8 @@ async function save(
   const domain = manager.domain(domid);
   if (domain === undefined) throw notSaved(domid === 0 ? 'Invalid argument' : 'No such process');
   const { control } = domain;
+  const bound = manager.boundDisk(domain, 'be saved');
+  if (bound !== undefined) throw notSaved(bound);
   call.event({ line: `xc: info: Saving domain ${domid}, type x86 PV` });
   await suspend(manager, domid, clock);
   try {
@@ -88,6 +90,8 @@ async function send(
   const domid = read.domid(params);
   const domain = manager.domain(domid);
   if (domain === undefined) throw notSaved(domid === 0 ? 'Invalid argument' : 'No such process');
+  const bound = manager.boundDisk(domain, 'move');
+  if (bound !== undefined) throw notSaved(bound);
   const stream = call.stream();
   const gone = new AbortController();
   const began = clock.now();

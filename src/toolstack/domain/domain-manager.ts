@@ -11,6 +11,7 @@ import type { DomainConfig } from '../config/domain-config.ts';
 import type { JsonObject } from '../config/json.ts';
 import { generateUuid, uuidBytes } from '../config/uuid.ts';
 import { addChannels, listChannels, type ChannelSummary } from '../devices/channels.ts';
+import { boundDisk, removeOverlays } from '../devices/disk-layers.ts';
 import { addDisk, addDisks, checkDisks, diskOf, listDisks, removeDisk, type DiskSummary } from '../devices/disks.ts';
 import { addNic, addNics, checkNics, listNics, nicOf, type NicSummary } from '../devices/nics.ts';
 import { devicesOf, removeDevice, type DeviceGlue } from '../devices/split-device.ts';
@@ -120,6 +121,15 @@ export class DomainManager {
 
   /** The new domain is paused. Throws XenError with what libxl would say. */
   async create(config: DomainConfig, options: CreateOptions = {}): Promise<ManagedDomain> {
+    try {
+      return await this.#create(config, options);
+    } catch (error) {
+      await this.#removeOverlays(config);
+      throw error;
+    }
+  }
+
+  async #create(config: DomainConfig, options: CreateOptions): Promise<ManagedDomain> {
     if (this.stopping) throw new LibxlError('FAIL', ['xl: the daemon is about to end']);
     this.#services.scheduling.check(config);
     refuseWhatIsMissing(config);
@@ -250,7 +260,9 @@ export class DomainManager {
     await removeDisk(this.#devices, device, force ? 'yes' : 'no');
     const devices = this.#domains.get(domid)?.config.devices;
     if (devices?.disks === undefined) return;
-    devices.disks = devices.disks.filter((disk) => diskNumber(String(disk['vdev'])) !== device.devid);
+    const before = devices.disks;
+    devices.disks = before.filter((disk) => diskNumber(String(disk['vdev'])) !== device.devid);
+    await removeOverlays(this.#services.images, before, devices.disks);
   }
 
   /** Resolves when the interface is connected. It is part of the domain's configuration from then on. */
@@ -291,11 +303,16 @@ export class DomainManager {
     return listDisks(this.#devices, domid);
   }
 
-  /** Resolves when nothing is left of the domain. */
-  destroy(domid: number): Promise<void> {
+  /** Why the domain cannot be written down or moved, if that is because of its disks. */
+  boundDisk({ config }: ManagedDomain, to: 'be saved' | 'move'): string | undefined {
+    return boundDisk(this.#services.images, config.devices.disks ?? [], to);
+  }
+
+  /** Resolves when nothing is left of the domain. `successor`: what is made in its place, and gets its overlays. */
+  destroy(domid: number, successor?: DomainConfig): Promise<void> {
     const domain = this.#domains.get(domid);
     if (domain === undefined) return Promise.reject(new LibxlError('DOMAIN_NOTFOUND', cleanUpLines(domid)));
-    domain.destruction ??= this.#destroy(domain);
+    domain.destruction ??= this.#destroy(domain, successor);
     return domain.destruction;
   }
 
@@ -425,7 +442,7 @@ export class DomainManager {
     return this.#services.bootloader({ domid, bootloader, args: args ?? [], kernel, ramdisk, cmdline, disk });
   }
 
-  async #destroy(domain: ManagedDomain): Promise<void> {
+  async #destroy(domain: ManagedDomain, successor: DomainConfig | undefined): Promise<void> {
     const { domid, control } = domain;
     const { store } = this.#services;
     if (!control.info().shutdown) control.pause();
@@ -440,7 +457,17 @@ export class DomainManager {
     tree.removeDomain(this.#store, domain);
     this.#services.scheduling.forget(domid);
     this.#domains.delete(domid);
+    await this.#removeOverlays(domain.config, successor);
     this.#tell({ kind: 'destroyed', domid });
+  }
+
+  /** Overlays that no other domain has. */
+  async #removeOverlays(gone: DomainConfig, successor?: DomainConfig): Promise<void> {
+    const others = [...this.#domains.values()].map(({ config }) => config);
+    const kept = [...others, ...(successor === undefined ? [] : [successor])].flatMap(
+      ({ devices }) => devices.disks ?? [],
+    );
+    await removeOverlays(this.#services.images, gone.devices.disks ?? [], kept);
   }
 
   #onException(domid: number): void {

@@ -1,14 +1,16 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Consoles } from '../../dom0/console/index.ts';
+import { DiskImages } from '../../dom0/disk/index.ts';
 import { microtasks } from '../../dom0/scheduler.ts';
+import { MemoryDiskHost } from '../../dom0/testing/memory-disk-host.ts';
 import { Xenstored, type Xenstore } from '../../dom0/xenstore/index.ts';
 import type { DomainConfig, ShutdownAction, ShutdownReaction } from '../config/domain-config.ts';
 import { parseConfig } from '../config/parse-config.ts';
 import { FakeHost, type GuestDomain } from '../testing/fake-host.ts';
 import { type XenError } from '../xen-error.ts';
 import { startBackends } from '../daemon/backends.ts';
-import { FakeDiskHost } from '../testing/fake-disk-host.ts';
+import { snapshotDisks } from '../devices/disk-layers.ts';
 import { DomainManager } from './domain-manager.ts';
 import { LibxlError } from './libxl-error.ts';
 import { stopDomains } from './stop-domains.ts';
@@ -60,6 +62,8 @@ class World {
   readonly xs: Xenstore = this.xenstored.client();
   readonly lines: string[] = [];
   bootloader: BootloaderService = () => Promise.reject(new Error('no bootloader'));
+  readonly diskHost = new MemoryDiskHost();
+  readonly images = new DiskImages(this.diskHost, '/layers');
   readonly manager: DomainManager;
 
   constructor() {
@@ -67,7 +71,7 @@ class World {
     startBackends({
       control: this.host.asHost(),
       xs: this.xenstored.client(),
-      diskHost: new FakeDiskHost(),
+      images: this.images,
       bridges: undefined,
       nrCpus: 1,
       scheduler: microtasks,
@@ -81,6 +85,7 @@ class World {
       scheduling: { check: () => undefined, admit: () => undefined, forget: () => undefined },
       bootloader: (request) => this.bootloader(request),
       build: this.host.build,
+      images: this.images,
       openLog: () => this.log,
       clock: this.clock,
     });
@@ -145,6 +150,7 @@ describe('creating a domain', () => {
     const world = new World();
     let removed = 0;
     const disks = [{ pdev_path: import.meta.filename, vdev: 'xvda' }];
+    await world.diskHost.create(import.meta.filename);
     world.bootloader = ({ domid, disk, args, cmdline }) => {
       assert.deepEqual([domid, disk, args, cmdline], [1, disks[0], ['-q'], 'quiet']);
       return Promise.resolve({ kernel: '/k', ramdisk: '/r', cmdline: 'ro quiet', remove: () => removed++ });
@@ -218,6 +224,62 @@ describe('creating a domain', () => {
     const world = new World();
     await assert.rejects(world.manager.create(configOf('type="pvh"')), /type pvh are not supported yet/);
     assert.deepEqual(world.host.guests, []);
+  });
+});
+
+describe("a clone's disks", () => {
+  /** A domain with a disk, and what a clone of it is made from. */
+  async function original(world: World): Promise<{ clone: DomainConfig; images: string[] }> {
+    world.clock.endless = true;
+    await (await world.diskHost.create('/web.img')).truncate(65536);
+    const config = configOf('disk=["vdev=xvda,backendtype=qdisk,target=/web.img"]');
+    await world.manager.create(config);
+    const snapshot = await snapshotDisks(world.images, config.devices.disks ?? []);
+    const clone = configOf();
+    clone.c_info = { ...clone.c_info, name: 'clone', uuid: '11111111-aaaa-bbbb-cccc-000000000002' };
+    clone.devices = { disks: await snapshot.clone() };
+    await snapshot.close();
+    return { clone, images: (clone.devices.disks ?? []).map(({ pdev_path: path }) => String(path)) };
+  }
+
+  it('stay over reboots, and no longer than the domain', async () => {
+    const world = new World();
+    const { clone, images } = await original(world);
+    assert.deepEqual(images, ['/layers/1-xvda']);
+    const { guest } = await world.start(clone);
+    assert.equal(world.xs.read('/local/domain/0/backend/qdisk/2/51712/params'), 'aio:/layers/1-xvda');
+    guest.shutDown(1);
+    await world.settled(() => world.lines.at(-1) === 'Done. Rebooting now');
+    world.clock.pass();
+    await world.settled(() => world.guest().domid === 3 && world.guest().pauses === 0);
+    assert.ok(world.diskHost.files.has('/layers/1-xvda'));
+    await world.manager.destroy(3);
+    assert.deepEqual([...world.diskHost.files.keys()], ['/web.img']);
+  });
+
+  it('go when the clone cannot be made, or gives them up', async () => {
+    const world = new World();
+    const { clone } = await original(world);
+    clone.c_info.name = 'web';
+    await assert.rejects(world.manager.create(clone));
+    assert.deepEqual([...world.diskHost.files.keys()], ['/web.img']);
+    const other = new World();
+    const { domid } = await other.manager.create((await original(other)).clone);
+    await other.manager.detachDisk(domid, 'xvda', true);
+    assert.deepEqual([...other.diskHost.files.keys()], ['/web.img']);
+  });
+
+  it('keep it, and what they read, from leaving the host', async () => {
+    const world = new World();
+    const { clone } = await original(world);
+    const made = await world.manager.create(clone);
+    const web = world.manager.domain(1);
+    assert.ok(web);
+    assert.match(world.manager.boundDisk(made, 'be saved') ?? '', /^its disk xvda is a clone's/);
+    assert.equal(world.manager.boundDisk(web, 'be saved'), undefined);
+    assert.match(world.manager.boundDisk(web, 'move') ?? '', /^its disk xvda is what clones read/);
+    await world.manager.destroy(made.domid);
+    assert.equal(world.manager.boundDisk(web, 'move'), undefined);
   });
 });
 

@@ -51,7 +51,7 @@ export async function monitor(first: ManagedDomain, glue: MonitorGlue): Promise<
       }
       log.line(`Domain ${event.domid} has shut down, reason code ${event.reason} 0x${event.reason.toString(16)}`);
       const successor = manager.successorConfig(domain);
-      const restart = await react(domain, event.reason, glue);
+      const restart = await react(domain, event.reason, glue, successor);
       if (restart === 'suspended') {
         log.line(`Continue waiting for domain ${domain.domid}`);
         if ((await afterSuspend(domain.domid, manager)) === 'resumed') continue;
@@ -78,6 +78,7 @@ async function react(
   domain: ManagedDomain,
   reason: number,
   { manager, log, clock, dumps }: MonitorGlue,
+  successor: DomainConfig,
 ): Promise<Restart> {
   const { domid, config } = domain;
   if (reason === suspended) {
@@ -108,7 +109,7 @@ async function react(
       await manager.destroy(domid);
       return 'none';
     case 'restart':
-      await destroyAfter(domid, manager, log);
+      await destroyAfter(domid, manager, log, successor);
       return 'again';
     case 'destroy':
       await destroyAfter(domid, manager, log);
@@ -129,9 +130,14 @@ async function dumpCore({ control, config }: ManagedDomain, dumps: CoreDumps, lo
   }
 }
 
-async function destroyAfter(domid: number, manager: DomainManager, log: MonitorLog): Promise<void> {
+async function destroyAfter(
+  domid: number,
+  manager: DomainManager,
+  log: MonitorLog,
+  successor?: DomainConfig,
+): Promise<void> {
   log.line(`Domain ${domid} needs to be cleaned up: destroying the domain`);
-  await manager.destroy(domid);
+  await manager.destroy(domid, successor);
 }
 
 function actionFor(reason: number, config: DomainConfig): ShutdownAction {

@@ -1,4 +1,5 @@
 /** What handling domains needs of the world, handed in: the daemon gives the real ones, tests their own. */
+import type { DiskImages } from '../../dom0/disk/index.ts';
 import type { Xenstore } from '../../dom0/xenstore/index.ts';
 import type { DomainControl, HypervisorControl } from '../../hypervisor/control.ts';
 import type { BootloaderService } from '../bootloader/service.ts';
@@ -15,6 +16,8 @@ export interface DomainServices {
   readonly scheduling: SchedulingService;
   readonly bootloader: BootloaderService;
   readonly build: BuildService;
+  /** What domains have open for writing, and clones' overlays; without it there are no disks. */
+  readonly images: DiskImages | undefined;
   /** Opens the log of the process that would stay with a domain in real xl: `xl-NAME.log`. */
   readonly openLog: (domainName: string) => MonitorLog;
   readonly clock: Clock;

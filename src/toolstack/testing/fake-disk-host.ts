@@ -24,6 +24,10 @@ export class FakeDiskHost implements DiskHost {
     return none();
   }
 
+  createTemporary(): Promise<never> {
+    return none();
+  }
+
   resolve(_: string, name: string): string {
     return name;
   }

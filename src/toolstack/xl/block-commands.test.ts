@@ -7,12 +7,14 @@ import { TestDaemon } from '../testing/test-daemon.ts';
 
 const test = new TestDaemon();
 const image = test.path('small.img');
+/** One writer at a time has an image. */
+const another = test.path('another.img');
 const diskHost = new FakeDiskHost();
 const { files } = diskHost;
 const xl = test.xl.bind(test);
 
 before(async () => {
-  writeFileSync(image, new Uint8Array(4096));
+  for (const path of [image, another]) writeFileSync(path, new Uint8Array(4096));
   await test.start({ diskHost });
   assert.equal((await xl('create', '-q', test.config('web'), `disk=["${image},raw,xvda,w"]`)).code, 0);
 });
@@ -40,7 +42,7 @@ describe('xl block-list', () => {
 
 describe('xl block-attach and block-detach', () => {
   it('add a disk to a domain and take it away', async () => {
-    const attached = await xl('block-attach', 'web', `backendtype=qdisk,vdev=xvdc,access=rw,target=${image}`);
+    const attached = await xl('block-attach', 'web', `backendtype=qdisk,vdev=xvdc,access=rw,target=${another}`);
     assert.deepEqual(attached, { out: '', err: '', code: 0 });
     assert.equal((await xl('block-list', '1')).out, head + line(51712) + line(51744, 'qdisk'));
     const { out } = await xl('list', '-l', 'web');
@@ -52,7 +54,7 @@ describe('xl block-attach and block-detach', () => {
   });
 
   it('take a disk in several arguments', async () => {
-    assert.equal((await xl('block-attach', '1', `phy:${image}`, 'xvdd', 'r')).code, 0);
+    assert.equal((await xl('block-attach', '1', `phy:${another}`, 'xvdd', 'r')).code, 0);
     assert.equal(files.at(-1)?.readOnly, true);
     assert.equal((await xl('block-detach', '1', '0xca30', '--force')).code, 0);
   });
@@ -89,7 +91,7 @@ describe('xl block-attach and block-detach', () => {
 
   it('tell why a disk cannot be opened, and leave it to be detached', async () => {
     diskHost.refusal = 'disk.img is used by another program';
-    const { err, code } = await xl('block-attach', 'web', `vdev=xvdb,target=${image}`);
+    const { err, code } = await xl('block-attach', 'web', `vdev=xvdb,target=${another}`);
     diskHost.refusal = undefined;
     assert.equal(
       err,
@@ -148,7 +150,7 @@ describe('xl create with disks', () => {
 
   it('closes the disks of a domain that is destroyed', async () => {
     const config = test.path('web.cfg');
-    assert.equal((await xl('create', '-q', config, 'name="two"', `disk=["${image},raw,xvda,w"]`)).code, 0);
+    assert.equal((await xl('create', '-q', config, 'name="two"', `disk=["${another},raw,xvda,w"]`)).code, 0);
     const opened = files.at(-1);
     assert.equal((await xl('destroy', 'two')).code, 0);
     assert.equal(opened?.closed, true);
