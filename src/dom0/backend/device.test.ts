@@ -385,6 +385,27 @@ describe('a device whose domain moves away', () => {
     assert.deepEqual([f.driver.opened, f.device.backState], [1, 'Connected']);
   });
 
+  it('waits for what the other host has still open', async () => {
+    const f = new Fixture();
+    await f.connect();
+    const released = f.host.devices.release(1);
+    await f.host.settle();
+    await released;
+    f.driver.openError = 'in use';
+    const reclaimed = f.host.devices.reclaim(1);
+    await f.host.settle();
+    f.host.tick();
+    await f.host.settle();
+    assert.deepEqual([f.driver.opened, f.device.backState], [0, 'Connected']);
+    f.driver.openError = undefined;
+    f.host.tick();
+    await f.host.settle();
+    await reclaimed;
+    f.send(1);
+    await f.host.settle();
+    assert.deepEqual([f.driver.opened, f.device.backState, f.answers()], [1, 'Connected', [2]]);
+  });
+
   it('can be removed meanwhile', async () => {
     const f = new Fixture();
     await f.connect();

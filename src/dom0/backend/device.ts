@@ -18,6 +18,9 @@ import { DeviceStatistics } from './statistics.ts';
 /** How often an instance may fail within the period before its device is given up. */
 export const MAX_RESTARTS = 5;
 export const RESTART_PERIOD_MS = 60_000;
+/** Another host that was about to take over a domain lets go of its disks when it hears of its end: half a minute. */
+const RECLAIM_PAUSE_MS = 100;
+const RECLAIM_TRIES = 300;
 /** Lines about one device's frontend; a hostile one could cause any number. */
 const MAX_WARNINGS = 10;
 const EIO = -5;
@@ -65,6 +68,8 @@ export class BackendDevice<C> {
   #failure: { readonly error: unknown } | undefined;
   /** What it had open is closed for now, see `release`. */
   #released: 'no' | 'wanted' | 'yes' = 'no';
+  /** How often opening may fail from now on without an end. */
+  #reclaims = 0;
   #restarts = 0;
   #warnings = 0;
   #removed = false;
@@ -121,12 +126,16 @@ export class BackendDevice<C> {
     await this.settled();
   }
 
-  /** The domain stays: opens it again, and goes on with the connection. */
+  /** The domain stays: opens it again, and goes on with the connection. The other host may still have to let go of it, for which there is some time. */
   async reclaim(): Promise<void> {
-    if (this.#released === 'no') return;
-    this.#released = 'no';
-    this.changed();
-    await this.settled();
+    this.#reclaims = RECLAIM_TRIES;
+    while (this.#released !== 'no') {
+      this.#released = 'no';
+      this.changed();
+      await this.settled();
+      if (this.#released === 'no') return;
+      await new Promise<void>((resolve) => void this.#services.timers.after(RECLAIM_PAUSE_MS, resolve));
+    }
   }
 
   /** Resolves when there is nothing to do. */
@@ -158,7 +167,7 @@ export class BackendDevice<C> {
     }
     if (this.#released === 'yes') return;
     if (this.#failure !== undefined) await this.#recover();
-    else if (this.#instance === undefined && this.#state === 'Connected') await this.#goOn();
+    else if (this.#instance === undefined && this.#state === 'Connected' && (await this.#goOn()) === 'later') return;
     if (this.#instance === undefined && this.#state !== 'Closing' && this.#state !== 'Closed') await this.#start();
     const frontend = xenbusStateOf(this.#services.xs.read(`${this.address.frontendPath}/state`));
     const row = steps[frontend];
@@ -290,13 +299,23 @@ export class BackendDevice<C> {
     await this.#quietly(() => instance?.close());
   }
 
-  /** Another instance for the connection that there is. */
-  async #goOn(): Promise<void> {
-    if (this.#connection === undefined) return; // the pass goes on as with a new device
+  /** Another instance for the connection that there is; or later, when `reclaim` tries again. */
+  async #goOn(): Promise<'later' | undefined> {
+    if (this.#connection === undefined) return undefined; // the pass goes on as with a new device
     const instance = await this.#start();
-    if (this.#opened !== 'yes') return this.#fatal(EIO, 'what the device stands for cannot be opened again');
+    if (this.#opened !== 'yes') {
+      if (--this.#reclaims < 0) {
+        this.#fatal(EIO, 'what the device stands for cannot be opened again');
+        return undefined;
+      }
+      await this.#letGo();
+      this.#released = 'yes';
+      return 'later';
+    }
+    this.#reclaims = 0;
     this.#write(instance.serve(this.#connection.value));
     this.#switch('Connected');
+    return undefined;
   }
 
   async #quietly(body: () => Promise<void> | undefined): Promise<void> {

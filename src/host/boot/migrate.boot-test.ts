@@ -1,10 +1,9 @@
 /** A real guest that moves between two hosts while it works; and what is left of it when one of them fails. */
 import assert from 'node:assert/strict';
-import { truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { guestFiles, PLAIN_CONSOLE } from '../../toolstack/guest-files/guest-files.ts';
+import { beginWork, busyConfig, checkWork } from '../testing/busy-guest.ts';
 import type { GuestTerminal } from '../testing/guest-terminal.ts';
 import { Machine, until } from '../testing/machine.ts';
 
@@ -22,46 +21,14 @@ describe('xl migrate', () => {
   const receiver = (): string => `env XENOLITH_RUN_DIR=${there().run} ${xl} migrate-receive`;
 
   before(async () => {
-    const { kernel, ramdisk } = await guestFiles();
-    const disk = machines[0].path('disk.img');
-    writeFileSync(disk, '');
-    truncateSync(disk, 32 * 2 ** 20);
-    guest = await machines[0].boot({
-      name: 'nomad',
-      kernel,
-      ramdisk,
-      cmdline: `console=hvc0 ${PLAIN_CONSOLE}`,
-      memory: 128,
-      vcpus: 2,
-      disk: [`${disk},raw,xvda,w`],
-      vif: [''],
-    });
-    await guest.ready();
-    // What its kernel says while it suspends would stand among the answers.
-    await guest.run('dmesg -n 1');
-    await guest.run('modprobe xen-blkfront; mke2fs -q /dev/xvda && mkdir -p /mnt && mount /dev/xvda /mnt');
-    await guest.run('modprobe xen-netfront; ifconfig eth0 10.0.2.15 netmask 255.255.255.0 up');
-    // Writes all the time, to memory and to its disk, and says so when it reads something else back.
-    await guest.run(
-      'worker() { n=0; while :; do n=$((n + 1)); head -c 100000 /dev/urandom > $1/a; s=$(sha256sum < $1/a); cp $1/a $1/b; sync; [ "$(sha256sum < $1/b)" = "$s" ] || echo bad $n >> /tmp/bad; echo $n > $1/count; done; }; ' +
-        'worker /mnt & worker /tmp &',
-    );
+    guest = await machines[0].boot(await busyConfig('nomad', machines[0].path('disk.img')));
+    await beginWork(guest);
+    await guest.run('ifconfig eth0 10.0.2.15 netmask 255.255.255.0 up');
   });
   after(() => Promise.all(machines.map((machine) => machine.close())));
 
   async function check(): Promise<void> {
-    assert.equal(await guest.run('nproc'), '2');
-    assert.equal(await guest.run('cat /tmp/bad 2>/dev/null || true'), '');
-    for (const place of ['/mnt', '/tmp']) {
-      const count = Number(await guest.run(`cat ${place}/count 2> /dev/null || echo 0`));
-      await guest.run(
-        `n=0; while [ $(cat ${place}/count) -le ${count} ] && [ $n -lt 600 ]; do usleep 100000; n=$((n + 1)); done`,
-      );
-      assert.ok(
-        Number(await guest.run(`cat ${place}/count 2> /dev/null || echo 0`)) > count,
-        `the worker of ${place} stands still`,
-      );
-    }
+    await checkWork(guest);
     await guest.run('ping -c 1 -W 20 10.0.2.2');
   }
 

@@ -34,6 +34,8 @@ export class DaemonClient {
   #greeted: () => void = () => undefined;
   /** Of the protocol that the daemon speaks. */
   version = 0;
+  /** The daemon's process. */
+  pid = 0;
   /** Events of requests, in the order they come. */
   onEvent: (event: JsonObject) => void = () => undefined;
   /** Console bytes, once attached. */
@@ -114,6 +116,11 @@ export class DaemonClient {
     });
   }
 
+  /** Nothing can be asked any more. */
+  get closed(): boolean {
+    return this.#closed;
+  }
+
   pause(): void {
     this.#socket.pause();
   }
@@ -137,6 +144,7 @@ export class DaemonClient {
   #message({ id, result, error, event, greeting }: JsonObject): void {
     if (isObject(greeting)) {
       this.version = Number(greeting['version']);
+      this.pid = Number(greeting['pid']);
       this.onClosed = () => undefined;
       this.#greeted();
       return;

@@ -93,7 +93,12 @@ const handlers: Handlers<Method> = {
   domname: ({ manager }, params) => ({ name: manager.nameOf(read.domid(params)) ?? null }),
   create,
   pause: ({ manager }, params) => done(manager.pause(read.domid(params))),
-  unpause: ({ manager }, params) => done(manager.unpause(read.domid(params))),
+  unpause: async ({ manager, transit }, params) => {
+    const domid = read.domid(params);
+    // The copy that is left of a domain that was to be moved.
+    if (transit.holds(domid)) return done(await transit.takeBack(domid));
+    return done(manager.unpause(domid));
+  },
   destroy: async ({ manager }, params) => done(await manager.destroy(read.domid(params))),
   shutdown: async ({ manager }, params) => done(await manager.request(read.domid(params), 'poweroff')),
   reboot: async ({ manager }, params) => done(await manager.request(read.domid(params), 'reboot')),

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
 import type { DomainManager, ManagedDomain } from '../domain/domain-manager.ts';
+import { LibxlError } from '../domain/libxl-error.ts';
 import { Transit } from './transit.ts';
 
 /** One domain, and what was done to it. */
@@ -25,6 +26,8 @@ class World {
     const manager: Partial<DomainManager> = {
       domain: () => (this.name === undefined ? undefined : this.domain),
       nameOf: () => this.name,
+      domidOf: (name) => (this.name === name ? 7 : undefined),
+      onEvent: () => () => undefined,
       rename: (domid, name) => {
         this.calls.push(`rename ${domid} ${name}`);
         this.name = name;
@@ -65,6 +68,13 @@ describe('a domain that leaves', () => {
     world.transit.give(7);
     await world.transit.takeBack(7);
     assert.deepEqual(world.calls.slice(2), ['rename 7 nomad', 'reclaim 7', 'resume 7']);
+  });
+
+  it('cannot be given once it has been taken back', async () => {
+    assert.equal(world.transit.holds(7), true);
+    await world.transit.takeBack(7);
+    assert.equal(world.transit.holds(7), false);
+    assert.throws(() => world.transit.give(7), LibxlError);
   });
 
   it('is left alone when it was destroyed meanwhile', async () => {

@@ -2,6 +2,7 @@
  * Domains on their way from one host to another. At each moment it is clear whose the domain is: the sender's until it says so, the receiver's from
  * then on. A domain whose guide, the connection it is moved by, goes away before that stays with the sender, and the receiver's copy goes.
  */
+import { LibxlError } from '../domain/libxl-error.ts';
 import type { DomainManager, ManagedDomain } from '../domain/domain-manager.ts';
 
 /** What a suspended domain holds that the receiver needs. */
@@ -24,6 +25,12 @@ export class Transit {
   constructor(manager: DomainManager, disks: Disks) {
     this.#manager = manager;
     this.#disks = disks;
+    // Numbers are used again.
+    manager.onEvent(({ kind, domid }) => {
+      if (kind !== 'destroyed') return;
+      this.#leaving.delete(domid);
+      this.#arriving.delete(domid);
+    });
   }
 
   // --- the sender ------------------------------------------------------------------------------------------------------
@@ -34,10 +41,17 @@ export class Transit {
     await this.#disks.releaseDisks(domid);
   }
 
-  /** The receiver has all of it: from now on it is the receiver's, and only an order brings it back. */
+  /** The receiver has all of it: from now on it is the receiver's, and only an order brings it back. Throws LibxlError for a domain that goes on here. */
   give(domid: number): void {
     const name = this.#leaving.get(domid);
-    if (name !== undefined) this.#manager.rename(domid, `${name}${AWAY}`);
+    if (name === undefined)
+      throw new LibxlError('FAIL', [`xl: domain ${domid} is not on its way to another host any more`]);
+    this.#manager.rename(domid, `${name}${AWAY}`);
+  }
+
+  /** Whether the domain has left, or is about to, and stands still here. */
+  holds(domid: number): boolean {
+    return this.#leaving.has(domid);
   }
 
   /** Nobody is left to give it away: it goes on here, unless it has been given. */
@@ -53,7 +67,8 @@ export class Transit {
     if (name === undefined) return;
     this.#leaving.delete(domid);
     if (domain === undefined || domain.destruction !== undefined) return;
-    if (domain.name !== name) this.#manager.rename(domid, name);
+    // Somebody may have made a domain of that name since.
+    if (this.#manager.domidOf(name) === undefined) this.#manager.rename(domid, name);
     await this.#disks.reclaimDisks(domid);
     this.#manager.resume(domid);
   }

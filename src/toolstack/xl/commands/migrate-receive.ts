@@ -5,8 +5,12 @@ import { StreamError } from '../../migration/byte-stream.ts';
 import { readSaveFileHeader } from '../../migration/save-file.ts';
 import { attempt, printHelp, readArguments, type Invocation } from '../command.ts';
 import { showFrames } from '../frames-progress.ts';
+import { daemonEnded } from '../daemon-ended.ts';
 import { messages, PipeSource } from '../migration-handshake.ts';
+import { STALLED_MS } from '../patience.ts';
 import { savedConfig, savedInfo } from '../saved-config.ts';
+
+const stalled = `has said nothing for ${STALLED_MS / 1000} s`;
 
 const long = { colo: 'c', 'coloft-script': 'S:', 'userspace-colo-proxy': 'U' };
 
@@ -28,6 +32,7 @@ export async function run(invocation: Invocation): Promise<number> {
   const say = (text: string): void => void process.stdout.write(text, 'latin1');
   try {
     say(messages.banner);
+    source.limit(STALLED_MS);
     const saved = await readSaveFileHeader(source);
     err(`Loading new save file <incoming migration stream> (new xl fmt info ${savedInfo(saved)})`);
     err(' Savefile contains xl domain config in JSON format');
@@ -49,7 +54,7 @@ export async function run(invocation: Invocation): Promise<number> {
       ({ domid } = await received);
     });
     if (failure !== undefined) {
-      if (lost) err('migration target: the sender has closed the migration stream');
+      if (lost) err(`migration target: the sender ${source.stalled ? stalled : 'has closed the migration stream'}`);
       err(`migration target: Domain creation failed (code ${failure}).`);
       return 1;
     }
@@ -60,6 +65,8 @@ export async function run(invocation: Invocation): Promise<number> {
     // From here on the domain is ours: what happens to the pipe does not matter any more.
     source.onEnd = () => undefined;
     err('migration target: Got permission, starting domain.');
+    // A daemon that has ended before it was asked has not let the domain run: the sender may, with its disks as they were.
+    const neverRan = await daemonEnded(client);
     const refused = await attempt(invocation, () => client.call('startReceived', { domid, paused: has('p') }));
     say(messages.report);
     say(String.fromCharCode(refused === undefined ? 0 : -refused));
@@ -68,13 +75,13 @@ export async function run(invocation: Invocation): Promise<number> {
       return 0;
     }
     err('migration target: Failure, destroying our copy.');
-    if ((await attempt(invocation, () => client.call('destroy', { domid }))) !== undefined) return 1;
+    if (!neverRan && (await attempt(invocation, () => client.call('destroy', { domid }))) !== undefined) return 1;
     err('migration target: Cleanup OK, granting sender permission to resume.');
     say(messages.permission);
     return 0;
   } catch (error) {
     if (!(error instanceof StreamError)) throw error;
-    err(`migration target: ${error.message}`);
+    err(`migration target: ${source.stalled ? `the sender ${stalled}` : error.message}`);
     return 1;
   } finally {
     process.stdin.destroy();

@@ -10,7 +10,9 @@ import { StreamError } from '../../migration/byte-stream.ts';
 import { attempt, findDomain, readArguments, type Invocation } from '../command.ts';
 import { showFrames } from '../frames-progress.ts';
 import { messages, PipeSource } from '../migration-handshake.ts';
+import { Patience, STALLED_MS } from '../patience.ts';
 import { headerOf } from '../saved-config.ts';
+import { daemonEnded } from '../daemon-ended.ts';
 
 const long = { debug: 'x', live: 'l' };
 /** How long the receiver's command gets to end by itself. */
@@ -63,6 +65,8 @@ class Sender {
       err(`(command run was: ${this.#rune} )`);
       return 1;
     }
+    // Not before: who logs in by ssh may have to type.
+    this.#answers.limit(STALLED_MS);
     this.#child.stdin.write(header.bytes);
     err(`Saving to migration stream new xl format (info ${header.info})`);
     const figures = await this.#sendDomain(client);
@@ -70,8 +74,10 @@ class Sender {
     if (!(await this.#heard('ready', 'ready message')))
       return this.#resume(client, 'Migration failed, resuming at sender.');
     err('migration sender: Target has acknowledged transfer.');
-    if ((await this.#ask(() => client.call('giveAway', { domid: this.#domid }))) !== undefined)
-      return this.#resume(client, 'Migration failed, resuming at sender.');
+    if ((await this.#ask(() => client.call('giveAway', { domid: this.#domid }))) !== undefined) {
+      if (!(await daemonEnded(client))) return this.#resume(client, 'Migration failed, resuming at sender.');
+      err('migration sender: The daemon here has ended, and its domains with it: what the target has is all there is.');
+    }
     err('migration sender: Giving target permission to start.');
     this.#child.stdin.write(messages.permission, 'latin1');
     return this.#verdict(client, figures);
@@ -82,17 +88,23 @@ class Sender {
     const { stdin } = this.#child;
     const frames = showFrames(err, 'live');
     client.onEvent = frames.event;
+    // A receiver that is gone, or takes nothing: the daemon stops to send, and the domain goes on.
+    let lost = false;
+    const lose = (): void => {
+      lost = true;
+      client.close();
+    };
+    const patience = new Patience(STALLED_MS, lose);
     client.onData = (bytes) => {
       if (stdin.write(bytes)) return;
       client.pause();
-      stdin.once('drain', () => client.resume());
+      patience.begin();
+      stdin.once('drain', () => {
+        patience.end();
+        client.resume();
+      });
     };
-    // A receiver that is gone: the daemon stops to send, and the domain goes on.
-    let lost = false;
-    stdin.once('close', () => {
-      lost = true;
-      client.close();
-    });
+    stdin.once('close', lose);
     let figures: MigrationFigures | undefined;
     let failure: number | undefined;
     try {
@@ -103,6 +115,7 @@ class Sender {
       });
     } finally {
       frames.end();
+      patience.end();
     }
     stdin.removeAllListeners('close');
     if (figures !== undefined) return figures;
@@ -128,12 +141,16 @@ class Sender {
     } catch (error) {
       if (!(error instanceof StreamError)) throw error;
       for (const line of undefinedState) err(line);
+      this.#tellOfCopy();
       return 1;
     }
     const now = Date.now();
     if (code !== 0) {
       err(`migration sender: Target reports startup failure (status code ${code}).`);
-      if (!(await this.#heard('permission', 'permission for sender to resume'))) return 1;
+      if (!(await this.#heard('permission', 'permission for sender to resume'))) {
+        this.#tellOfCopy();
+        return 1;
+      }
       err('migration sender: Trying to resume at our end.');
       return this.#resume(client, 'Migration failed due to problems at target.');
     }
@@ -152,6 +169,12 @@ class Sender {
       err('migration sender: Resumed OK.');
     err(why);
     return 1;
+  }
+
+  #tellOfCopy(): void {
+    this.#invocation.err(
+      `The copy here is suspended; "xl unpause ${this.#domid}" lets it go on, "xl destroy ${this.#domid}" gives it up.`,
+    );
   }
 
   #ask(request: () => Promise<unknown>): Promise<number | undefined> {

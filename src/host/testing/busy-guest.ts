@@ -1,0 +1,52 @@
+/** A guest that writes to its disk and its memory all the time, and notices when it reads something else back. */
+import assert from 'node:assert/strict';
+import { truncateSync, writeFileSync } from 'node:fs';
+import { guestFiles, PLAIN_CONSOLE } from '../../toolstack/guest-files/guest-files.ts';
+import type { GuestTerminal } from './guest-terminal.ts';
+import type { Settings } from './machine.ts';
+
+const DISK_MIB = 32;
+
+/** A configuration with two vCPUs, and a disk in this file, which is made. */
+export async function busyConfig(name: string, disk: string): Promise<Settings & { readonly name: string }> {
+  const { kernel, ramdisk } = await guestFiles();
+  writeFileSync(disk, '');
+  truncateSync(disk, DISK_MIB * 2 ** 20);
+  return {
+    name,
+    kernel,
+    ramdisk,
+    cmdline: `console=hvc0 ${PLAIN_CONSOLE}`,
+    memory: 128,
+    vcpus: 2,
+    disk: [`${disk},raw,xvda,w`],
+    vif: [''],
+  };
+}
+
+/** Once it has booted. Each round of a worker writes 100 KB twice, syncs, and compares. */
+export async function beginWork(guest: GuestTerminal): Promise<void> {
+  await guest.ready();
+  // What its kernel says while it suspends would stand among the answers.
+  await guest.run('dmesg -n 1');
+  await guest.run('modprobe xen-blkfront; mke2fs -q /dev/xvda && mkdir -p /mnt && mount /dev/xvda /mnt');
+  await guest.run('modprobe xen-netfront');
+  await guest.run(
+    'worker() { n=0; while :; do n=$((n + 1)); head -c 100000 /dev/urandom > $1/a; s=$(sha256sum < $1/a); cp $1/a $1/b; sync; [ "$(sha256sum < $1/b)" = "$s" ] || echo bad $n >> /tmp/bad; echo $n > $1/count; done; }; ' +
+      'worker /mnt & worker /tmp &',
+  );
+}
+
+/** All of it goes on, and nothing was lost. */
+export async function checkWork(guest: GuestTerminal): Promise<void> {
+  assert.equal(await guest.run('nproc'), '2');
+  assert.equal(await guest.run('cat /tmp/bad 2>/dev/null || true'), '');
+  for (const place of ['/mnt', '/tmp']) {
+    const count = Number(await guest.run(`cat ${place}/count 2> /dev/null || echo 0`));
+    await guest.run(
+      `n=0; while [ $(cat ${place}/count) -le ${count} ] && [ $n -lt 600 ]; do usleep 100000; n=$((n + 1)); done`,
+    );
+    const now = Number(await guest.run(`cat ${place}/count 2> /dev/null || echo 0`));
+    assert.ok(now > count, `the worker of ${place} stands still`);
+  }
+}
