@@ -92,7 +92,8 @@ class ConsoleInstance implements BackendInstance<Connection> {
     console.port = { port: 0, notify: () => channel.notify(), close: () => channel.listen(undefined) };
     channel.listen(() => this.#device.guard(() => console.pump()));
     this.#forget = consoles.add(domid, devid, console);
-    if (this.#listener === undefined) {
+    // An internal one is for who asks `consoles`.
+    if (this.#listener === undefined && this.#device.read('connection') !== 'internal') {
       const pty = openPty();
       if (pty && xs.exists(`${frontendPath}/tty`))
         xs.write(`${frontendPath}/tty`, new ConsoleTerminal(console.attach('domain'), pty).path);

@@ -71,15 +71,16 @@ export class Consoles {
   add(domid: number, num: number, console: DomainConsole): () => void {
     const key = `${domid}/${num}`;
     this.#more.set(key, console);
+    this.#tellWaiting();
     return () => {
       if (this.#more.get(key) === console) this.#more.delete(key);
     };
   }
 
-  /** The console of a domain as soon as there is one. */
-  async whenServed(domid: number, signal?: Cancellation): Promise<DomainConsole> {
+  /** A console of a domain as soon as there is one. */
+  async whenServed(domid: number, num = 0, signal?: Cancellation): Promise<DomainConsole> {
     for (;;) {
-      const console = this.get(domid);
+      const console = this.get(domid, num);
       if (console) return console;
       if (signal?.aborted) throw signal.reason instanceof Error ? signal.reason : new Error('no console');
       await new Promise<void>((resolve) => {
@@ -120,7 +121,7 @@ export class Consoles {
     const pty = this.#options.openPty?.();
     const tty = pty ? new ConsoleTerminal(console.attach('domain'), pty).path : this.#options.tty?.(console);
     if (tty !== undefined) this.#xs.write(`${base}/console/tty`, tty);
-    for (const resolve of this.#waiting.splice(0)) resolve();
+    this.#tellWaiting();
     return console;
   }
 
@@ -130,6 +131,10 @@ export class Consoles {
     for (const { console } of this.#serving.values()) console.end();
     this.#watches.clear();
     this.#serving.clear();
+  }
+
+  #tellWaiting(): void {
+    for (const resolve of this.#waiting.splice(0)) resolve();
   }
 
   #lookForDomains(): void {

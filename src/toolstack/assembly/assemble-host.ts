@@ -10,6 +10,7 @@ import type { Network } from '../../dom0/net/network.ts';
 import type { Clock as MonotonicClock } from '../../dom0/scheduler.ts';
 import { Xenstored, type Xenstore } from '../../dom0/xenstore/index.ts';
 import type { DomainControl, HypervisorControl } from '../../hypervisor/control.ts';
+import { GuestAgents } from '../agent/guest-agents.ts';
 import { bootloaderService } from '../bootloader/service.ts';
 import { startBackends, type Backends } from '../daemon/backends.ts';
 import { listenForChannel } from '../daemon/channel-socket.ts';
@@ -68,6 +69,8 @@ export interface HostParts {
   readonly network: Network | undefined;
   /** One of a domain's consoles; the first is 0. */
   readonly console: (domid: number, num: number) => DomainConsole | undefined;
+  /** Programs and files in guests. */
+  readonly agents: GuestAgents;
   readonly openLog: (domainName: string) => MonitorLog;
   readonly dumps: CoreDumps;
   readonly clock: Clock;
@@ -116,6 +119,10 @@ export async function assembleHost(options: AssemblyOptions): Promise<HostParts>
     return most === undefined ? undefined : most + 1;
   };
   const scheduling = new Scheduling(pools, nrCpus, vcpusOf, (domid, how) => host.domain(domid)?.setScheduling(how));
+  const agents = new GuestAgents({
+    xs,
+    whenServed: (domid, num, signal) => consoles.whenServed(domid, num, signal),
+  });
   const manager = new DomainManager({
     hypervisor: host,
     store: xenstored,
@@ -140,12 +147,14 @@ export async function assembleHost(options: AssemblyOptions): Promise<HostParts>
     backends,
     network,
     console: (domid, num) => consoles.get(domid, num) ?? (num === 0 ? consoles.serve(domid) : undefined),
+    agents,
     openLog,
     dumps: coreDumps(folders.dumps, host.version),
     clock,
     startTime: clock.now(),
     onError,
     async close() {
+      agents.close();
       await manager.close();
       network?.close();
       await backends.close();

@@ -109,7 +109,7 @@ function parseConnector(text: string): Device {
 export function parseChannel(spec: string, devid: number, { report }: DeviceContext): Device {
   const members = new Map<string, string>();
   for (const { key, value } of trimmedPairs(spec, 'channel')) {
-    if (key === 'connection' && value !== 'pty' && value !== 'socket')
+    if (key === 'connection' && value !== 'pty' && value !== 'socket' && value !== 'internal')
       throw new ConfigError(`unknown channel connection '${value}'`);
     if (['backend', 'name', 'path', 'connection'].includes(key)) members.set(key, value);
     else report(`unknown channel parameter '${key}', ignoring`);
@@ -118,6 +118,9 @@ export function parseChannel(spec: string, devid: number, { report }: DeviceCont
   switch (members.get('connection')) {
     case 'pty':
       return { ...common, 'connection.pty': {} };
+    // Not of xl: for who is in the daemon's own process, as the agent's clients are.
+    case 'internal':
+      return { ...common, 'connection.internal': {} };
     case 'socket': {
       const path = members.get('path');
       if (path === undefined) throw new ConfigError("channel connection 'socket' requires path=..");

@@ -1,6 +1,8 @@
 /** One client of the daemon: requests in, answers and events out, and console bytes once it is attached to one. */
 import type { Socket } from 'node:net';
 import type { ConsoleClient } from '../../dom0/console/index.ts';
+import { encodeFrame, FrameDecoder } from '../agent/frames.ts';
+import type { AgentLink } from '../agent/link.ts';
 import type { JsonObject, JsonValue } from '../config/json.ts';
 import { LibxlError } from '../domain/libxl-error.ts';
 import { XenError } from '../xen-error.ts';
@@ -15,6 +17,8 @@ export interface Call {
   event(event: JsonObject): void;
   /** From the answer on, the connection carries this console. */
   attach(client: ConsoleClient): void;
+  /** From the answer on, the connection carries this link's messages, and the link is the connection's to close. */
+  attachAgent(link: AgentLink): void;
   /** From now on the connection's data frames, both ways; one at a time, and not beside a console. */
   stream(): FrameStream;
   /** Runs when the connection has ended. */
@@ -38,6 +42,8 @@ export class Connection {
   readonly #whenGone = new Set<() => void>();
   #calls = 0;
   #console: ConsoleClient | undefined;
+  #agent: AgentLink | undefined;
+  readonly #agentMessages = new FrameDecoder();
   #stream: FrameStream | undefined;
   #typing: Promise<unknown> = Promise.resolve();
 
@@ -84,6 +90,7 @@ export class Connection {
           if (this.#socket.writableLength < maxQueued) this.#send({ id, event });
         },
         attach: (client) => (attachment = client),
+        attachAgent: (link) => this.#attachAgent(link),
         stream: () => (this.#stream = this.#openStream()),
         onGone: (callback) => {
           if (this.#socket.destroyed) callback();
@@ -112,6 +119,21 @@ export class Connection {
     this.#pump();
   }
 
+  /** Before the answer: the client can say nothing yet that the agent would answer. */
+  #attachAgent(link: AgentLink): void {
+    if (this.#socket.destroyed) {
+      link.close();
+      return;
+    }
+    this.#agent?.close();
+    this.#agent = link;
+    // Bounded by what the client has told the guest that it may send.
+    link.onMessage = (message) => {
+      if (!this.#socket.destroyed) writeData(this.#socket, [encodeFrame(message)]);
+    };
+    link.onEnd = (why) => this.#send({ event: { agentEnd: why.message } });
+  }
+
   /** A client that reads slowly waits at its place in the scroll-back; nothing piles up here. */
   #pump(): void {
     const client = this.#console;
@@ -133,6 +155,13 @@ export class Connection {
   #type(bytes: Uint8Array): void {
     if (this.#stream !== undefined) {
       this.#stream.push(bytes);
+      return;
+    }
+    if (this.#agent !== undefined) {
+      const agent = this.#agent;
+      this.#socket.pause();
+      for (const message of this.#agentMessages.push(bytes)) agent.send(message);
+      void agent.ready().then(() => this.#socket.resume());
       return;
     }
     const client = this.#console;
@@ -158,6 +187,7 @@ export class Connection {
   #gone(): void {
     this.#console?.detach();
     this.#console = undefined;
+    this.#agent?.close();
     this.#stream?.end();
     for (const callback of this.#whenGone) callback();
     this.#whenGone.clear();

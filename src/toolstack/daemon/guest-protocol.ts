@@ -15,6 +15,14 @@ export interface GuestMethods {
   /** Parameters of the hypervisor, as on its command line. */
   setParameters: { params: { text: string }; result: Nothing };
   debugKeys: { params: { keys: string }; result: Nothing };
+  /**
+   * Answers when the agent in the guest does, within so many milliseconds. From then on data frames carry messages both ways (agent-link.ts); `{ agentEnd: why }` when
+   * nothing more will come.
+   */
+  attachAgent: {
+    params: { domid: number; timeoutMs: number };
+    result: { readonly operations: number; readonly window: number };
+  };
   /** What the domain is made from when it reboots. */
   updateConfig: { params: { domid: number; config: JsonObject }; result: Nothing };
 }

@@ -14,6 +14,8 @@ import * as read from './parameters.ts';
 import type { Handlers } from './requests.ts';
 
 const mostKiB = Number.MAX_SAFE_INTEGER;
+/** A day. */
+const longestWaitMs = 86_400_000;
 
 export const guestRequests: Handlers<keyof GuestMethods> = {
   setMemory: ({ hypervisor, xenstore }, params) => {
@@ -76,6 +78,17 @@ export const guestRequests: Handlers<keyof GuestMethods> = {
   debugKeys: (context, params) => {
     for (const key of read.text(params, 'keys')) pressDebugKey(context, key);
     return {};
+  },
+  attachAgent: async ({ hypervisor, agents }, params, call) => {
+    const domid = read.domid(params);
+    if (hypervisor.domain(domid) === undefined)
+      throw new LibxlError('DOMAIN_NOTFOUND', [`there is no domain ${domid}`]);
+    const gone = new AbortController();
+    call.onGone(() => gone.abort());
+    const timeoutMs = read.count(params, 'timeoutMs', 0, longestWaitMs);
+    const link = await agents.link(domid, { timeoutMs, signal: gone.signal });
+    call.attachAgent(link);
+    return { operations: link.operations, window: link.window };
   },
   updateConfig: ({ manager }, params) => {
     manager.setNextConfig(read.domid(params), read.config(params));

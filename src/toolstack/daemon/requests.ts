@@ -3,6 +3,7 @@ import type { DomainConsole } from '../../dom0/console/index.ts';
 import type { Network } from '../../dom0/net/network.ts';
 import { XenstoreError, type Xenstore } from '../../dom0/xenstore/index.ts';
 import type { DomainControl, HypervisorControl } from '../../hypervisor/control.ts';
+import type { GuestAgents } from '../agent/guest-agents.ts';
 import type { JsonObject } from '../config/json.ts';
 import { formatUuid } from '../config/uuid.ts';
 import { isEnd, type CreateOptions, type DomainManager, type ManagedDomain } from '../domain/domain-manager.ts';
@@ -41,6 +42,7 @@ export interface RequestContext {
   readonly backends: Pick<Backends, 'disks' | 'nics'>;
   readonly network: Network | undefined;
   readonly console: (domid: number, num: number) => DomainConsole | undefined;
+  readonly agents: GuestAgents;
   readonly openLog: (domainName: string) => MonitorLog;
   readonly dumps: CoreDumps;
   readonly clock: Clock;

@@ -3,6 +3,7 @@
  * guest's driver can be found by (xen/docs/misc/channel.txt, libxl_console.c).
  */
 import { XenbusState } from '../../abi/io/xenbus.ts';
+import type { Xenstore } from '../../dom0/xenstore/index.ts';
 import type { JsonObject } from '../config/json.ts';
 import { LibxlError, libxlLine } from '../domain/libxl-error.ts';
 import { consoleLimit } from '../domain/xenstore-tree.ts';
@@ -56,7 +57,8 @@ function bothNodes(channel: JsonObject): Nodes {
       ? (socket as JsonObject)['path']
       : undefined;
   const named: Nodes = typeof name === 'string' ? { name } : {};
-  return typeof path === 'string' ? { ...named, connection: 'socket', path } : { ...named, connection: 'pty' };
+  if (typeof path === 'string') return { ...named, connection: 'socket', path };
+  return { ...named, connection: channel['connection.internal'] === undefined ? 'pty' : 'internal' };
 }
 
 function frontNodes(): Nodes {
@@ -65,6 +67,12 @@ function frontNodes(): Nodes {
 
 function backNodes({ domid }: SplitDevice, both: Nodes): Nodes {
   return { 'frontend-id': domid, online: 1, state: XenbusState.Initialising, protocol: 'vt100', ...both };
+}
+
+/** The console of a domain that has this name, by its number; undefined when there is none. */
+export function findChannel(xs: Pick<Xenstore, 'ls' | 'read'>, domid: number, name: string): number | undefined {
+  const devids = (xs.ls(`/libxl/${domid}/device/${kind}`) ?? []).map(Number);
+  return devids.find((devid) => xs.read(`${libxlDevicePath({ domid, kind, devid })}/name`) === name);
 }
 
 /** A line of `xl channel-list`; -1 for what the frontend's directory does not have. */

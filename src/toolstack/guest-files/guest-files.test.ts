@@ -28,6 +28,10 @@ const kernelDeb = deb([
 ]);
 const kernelDeb32 = deb([{ name: `./boot/vmlinuz-${RELEASE}`, content: 'the 32-bit kernel' }]);
 const busyboxDeb = deb([{ name: './bin/busybox', content: 'ELF of busybox' }]);
+/** Makes no programs of C, and so no difference to these tests. */
+const compiler = '#!/bin/sh\nwhile [ "$1" != -o ]; do shift; done\necho ELF of the agent > "$2"\n';
+const compilerDeb = deb([{ name: './usr/bin/tcc', content: compiler }]);
+const compiles = process.platform === 'linux' && process.arch === 'x64';
 
 describe('files for a guest', () => {
   let folder = '';
@@ -45,6 +49,7 @@ describe('files for a guest', () => {
       'linux-image-empty': { version: '1', deb: deb([]) },
       'linux-image-broken': { version: '1', deb: kernelDeb.subarray(0, kernelDeb.length - 100) },
       'busybox-static': { version: '1:1.35', deb: busyboxDeb },
+      tcc: { version: '0.9', deb: compilerDeb },
       'linux-image-amd64:i386': { version: '6.1.9-1', deb: kernelDeb32 },
       'busybox-static:i386': { version: '1:1.35', deb: deb([{ name: './bin/busybox', content: 'ELF32 of busybox' }]) },
     });
@@ -67,6 +72,7 @@ describe('files for a guest', () => {
         'downloading linux-image-6.1.0-9-amd64 6.1.9-1',
         'unpacking linux-image-6.1.0-9-amd64',
         'downloading busybox-static 1:1.35',
+        ...(compiles ? ['downloading tcc 0.9'] : []),
         'building the initramfs',
       ],
     );
@@ -85,6 +91,8 @@ describe('files for a guest', () => {
     assert.ok(text.includes('kernel/fs/ext4.ko: kernel/fs/jbd2.ko kernel/arch/crc16.ko\n'));
     assert.ok(text.includes('alias xen:vif xen_netfront\n'));
     assert.ok(text.includes('ELF of busybox'));
+    assert.equal(text.includes('ELF of the agent'), compiles);
+    assert.equal(text.includes('::once:/usr/sbin/xenolith-agent\n'), compiles);
   });
 
   it('are in the cache the second time', async () => {

@@ -39,8 +39,10 @@ done
 exec busybox init
 `;
 
-/** /etc/inittab: the console's shell comes again when it ends. */
-export const inittab = '::respawn:/sbin/console-shell\n';
+/** /etc/inittab: the console's shell comes again when it ends. The agent, at `agent`, ends by itself in a domain without its channel. */
+export function inittab(agent: string | undefined): string {
+  return `${agent === undefined ? '' : `::once:${agent}\n`}::respawn:/sbin/console-shell\n`;
+}
 
 /** /sbin/console-shell */
 export const consoleScript = `#!/bin/busybox sh

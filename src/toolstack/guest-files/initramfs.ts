@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { AGENT_PATH, agentProgram } from './agent.ts';
 import { fetchBusybox } from './busybox.ts';
 import { checksum, type Cache } from './cache.ts';
 import { cpioArchive, type CpioEntry } from './cpio.ts';
@@ -29,12 +30,15 @@ export async function makeInitramfs(
 ): Promise<string> {
   const busybox = await fetchBusybox(kernel.architecture, cache, onProgress);
   const busybox32 = options.busybox32 === true ? await fetchBusybox('i386', cache, onProgress) : undefined;
+  const agent = kernel.architecture === 'amd64' ? await agentProgram(cache, onProgress) : undefined;
+  const settings = inittab(agent === undefined ? undefined : `/${AGENT_PATH}`);
   const extra = Object.entries(options.extraFiles ?? {});
 
   const inputs = createHash('sha256').update(
-    `${kernel.release}\n${kernel.digest}\n${await checksum(busybox)}\n${initScript}${inittab}${consoleScript}${shellAliases}`,
+    `${kernel.release}\n${kernel.digest}\n${await checksum(busybox)}\n${initScript}${settings}${consoleScript}${shellAliases}`,
   );
   if (busybox32 !== undefined) inputs.update(`32 ${await checksum(busybox32)}\n`);
+  if (agent !== undefined) inputs.update(`agent ${await checksum(agent)}\n`);
   for (const [path, { content, executable }] of extra) {
     inputs.update(`${path} ${executable === true ? 'x' : '-'} ${createHash('sha256').update(content).digest('hex')}\n`);
   }
@@ -42,6 +46,8 @@ export async function makeInitramfs(
     onProgress({ step: 'building the initramfs' });
     const entries: CpioEntry[] = [
       ...basicEntries(kernel.release),
+      file('etc/inittab', settings),
+      ...(agent === undefined ? [] : [executable(AGENT_PATH, await readFile(agent))]),
       executable('bin/busybox', await readFile(busybox)),
       ...(busybox32 === undefined ? [] : [executable('bin/busybox32', await readFile(busybox32))]),
       ...(await moduleEntries(kernel)),
@@ -77,7 +83,6 @@ function basicEntries(release: string): CpioEntry[] {
     // The kernel's own helper for loading modules on demand.
     { path: 'sbin/modprobe', kind: { type: 'link', target: '../bin/busybox' } },
     executable('init', initScript),
-    file('etc/inittab', inittab),
     file('etc/shell', shellAliases),
     executable('sbin/console-shell', consoleScript),
     executable('sbin/poweroff', stopScript('poweroff')),

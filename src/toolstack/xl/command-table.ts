@@ -123,6 +123,8 @@ export const commandTable: Readonly<Record<string, CommandRow>> = {
   // Not of xl, see README.md.
   fork: works(() => import('./commands/fork.ts')),
   profile: works(() => import('./commands/profile.ts')),
+  exec: works(() => import('./commands/exec.ts')),
+  cp: works(() => import('./commands/cp.ts')),
   'network-forward': works(() => import('./commands/network-forward.ts')),
   completion: works(() => import('./commands/completion.ts')),
 };

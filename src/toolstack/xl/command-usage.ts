@@ -402,6 +402,26 @@ export const commandUsage: Readonly<Record<string, CommandUsage>> = {
       ["xl profile --json web | jq '.functions[0].name'", 'For a script'],
     ],
   },
+  exec: {
+    takes: ['domain', 'other'],
+    repeats: true,
+    examples: [
+      ['xl exec web uname -r', 'Which kernel runs in the domain web'],
+      ['xl exec web -- sh -c "df -h | tail -1"', 'What a shell makes of a line'],
+      ['xl exec -e LANG=C -d /srv web make test', 'With a variable, in a folder'],
+      ['tar c . | xl exec web tar x -C /srv', 'Standard input goes into the guest'],
+      ['xl exec web cat /var/log/dpkg.log > dpkg.log', 'Standard output comes out of it'],
+    ],
+  },
+  cp: {
+    takes: ['file'],
+    repeats: true,
+    examples: [
+      ['xl cp nginx.conf web:/etc/nginx/', 'Into the domain web'],
+      ['xl cp web:/var/log/syslog .', 'Out of it'],
+      ['xl cp -r web:/etc backup', 'A folder with all that is in it'],
+    ],
+  },
   'network-forward': {
     takes: ['forward', 'other'],
     examples: [

@@ -46,7 +46,8 @@ export async function readArguments(
   required: number,
 ): Promise<ParsedArguments & { has(letter: string): boolean; valueOf(letter: string): string | undefined }> {
   const { name, argv, err } = invocation;
-  const parsed = getopt(argv, { short: `h${rules.short}`, long: { ...rules.long, help: 'h' } });
+  const short = rules.short.startsWith('+') ? `+h${rules.short.slice(1)}` : `h${rules.short}`;
+  const parsed = getopt(argv, { short, long: { ...rules.long, help: 'h' } });
   for (const option of parsed.options) {
     if ('unknown' in option) {
       err(`option \`${option.unknown}' not supported.`);

@@ -37,7 +37,7 @@ export function getopt(argv: readonly string[], rules: OptionRules): ParsedArgum
       rest.push(...argv.slice(at));
       break;
     }
-    if (argument.startsWith('--') && !posix) {
+    if (argument.startsWith('--') && (!posix || rules.long !== undefined)) {
       options.push(longOption(argument.slice(2), rules.long ?? {}, nextValue));
     } else if (argument.startsWith('-') && argument !== '-' && !(rest.length > 0 && negative.test(argument))) {
       options.push(...shortOptions(argument.slice(1), rules.short, nextValue));

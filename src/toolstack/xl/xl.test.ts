@@ -123,6 +123,9 @@ describe('xl without domains', () => {
       err: 'xl: domain 0 has no vCPU of its own: its services are part of the daemon\n',
       code: 1,
     },
+    { argv: ['exec', 'nosuch', 'true'], err: 'nosuch is an invalid domain identifier (rc=-6)\n', code: 1 },
+    { argv: ['exec', '99', 'true'], err: 'there is no domain 99\n', code: 255 },
+    { argv: ['cp', 'file', '99:/tmp'], err: 'there is no domain 99\n', code: 1 },
     { argv: ['help', 'nosuch'], out: 'command "nosuch" not implemented\n' },
   ];
   for (const { argv, out = '', err = '', code = 0 } of cases) {
