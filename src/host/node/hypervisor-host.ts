@@ -20,6 +20,8 @@ export interface HostOptions {
   readonly commandLine?: string;
   /** The interpreter, when it is there already. */
   readonly module?: WebAssembly.Module;
+  /** Whether vCPUs keep the process alive, as threads do. Default true. */
+  readonly keepsProcess?: boolean;
 }
 
 export interface Host extends HypervisorControl {
@@ -36,7 +38,7 @@ export function createHost(options: HostOptions = {}): Host {
   const start = startClock();
   const state = new HostState();
   const module = options.module === undefined ? generateModule() : Promise.resolve(options.module);
-  const threads = new VcpuThreads(state, start, module);
+  const threads = new VcpuThreads(state, start, module, options.keepsProcess ?? true);
   const commandLine = options.commandLine ?? DEFAULT_COMMAND_LINE;
   const hypervisor = new NodeHypervisor(
     {

@@ -43,6 +43,7 @@ export class VcpuThreads implements VcpuRunner {
   readonly #check = checkOf(process.env);
   readonly #clock: ClockStart;
   readonly #module: Promise<WebAssembly.Module>;
+  readonly #keepsProcess: boolean;
   #made: WebAssembly.Module | undefined;
   readonly #compiler = new CompilerThread((error) =>
     this.#hypervisor?.log('error', `the compiler of hot code ended, code is interpreted from now on: ${error}`),
@@ -52,7 +53,9 @@ export class VcpuThreads implements VcpuRunner {
   #hypervisor: Hypervisor | undefined;
   #placement: VcpuPlacement | undefined;
 
-  constructor(state: HostState, clock: ClockStart, module: Promise<WebAssembly.Module>) {
+  /** @param keepsProcess whether the threads keep the process alive */
+  constructor(state: HostState, clock: ClockStart, module: Promise<WebAssembly.Module>, keepsProcess: boolean) {
+    this.#keepsProcess = keepsProcess;
     this.#state = state;
     this.#clock = clock;
     this.#module = module;
@@ -148,6 +151,8 @@ export class VcpuThreads implements VcpuRunner {
         resolve();
       });
     });
+    // After its listeners, each of which would undo it.
+    if (!this.#keepsProcess) worker.unref();
     const post = (module: WebAssembly.Module): void =>
       worker.postMessage({ ...start, module } satisfies VcpuStart, compiler ? [compiler.port] : []);
     // At once where that is possible: who called has more to do before promises get their turn.

@@ -45,6 +45,7 @@ export class BuildError extends XenError {
   override readonly name = 'BuildError';
   /** libxl's return code. */
   readonly rc = ERROR_FAIL;
+  readonly xcCode: XcCode;
 
   constructor(message: string, options: BuildErrorOptions) {
     const panic = `xc: error: panic: ${options.where}: ${message}: ${xcCodes[options.code]}`;
@@ -55,6 +56,7 @@ export class BuildError extends XenError {
       ...(options.hint === undefined ? {} : { hint: options.hint }),
       cause: options.cause,
     });
+    this.xcCode = options.code;
   }
 }
 

@@ -46,8 +46,6 @@ export interface ManagedDomain {
 }
 
 export type DomainEvent =
-  /** It is complete, and paused. */
-  | { readonly kind: 'created'; readonly domid: number }
   | { readonly kind: 'paused'; readonly domid: number }
   | { readonly kind: 'unpaused'; readonly domid: number }
   | DomainEnd
@@ -143,7 +141,6 @@ export class DomainManager {
       this.#takeName(domain);
       this.#services.scheduling.admit(domid, config);
       await this.#build(domain, options);
-      this.#tell({ kind: 'created', domid });
       return domain;
     } catch (error) {
       const destroyed = domain.destruction !== undefined;

@@ -1,0 +1,47 @@
+/**
+ * The npm API, `import { Host } from 'xenolith'`: what of it there is, and the hypervisor, disks and networks of Node for it. The classes themselves are in
+ * src/toolstack/api.
+ */
+import { assembleParts, InProcessHost } from '../../toolstack/api/in-process-host.ts';
+import { parseNetworkConfig } from '../../toolstack/config/network-config.ts';
+import { nodeDiskHost } from './disk-files.ts';
+import { createHost } from './hypervisor-host.ts';
+import { nodeNetwork } from './net/network-host.ts';
+
+export interface HostOptions {
+  /** MiB for all guests together. Default: what the machine has. */
+  readonly memory?: number;
+  /** What the host has to say, line by line: warnings of configurations, what becomes of guests, mistakes of Xenolith. Default: nowhere. */
+  readonly log?: (line: string) => void;
+  /** The host's bridges in the syntax of network.cfg. Default: xenbr0, which leads out by NAT. */
+  readonly networkConfig?: string;
+}
+
+/**
+ * A host in this process: no daemon, no root, no files but temporary ones. `await using host = await Host.open()` closes it, and ends its guests, at the end of
+ * the block. Guests of a process that ends, or is killed, end with it, as if their plugs were pulled.
+ */
+export class Host extends InProcessHost {
+  static async open({ memory, log = () => undefined, networkConfig = '' }: HostOptions = {}): Promise<Host> {
+    const [parts, remove] = await assembleParts(
+      {
+        host: createHost({ ...(memory === undefined ? {} : { memoryMiB: memory }), keepsProcess: false }),
+        network: { ...nodeNetwork, config: parseNetworkConfig(networkConfig, 'networkConfig') },
+        diskHost: nodeDiskHost,
+      },
+      log,
+    );
+    return new Host(parts, log, remove);
+  }
+}
+
+export { XenolithError, type ErrorCode } from '../../toolstack/api/errors.ts';
+export type { ConsoleReadOptions, GuestConsole, WriteOptions } from '../../toolstack/api/guest-console.ts';
+export type { DiskConfig, EndAction, GuestConfig, GuestSource, NicConfig } from '../../toolstack/api/guest-config.ts';
+export type { DetachOptions, DiskInfo, GuestDisks } from '../../toolstack/api/guest-disks.ts';
+export type { GuestInfo, GuestState } from '../../toolstack/api/guest-info.ts';
+export type { ForwardConfig, GuestNics, NicInfo, PortForward } from '../../toolstack/api/guest-nics.ts';
+export type { Guest } from '../../toolstack/api/guest.ts';
+export type { ExitReason, GuestExit, HostEvent } from '../../toolstack/api/host-event.ts';
+export type { CreateOptions, HostInfo } from '../../toolstack/api/in-process-host.ts';
+export type { WaitOptions } from '../../toolstack/api/wait-options.ts';

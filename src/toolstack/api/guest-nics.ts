@@ -1,0 +1,107 @@
+/** The network interfaces of a guest while it runs, and ports of the host that lead to it. */
+import { XenbusState } from '../../abi/io/xenbus.ts';
+import type { HostParts } from '../assembly/assemble-host.ts';
+import { parseNic } from '../config/nic-spec.ts';
+import { abortable } from './abortable.ts';
+import { nicSpec } from './config-text.ts';
+import { withApiErrors, XenolithError } from './errors.ts';
+import type { NicConfig } from './guest-config.ts';
+import type { KeepAlive } from './keep-alive.ts';
+import type { WaitOptions } from './wait-options.ts';
+
+export interface NicInfo {
+  /** The number in `eth0`, as a rule. */
+  readonly devid: number;
+  readonly mac: string;
+  readonly bridge: string;
+  /** The guest's driver uses it. */
+  readonly connected: boolean;
+}
+
+export interface ForwardConfig {
+  /** The guest's port. */
+  readonly port: number;
+  /** Default `tcp`. */
+  readonly protocol?: 'tcp' | 'udp';
+  /** The address of the host that is listened at. Default `127.0.0.1`, which only the host itself reaches. */
+  readonly hostAddress?: string;
+  /** Default 0: one that is free. */
+  readonly hostPort?: number;
+}
+
+/** A port of the host that leads to a guest, until it is closed or the host is. It keeps the process alive, as every listening socket does. */
+export interface PortForward extends AsyncDisposable {
+  readonly hostAddress: string;
+  readonly hostPort: number;
+  readonly port: number;
+  close(): Promise<void>;
+}
+
+export class GuestNics {
+  readonly #glue: { readonly parts: HostParts; readonly keepAlive: KeepAlive };
+  readonly #domid: () => number;
+
+  /** @internal */
+  constructor(glue: { readonly parts: HostParts; readonly keepAlive: KeepAlive }, domid: () => number) {
+    this.#glue = glue;
+    this.#domid = domid;
+  }
+
+  list(): readonly NicInfo[] {
+    const domid = this.#domid();
+    const { manager } = this.#glue.parts;
+    const configs = manager.domain(domid)?.config.devices.nics ?? [];
+    return manager.nics(domid).map(({ devid, mac, state }) => {
+      const bridge = configs.find((nic) => nic['devid'] === devid)?.['bridge'];
+      return {
+        devid,
+        mac,
+        bridge: typeof bridge === 'string' ? bridge : '',
+        connected: state === XenbusState.Connected,
+      };
+    });
+  }
+
+  /** Resolves when the interface is plugged in. */
+  async attach(config: NicConfig = {}, { signal }: WaitOptions = {}): Promise<void> {
+    signal?.throwIfAborted();
+    const attach = async (): Promise<void> => {
+      const domid = this.#domid();
+      const said: string[] = [];
+      const next = Math.max(-1, ...this.list().map(({ devid }) => devid)) + 1;
+      const { nic } = parseNic(nicSpec(config), next, { source: 'nic', report: (line) => said.push(line) });
+      if (said.length > 0) throw new XenolithError('CONFIG', said.join('\n'), { lines: said });
+      await this.#glue.parts.manager.attachNic(domid, nic);
+    };
+    await this.#glue.keepAlive.during(abortable(withApiErrors(attach), signal));
+  }
+
+  /** By its ethernet address or its number. Resolves when it is gone. */
+  async detach(which: string | number, { signal }: WaitOptions = {}): Promise<void> {
+    signal?.throwIfAborted();
+    const detach = (): Promise<void> => this.#glue.parts.manager.detachNic(this.#domid(), String(which));
+    await this.#glue.keepAlive.during(abortable(withApiErrors(detach), signal));
+  }
+
+  /** Listens at a port of the host for a port of the guest, which has to be on a bridge with NAT. */
+  async forward({
+    port,
+    protocol = 'tcp',
+    hostAddress = '127.0.0.1',
+    hostPort = 0,
+  }: ForwardConfig): Promise<PortForward> {
+    const { network, manager } = this.#glue.parts;
+    const guest = manager.nameOf(this.#domid()) ?? '';
+    if (network === undefined) throw new XenolithError('NETWORK', 'this host has no network');
+    const at = { address: hostAddress, port: hostPort };
+    const { host } = await withApiErrors(() =>
+      network.forward({ protocol, host: at, guest, guestPort: port }, undefined),
+    );
+    let open = true;
+    const close = async (): Promise<void> => {
+      if (open) await withApiErrors(() => network.removeForward(protocol, host));
+      open = false;
+    };
+    return { hostAddress: host.address, hostPort: host.port, port, close, [Symbol.asyncDispose]: close };
+  }
+}

@@ -1,0 +1,275 @@
+/** A guest: one domain after the other when it reboots, one object for whoever uses it. */
+import { shutdownReasons, type ShutdownReason } from '../../hypervisor/control.ts';
+import { isEnd, type DomainEvent, type ManagedDomain } from '../domain/domain-manager.ts';
+import { setMaxMemory, setMemoryTarget } from '../domain/memory-target.ts';
+import { monitor } from '../domain/monitor.ts';
+import { setVcpusOnline } from '../domain/vcpu-online.ts';
+import type { HostParts } from '../assembly/assemble-host.ts';
+import { abortable } from './abortable.ts';
+import { withApiErrors, XenolithError } from './errors.ts';
+import { GuestConsole } from './guest-console.ts';
+import { GuestDisks } from './guest-disks.ts';
+import { GuestNics } from './guest-nics.ts';
+import { guestInfo, type GuestInfo } from './guest-info.ts';
+import type { ExitReason, GuestExit, HostEvent } from './host-event.ts';
+import type { KeepAlive } from './keep-alive.ts';
+import type { WaitOptions } from './wait-options.ts';
+
+/** What a guest needs of its host. */
+export interface GuestGlue {
+  readonly parts: HostParts;
+  readonly keepAlive: KeepAlive;
+  readonly tell: (event: HostEvent) => void;
+  readonly log: (line: string) => void;
+  /** Nothing is left of the guest. */
+  readonly forget: (guest: Guest) => void;
+}
+
+export interface GuestOptions {
+  /** Milliseconds. */
+  readonly timeLimit: number | undefined;
+}
+
+const KIB = 1024;
+
+/**
+ * A guest of a host. `await using guest = await host.create(…)` destroys it at the end of the block. A guest does not keep the process alive: what a program
+ * waits for, such as `exited`, a command in the guest or its console, does.
+ */
+export class Guest implements AsyncDisposable {
+  /** Its first console. */
+  readonly console: GuestConsole;
+  readonly disks: GuestDisks;
+  readonly nics: GuestNics;
+  readonly #glue: GuestGlue;
+  readonly #exited = Promise.withResolvers<GuestExit>();
+  readonly #unsubscribe: () => void;
+  readonly #limit: NodeJS.Timeout | undefined;
+  #domain: ManagedDomain;
+  #exit: GuestExit | undefined;
+  /** Why its kernel has stopped last. */
+  #stopped: ShutdownReason | undefined;
+  /** Who ended it, when it did not end by itself. */
+  #cause: ExitReason | undefined;
+  #gone = false;
+  #ofBoot: ReturnType<HostParts['console']>;
+  #nextBoot = Promise.withResolvers<void>();
+
+  /** @internal */
+  constructor(glue: GuestGlue, domain: ManagedDomain, { timeLimit }: GuestOptions) {
+    this.#glue = glue;
+    this.#domain = domain;
+    this.#ofBoot = glue.parts.console(domain.domid, 0);
+    this.console = new GuestConsole({
+      name: domain.name,
+      keepAlive: glue.keepAlive,
+      current: () => this.#consoleOfBoot(),
+      next: async (after) => {
+        while (this.#exit === undefined && this.#ofBoot === after) await this.#nextBoot.promise;
+        return this.#ofBoot === after ? undefined : this.#ofBoot;
+      },
+      over: this.#exited.promise,
+      isOver: () => this.#exit !== undefined,
+    });
+    const live = (): number => this.#live().domid;
+    this.disks = new GuestDisks(glue, live);
+    this.nics = new GuestNics(glue, live);
+    this.#unsubscribe = glue.parts.manager.onEvent((event) => this.#onEvent(event));
+    if (timeLimit !== undefined)
+      this.#limit = setTimeout(() => void this.#destroy('time limit').catch(glue.parts.onError), timeLimit).unref();
+    void this.#watch();
+  }
+
+  get name(): string {
+    return this.#domain.name;
+  }
+
+  get uuid(): string {
+    return this.#domain.uuid;
+  }
+
+  /** The number of its domain; another after each reboot. */
+  get domid(): number {
+    return this.#domain.domid;
+  }
+
+  /** How the guest has ended for good; undefined while it has not. */
+  get exit(): GuestExit | undefined {
+    return this.#exit;
+  }
+
+  /** Resolves when the guest has ended for good, and never rejects. Who asks for it keeps the process alive until then. */
+  get exited(): Promise<GuestExit> {
+    return this.#glue.keepAlive.during(this.#exited.promise);
+  }
+
+  /** What it has and does now. Throws XenolithError with code GONE when nothing is left of it. */
+  info(): GuestInfo {
+    return guestInfo(this.#live(), this.#glue.parts);
+  }
+
+  /** Lets a guest run that was created `paused`. */
+  start(): Promise<void> {
+    return this.unpause();
+  }
+
+  pause(): Promise<void> {
+    return this.#change(({ domid }) => this.#glue.parts.manager.pause(domid));
+  }
+
+  unpause(): Promise<void> {
+    return this.#change(({ domid }) => this.#glue.parts.manager.unpause(domid));
+  }
+
+  /** Asks its kernel to power off, and resolves when it has. Throws XenolithError with code TIMED_OUT when it takes no notice within a minute. */
+  async shutdown({ signal }: WaitOptions = {}): Promise<GuestExit> {
+    const { manager } = this.#glue.parts;
+    return this.#wait(signal, async () => {
+      if (this.#exit === undefined) await manager.request(this.#live().domid, 'poweroff');
+      return this.#exited.promise;
+    });
+  }
+
+  /** Asks its kernel to reboot, and resolves when it runs again. Throws as `shutdown`, and GONE when it ends instead. */
+  async reboot({ signal }: WaitOptions = {}): Promise<void> {
+    const { manager } = this.#glue.parts;
+    await this.#wait(signal, async () => {
+      const { domid } = this.#live();
+      await manager.request(domid, 'reboot');
+      while (this.#exit === undefined && this.#domain.domid === domid) await this.#nextBoot.promise;
+      if (this.#domain.domid === domid) throw this.#ended();
+    });
+  }
+
+  /** Ends it at once, as pulling the plug does. Does nothing when it has ended. */
+  async destroy(): Promise<void> {
+    await this.#glue.keepAlive.during(withApiErrors(() => this.#destroy('destroyed')));
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.destroy();
+  }
+
+  /** Asks its balloon driver for so many MiB, at most `maxMemory`. */
+  setMemory(mib: number): Promise<void> {
+    const { xenstore } = this.#glue.parts;
+    return this.#change((domain) => setMemoryTarget(xenstore, domain, whole('memory', mib) * KIB));
+  }
+
+  /** What it may have at most, in MiB: no more than `maxMemory` it was made with. */
+  setMaxMemory(mib: number): Promise<void> {
+    const { xenstore } = this.#glue.parts;
+    return this.#change((domain) => setMaxMemory(xenstore, domain, whole('memory', mib) * KIB));
+  }
+
+  /** How many processors it should have, at most `maxVcpus`. Its kernel takes them online or offline. */
+  setVcpus(count: number): Promise<void> {
+    const { xenstore } = this.#glue.parts;
+    return this.#change(({ domid, control }) =>
+      setVcpusOnline(xenstore, domid, whole('vcpus', count), control.info().maxVcpuId + 1),
+    );
+  }
+
+  /** Another name, which no other guest of the host has. */
+  rename(name: string): Promise<void> {
+    return this.#change(({ domid }) => this.#glue.parts.manager.rename(domid, name));
+  }
+
+  #change(act: (domain: ManagedDomain) => void): Promise<void> {
+    return withApiErrors(() => act(this.#live()));
+  }
+
+  #wait<T>(signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
+    signal?.throwIfAborted();
+    return this.#glue.keepAlive.during(abortable(withApiErrors(work), signal));
+  }
+
+  #live(): ManagedDomain {
+    const { manager } = this.#glue.parts;
+    if (this.#gone || manager.domain(this.#domain.domid) !== this.#domain) throw this.#ended();
+    return this.#domain;
+  }
+
+  #ended(): XenolithError {
+    return new XenolithError('GONE', `${this.name} has ended`);
+  }
+
+  #consoleOfBoot(): NonNullable<ReturnType<HostParts['console']>> {
+    this.#ofBoot ??= this.#glue.parts.console(this.#domain.domid, 0);
+    if (this.#ofBoot === undefined) throw this.#ended();
+    return this.#ofBoot;
+  }
+
+  async #destroy(cause: ExitReason): Promise<void> {
+    const { manager } = this.#glue.parts;
+    this.#cause ??= cause;
+    if (manager.domain(this.#domain.domid) === this.#domain) await manager.destroy(this.#domain.domid);
+    await this.#exited.promise;
+  }
+
+  /** Acts on its ends by `onPoweroff` and so on, until it has ended for good. */
+  async #watch(): Promise<void> {
+    const { manager, clock, dumps, onError } = this.#glue.parts;
+    const log = { line: (text: string) => this.#glue.log(`${this.name}: ${text}`), close: () => undefined };
+    const onRestart = (successor: ManagedDomain): void => this.#restarted(successor);
+    await monitor(this.#domain, { manager, clock, dumps, log, pid: process.pid, onRestart }).catch(onError);
+    clearTimeout(this.#limit);
+    const reason = this.#cause ?? this.#stopped ?? 'destroyed';
+    this.#exit = { reason };
+    this.#exited.resolve(this.#exit);
+    this.#nextBoot.resolve();
+    if (manager.domain(this.#domain.domid) !== this.#domain) this.#over();
+  }
+
+  #restarted(successor: ManagedDomain): void {
+    const { manager, onError } = this.#glue.parts;
+    this.#domain = successor;
+    this.#stopped = undefined;
+    this.#ofBoot = this.#glue.parts.console(successor.domid, 0);
+    const { resolve } = this.#nextBoot;
+    this.#nextBoot = Promise.withResolvers();
+    resolve();
+    // Somebody has ended it between two boots.
+    if (this.#cause !== undefined) queueMicrotask(() => void manager.destroy(successor.domid).catch(onError));
+  }
+
+  #onEvent(event: DomainEvent): void {
+    if (event.domid !== this.#domain.domid) return;
+    const { tell, parts } = this.#glue;
+    if (isEnd(event)) {
+      if (event.kind === 'shutdown') this.#kernelStopped(event.reason);
+      // With a reboot to come this is not the guest's end.
+      else if (this.#exit !== undefined) this.#over();
+      return;
+    }
+    if (event.kind === 'resumed') this.#stopped = undefined;
+    const { paused } = parts.hypervisor.domain(event.domid)?.info() ?? { paused: true };
+    tell({ type: paused ? 'paused' : 'running', guest: this });
+  }
+
+  #kernelStopped(number: number): void {
+    const reason = reasonOf(number);
+    this.#stopped = reason;
+    this.#glue.tell(reason === 'crash' ? { type: 'crashed', guest: this } : { type: 'shutdown', guest: this, reason });
+  }
+
+  /** Nothing is left of it. */
+  #over(): void {
+    if (this.#gone || this.#exit === undefined) return;
+    this.#gone = true;
+    this.#unsubscribe();
+    this.#glue.forget(this);
+    this.#glue.tell({ type: 'destroyed', guest: this, exit: this.#exit });
+  }
+}
+
+/** A number that only a guest knows the meaning of is taken for a crash, as Xen's toolstack destroys such a domain. */
+function reasonOf(number: number): ShutdownReason {
+  const names = Object.keys(shutdownReasons) as ShutdownReason[];
+  return names.find((name) => shutdownReasons[name] === number) ?? 'crash';
+}
+
+function whole(what: string, value: number): number {
+  if (Number.isSafeInteger(value) && value >= 0) return value;
+  throw new XenolithError('INVALID', `${what} is a whole number, not ${value}`);
+}
