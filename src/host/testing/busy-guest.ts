@@ -8,7 +8,11 @@ import type { Settings } from './machine.ts';
 const DISK_MIB = 32;
 
 /** A configuration with two vCPUs, and a disk in this file, which is made. */
-export async function busyConfig(name: string, disk: string): Promise<Settings & { readonly name: string }> {
+export async function busyConfig(
+  name: string,
+  disk: string,
+  vif: readonly string[] = [''],
+): Promise<Settings & { readonly name: string }> {
   const { kernel, ramdisk } = await guestFiles();
   writeFileSync(disk, '');
   truncateSync(disk, DISK_MIB * 2 ** 20);
@@ -20,7 +24,7 @@ export async function busyConfig(name: string, disk: string): Promise<Settings &
     memory: 128,
     vcpus: 2,
     disk: [`${disk},raw,xvda,w`],
-    vif: [''],
+    vif,
   };
 }
 
