@@ -41,10 +41,11 @@ export class CodeCache {
     return this.#next;
   }
 
-  clear(): void {
+  /** `fresh`: the block table is empty already. */
+  clear(fresh = false): void {
     const tables = this.#vcpu + Region.jumpCacheAt;
     this.#bytes.fill(JumpCache.free, tables, this.#vcpu + Region.blockTableAt);
-    this.#bytes.fill(0, this.#vcpu + Region.blockTableAt, this.#vcpu + Region.opsAt);
+    if (!fresh) this.#bytes.fill(0, this.#vcpu + Region.blockTableAt, this.#vcpu + Region.opsAt);
     for (const page of this.#pages.keys()) this.#setMask(page, 0, 0);
     this.#pages = new Map();
     this.#next = this.#vcpu + Region.opsAt;

@@ -47,6 +47,8 @@ export interface ProcessorOptions {
   readonly regionAt: number;
   readonly framesAt: number;
   readonly frameCount: number;
+  /** The region is all zero, as that of a new memory is: its large tables need not be emptied. */
+  readonly fresh?: boolean;
   /** The others of the same memory, if there are any. */
   readonly siblings?: Siblings | undefined;
   /** Nanoseconds of guest time: what RDTSC counts. The TSC runs at 1 GHz on every host. */
@@ -168,7 +170,7 @@ export class Processor {
       this.memory.setUint32(this.regionAt + S.siblingMasksEnd, masksAt + stride * count, true);
       this.memory.setUint32(this.regionAt + S.siblingStride, stride, true);
     }
-    this.#cache.clear();
+    this.#cache.clear(o.fresh);
     this.#profile = new ProfileWriter(buffer, o.regionAt + Region.profileAt);
     this.#spaces = new AddressSpaces(this.memory, o.regionAt, o, this.#exports);
     this.setSpace(0);

@@ -329,6 +329,7 @@ export class DomainControlOf implements DomainControl {
       if (word('online') === 0 || (domain.pauseCount > 0 && word('contextPending') !== 0)) continue;
       if (!isSuspended || this.getVcpuContext(vcpu) === undefined) throw refused;
     }
+    this.#host.runner.expect?.(layout.maxVcpus);
     return new DomainTemplateOf(layout, this.#host.freeze(domain.memory, frozenParts(layout)), this.#grants.held);
   }
 
@@ -339,6 +340,7 @@ export class DomainControlOf implements DomainControl {
       this.#goOn(vcpu);
       this.#host.prepareVcpu(domain, vcpu);
     }
+    this.#host.runner.expect?.(domain.layout.maxVcpus * 2);
   }
 
   destroy(): Promise<void> {

@@ -59,6 +59,8 @@ export interface VcpuRunner {
   /** The vCPU will be started soon, while the main thread is still busy with the domain: what takes time can begin. */
   prepare?(domain: Domain, vcpu: number): void;
   start(domain: Domain, vcpu: number): void;
+  /** So many vCPUs may be started soon, of domains that begin in a template. */
+  expect?(vcpus: number): void;
   /** Resolves when no thread touches the domain's memory any more. */
   stop(domain: Domain): Promise<void>;
   schedule?(domain: Domain, scheduling: DomainScheduling): void;

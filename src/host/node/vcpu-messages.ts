@@ -9,6 +9,12 @@ import type { CheckOptions, Engine } from '../../cpu/index.ts';
 import type { ClockStart } from './clock.ts';
 import type { CompilerLink } from './compiler-messages.ts';
 
+/** For a worker that waits. */
+export interface Rehearsal {
+  readonly module: WebAssembly.Module;
+  readonly hiddenFeatures: readonly FeatureName[];
+}
+
 /** All that a worker starts from: the layout follows from the numbers. */
 export interface VcpuStart {
   readonly domid: number;

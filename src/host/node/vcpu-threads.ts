@@ -7,11 +7,11 @@ import type { Hypervisor, VcpuRunner } from '../../hypervisor/hypervisor.ts';
 import type { CheckOptions, Engine } from '../../cpu/index.ts';
 import { runDirectory } from '../../toolstack/daemon/run-directory.ts';
 import type { ClockStart } from './clock.ts';
-import { SpareWorker } from './spare-worker.ts';
+import { SpareWorkers } from './spare-workers.ts';
 import { CompilerThread } from './compiler-thread.ts';
 import { layoutKey } from './vcpu-messages.ts';
 import { VcpuPlacement } from './vcpu-placement.ts';
-import type { VcpuMessage, VcpuStart } from './vcpu-messages.ts';
+import type { Rehearsal, VcpuMessage, VcpuStart } from './vcpu-messages.ts';
 
 /** A vCPU leaves the guest within a millisecond when its domain dies; a thread that does not is ended from outside. */
 const END_MS = 2000;
@@ -48,7 +48,7 @@ export class VcpuThreads implements VcpuRunner {
   readonly #compiler = new CompilerThread((error) =>
     this.#hypervisor?.log('error', `the compiler of hot code ended, code is interpreted from now on: ${error}`),
   );
-  readonly #spare = new SpareWorker(createWorker);
+  readonly #spare: SpareWorkers<Worker>;
   readonly #threads = new Map<number, Map<number, Thread>>();
   #hypervisor: Hypervisor | undefined;
   #placement: VcpuPlacement | undefined;
@@ -59,6 +59,7 @@ export class VcpuThreads implements VcpuRunner {
     this.#state = state;
     this.#clock = clock;
     this.#module = module;
+    this.#spare = new SpareWorkers(() => this.#createWorker());
     module.then(
       (made) => (this.#made = made),
       // Whoever starts a vCPU is told what is wrong with it.
@@ -83,6 +84,10 @@ export class VcpuThreads implements VcpuRunner {
     return this.#placement?.cpuOf(domid, vcpu);
   }
 
+  expect(vcpus: number): void {
+    this.#spare.expect(vcpus);
+  }
+
   prepare(domain: Domain, vcpu: number): void {
     this.start(domain, vcpu);
   }
@@ -103,6 +108,23 @@ export class VcpuThreads implements VcpuRunner {
 
   async close(): Promise<void> {
     await Promise.all([this.#spare.close(), this.#compiler.close()]);
+  }
+
+  /** It runs what it is posted, a VcpuStart. */
+  #createWorker(): Worker {
+    const worker = new Worker(new URL('./vcpu-worker.ts', import.meta.url), {
+      name: 'vcpu',
+      resourceLimits: { stackSizeMb: STACK_MIB, maxYoungGenerationSizeMb: YOUNG_MIB },
+      stdin: false,
+    });
+    this.#module.then(
+      (module) => {
+        const hiddenFeatures = this.#hypervisor?.hiddenFeatures ?? [];
+        worker.postMessage({ module, hiddenFeatures } satisfies Rehearsal);
+      },
+      () => undefined,
+    );
+    return worker;
   }
 
   #create(domain: Domain, vcpu: number): Thread {
@@ -160,15 +182,6 @@ export class VcpuThreads implements VcpuRunner {
     else this.#module.then(post, (error: unknown) => died(String(error)));
     return { worker, ended };
   }
-}
-
-/** It runs what it is posted, a VcpuStart. */
-function createWorker(): Worker {
-  return new Worker(new URL('./vcpu-worker.ts', import.meta.url), {
-    name: 'vcpu',
-    resourceLimits: { stackSizeMb: STACK_MIB, maxYoungGenerationSizeMb: YOUNG_MIB },
-    stdin: false,
-  });
 }
 
 function report(

@@ -4,7 +4,7 @@ import { parentPort } from 'node:worker_threads';
 import { instructionSet, Processor } from '../../cpu/index.ts';
 import { siblingsOf } from '../../hypervisor/code-coherence.ts';
 import { createVcpuLoop } from '../../hypervisor/create-vcpu.ts';
-import { computeLayout, cpuRegionAt } from '../../hypervisor/domain-memory.ts';
+import { computeLayout, cpuRegionAt, createMemory } from '../../hypervisor/domain-memory.ts';
 import { Domain, vcpuThread } from '../../hypervisor/domain.ts';
 import type { Glue } from '../../hypervisor/host-services.ts';
 import { HostState } from '../../hypervisor/host-state.ts';
@@ -20,7 +20,7 @@ import { hardwareRandom } from './hardware-random.ts';
 import { PortCompiler } from './port-compiler.ts';
 import { processorShape } from './processor-shape.ts';
 import { layoutKey } from './vcpu-messages.ts';
-import type { VcpuMessage, VcpuStart } from './vcpu-messages.ts';
+import type { Rehearsal, VcpuMessage, VcpuStart } from './vcpu-messages.ts';
 
 const NS_PER_MS = 1e6;
 /** What SCHEDOP_yield gives to others. */
@@ -35,7 +35,10 @@ const nameOf = ({ domid, vcpu }: VcpuStart): string => `d${domid}v${vcpu}`;
 
 // While there is nothing to run yet.
 instructionSet();
-port.once('message', (start: VcpuStart) => {
+port.on('message', function receive(message: VcpuStart | Rehearsal) {
+  if (!('domid' in message)) return rehearse(message);
+  const start = message;
+  port.off('message', receive);
   try {
     takeName(nameOf(start));
     run(start);
@@ -61,6 +64,56 @@ function takeName(name: string): void {
   }
 }
 
+/**
+ * Puts a vCPU of no domain together, with nothing to run: what is compiled and generated for the first one in a thread is there when the real one comes, whose domain
+ * waits for it.
+ */
+function rehearse({ module, hiddenFeatures }: Rehearsal): void {
+  const shape = { maxPages: 1, maxVcpus: 1, maxEvtchnPort: 1, maxGrantFrames: 1, processor: processorShape };
+  const layout = computeLayout(shape);
+  if (layout === undefined) throw new Error('vcpu-worker: no layout for a rehearsal');
+  const memory = createMemory(layout);
+  const domain = new Domain(1, memory, layout, vcpuThread(0));
+  domain.initialise();
+  const clock = { now: () => 0, bootTime: { seconds: 0, nanoseconds: 0 } };
+  const compiler = { submit: () => undefined, take: () => [] };
+  const engine = 'translator';
+  const processor = new Processor({
+    ...placeOf(domain, 0),
+    memory,
+    module,
+    engine,
+    compiler,
+    now: clock.now,
+    random: clock.now,
+  });
+  createVcpuLoop({ domain, vcpu: 0, processor, clock, glue: silentGlue, kind: pvPlatform(hiddenFeatures) }).turn();
+}
+
+/** Where a vCPU's processor has its own part of the memory. */
+function placeOf(domain: Domain, vcpu: number) {
+  const { layout } = domain;
+  return {
+    regionAt: cpuRegionAt(layout, vcpu),
+    framesAt: layout.framesAt,
+    frameCount: layout.totalFrames,
+    siblings: siblingsOf(domain, vcpu),
+    // Each vCPU has one thread, which begins once.
+    fresh: true,
+  };
+}
+
+const silentGlue: Glue = {
+  log: () => undefined,
+  wants: () => false,
+  notifyDom0: () => undefined,
+  domainException: () => undefined,
+  crashed: () => undefined,
+  vcpuUp: () => undefined,
+  claimPages: () => false,
+  releasePages: () => undefined,
+};
+
 function run(start: VcpuStart): void {
   const { maxPages, maxVcpus, maxEvtchnPort, maxGrantFrames } = start;
   const layout = computeLayout({ maxPages, maxVcpus, maxEvtchnPort, maxGrantFrames, processor: processorShape });
@@ -76,12 +129,9 @@ function run(start: VcpuStart): void {
     engine: start.engine,
     check: start.check,
     ...(start.compiler ? { compiler: new PortCompiler(start.compiler) } : {}),
-    regionAt: cpuRegionAt(layout, start.vcpu),
-    framesAt: layout.framesAt,
-    frameCount: layout.totalFrames,
+    ...placeOf(domain, start.vcpu),
     now: clock.now,
     random: hardwareRandom(),
-    siblings: siblingsOf(domain, start.vcpu),
   });
   const loop = createVcpuLoop({
     domain,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { EventEmitter } from 'node:events';
 import { describe, it } from 'node:test';
-import { SpareWorker, type Idle } from './spare-worker.ts';
+import { SpareWorkers, type Idle } from './spare-workers.ts';
 
 class FakeWorker extends EventEmitter implements Idle {
   referenced = true;
@@ -21,18 +21,18 @@ class FakeWorker extends EventEmitter implements Idle {
   }
 }
 
-describe('the spare worker', () => {
-  const setUp = (renewMs?: number): { made: FakeWorker[]; spare: SpareWorker<FakeWorker> } => {
+describe('spare workers', () => {
+  const setUp = (ms = 5000): { made: FakeWorker[]; spare: SpareWorkers<FakeWorker> } => {
     const made: FakeWorker[] = [];
     const create = (): FakeWorker => {
       const worker = new FakeWorker();
       made.push(worker);
       return worker;
     };
-    return { made, spare: new SpareWorker(create, renewMs) };
+    return { made, spare: new SpareWorkers(create, { renew: ms, hurry: ms, keep: 20 * ms }) };
   };
 
-  it('is there at once, and keeps no process alive', () => {
+  it('are there at once, one, and keep no process alive', () => {
     const { made, spare } = setUp();
     assert.equal(made.length, 1);
     assert.equal(made[0]?.referenced, false);
@@ -40,7 +40,7 @@ describe('the spare worker', () => {
     assert.equal(made[0]?.referenced, true);
   });
 
-  it('is given to one only, and replaced later', async () => {
+  it('are given to one only, and replaced later', async () => {
     const { made, spare } = setUp(1);
     assert.notEqual(spare.take(), spare.take());
     assert.equal(made.length, 2);
@@ -50,13 +50,25 @@ describe('the spare worker', () => {
     await spare.close();
   });
 
-  it('is not given away when it has ended while it waited', () => {
+  it('are not given away when they have ended while they waited', () => {
     const { made, spare } = setUp();
     made[0]?.emit('exit');
     assert.equal(spare.take(), made[1]);
   });
 
-  it('ends at the end, and is not replaced', async () => {
+  it('are more where more are expected, for a while', async () => {
+    const { made, spare } = setUp(5);
+    spare.expect(3);
+    spare.expect(100);
+    await new Promise((resolve) => setTimeout(resolve, 90));
+    assert.equal(made.length, 8);
+    assert.equal(spare.take(), made[0]);
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    assert.equal(made.filter(({ ended, referenced }) => !ended && !referenced).length, 1);
+    await spare.close();
+  });
+
+  it('end at the end, and are not replaced', async () => {
     const { made, spare } = setUp(1);
     await spare.close();
     assert.equal(made[0]?.ended, true);
