@@ -406,6 +406,25 @@ describe('a device whose domain moves away', () => {
     assert.deepEqual([f.driver.opened, f.device.backState, f.answers()], [1, 'Connected', [2]]);
   });
 
+  it('keeps what it has open when it only rests', async () => {
+    const f = new Fixture();
+    await f.connect();
+    f.driver.answers = false;
+    f.send(1);
+    await f.host.settle();
+    const resting = f.host.devices.rest(1);
+    await f.host.settle();
+    await resting;
+    f.send(2);
+    await f.host.settle();
+    assert.deepEqual([f.driver.opened, f.answers().length, f.device.backState], [1, 0, 'Connected']);
+    f.driver.answers = true;
+    const reclaimed = f.host.devices.reclaim(1);
+    await f.host.settle();
+    await reclaimed;
+    assert.deepEqual([f.driver.opened, f.answers()], [1, [2, 3]]);
+  });
+
   it('can be removed meanwhile', async () => {
     const f = new Fixture();
     await f.connect();

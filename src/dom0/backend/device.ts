@@ -66,8 +66,8 @@ export class BackendDevice<C> {
   #link: FrontendLink | undefined;
   #connection: { readonly value: C } | undefined;
   #failure: { readonly error: unknown } | undefined;
-  /** What it had open is closed for now, see `release`. */
-  #released: 'no' | 'wanted' | 'yes' = 'no';
+  /** What it had open is closed for now, see `release`; or it only rests. */
+  #released: 'no' | 'wanted' | 'yes' | 'rest wanted' | 'rests' = 'no';
   /** How often opening may fail from now on without an end. */
   #reclaims = 0;
   #restarts = 0;
@@ -126,8 +126,16 @@ export class BackendDevice<C> {
     await this.settled();
   }
 
+  /** As `release`, but what it has open stays open: nobody else needs it. */
+  async rest(): Promise<void> {
+    if (this.#released === 'no') this.#released = 'rest wanted';
+    this.changed();
+    await this.settled();
+  }
+
   /** The domain stays: opens it again, and goes on with the connection. The other host may still have to let go of it, for which there is some time. */
   async reclaim(): Promise<void> {
+    if (this.#released === 'rests' && this.#connection !== undefined) this.#instance?.serve(this.#connection.value);
     this.#reclaims = RECLAIM_TRIES;
     while (this.#released !== 'no') {
       this.#released = 'no';
@@ -165,7 +173,12 @@ export class BackendDevice<C> {
       await this.#letGo();
       this.#released = 'yes';
     }
-    if (this.#released === 'yes') return;
+    if (this.#released === 'rest wanted') {
+      this.#link?.silence();
+      await this.#instance?.quiesce();
+      this.#released = 'rests';
+    }
+    if (this.#released === 'yes' || this.#released === 'rests') return;
     if (this.#failure !== undefined) await this.#recover();
     else if (this.#instance === undefined && this.#state === 'Connected' && (await this.#goOn()) === 'later') return;
     if (this.#instance === undefined && this.#state !== 'Closing' && this.#state !== 'Closed') await this.#start();

@@ -39,6 +39,10 @@ export class BackendDevices<C> {
     await Promise.all(this.#of(domid).map((device) => device.release()));
   }
 
+  async rest(domid: number): Promise<void> {
+    await Promise.all(this.#of(domid).map((device) => device.rest()));
+  }
+
   async reclaim(domid: number): Promise<void> {
     await Promise.all(this.#of(domid).map((device) => device.reclaim()));
   }

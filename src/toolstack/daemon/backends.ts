@@ -37,6 +37,8 @@ export interface Backends {
   readonly nics: readonly ServedDevice[];
   /** A domain that moves to another host lets go of its disks, or keeps them after all. */
   releaseDisks(domid: number): Promise<void>;
+  /** Nothing that it asked of its disks is under way when this resolves, and none of it is answered before `reclaimDisks`. */
+  restDisks(domid: number): Promise<void>;
   reclaimDisks(domid: number): Promise<void>;
   /** Resolves when all that they had open is closed. */
   close(): Promise<void>;
@@ -90,6 +92,7 @@ export function startBackends(options: BackendOptions): Backends {
       return nics.devices().map(served);
     },
     releaseDisks: (domid) => ofDisks((kind) => kind.release(domid)),
+    restDisks: (domid) => ofDisks((kind) => kind.rest(domid)),
     reclaimDisks: (domid) => ofDisks((kind) => kind.reclaim(domid)),
     close: async () => {
       await Promise.all(kinds.map((kind) => kind.close()));

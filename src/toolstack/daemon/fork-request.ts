@@ -30,6 +30,6 @@ export async function fork(context: RequestContext, params: JsonObject): Promise
     const lines = [...error.lines, `xl: ${clones.length} of ${count} clones were made, and stay`];
     throw new XenError(error.message, { lines, cause: error });
   } finally {
-    snapshot.close();
+    await snapshot.close();
   }
 }

@@ -27,7 +27,7 @@ export interface DomainServices {
 
 export interface DiskService {
   /** Resolves when nothing that a domain asked of its disks is under way, and none of it is answered any more … */
-  releaseDisks(domid: number): Promise<void>;
+  restDisks(domid: number): Promise<void>;
   /** … until this. */
   reclaimDisks(domid: number): Promise<void>;
 }

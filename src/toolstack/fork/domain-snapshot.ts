@@ -12,6 +12,7 @@ import { viewOf } from '../migration/records.ts';
 import { suspend } from '../migration/suspend.ts';
 import { XenError } from '../xen-error.ts';
 import { StartInfo } from '../../abi/start-info.ts';
+import { snapshotDisks, type DisksSnapshot } from '../devices/disk-layers.ts';
 import { cloneConfig, type CloneIdentity } from './clone-config.ts';
 
 export interface ForkOptions extends CloneIdentity {
@@ -23,7 +24,7 @@ export interface DomainSnapshot {
   /** Makes a clone, which runs, and returns its number. Throws XenError. */
   fork(options?: ForkOptions): Promise<number>;
   /** No more clones; those that there are go on, whatever becomes of the domain. */
-  close(): void;
+  close(): Promise<void>;
 }
 
 /** Where a guest that is suspended will look. */
@@ -48,16 +49,20 @@ export async function takeSnapshot(
 
 async function take(manager: DomainManager, domain: ManagedDomain, services: DomainServices): Promise<DomainSnapshot> {
   const { domid, control } = domain;
-  const { clock, disks } = services;
+  const { clock, disks, images } = services;
   const rests = domain.resting !== undefined;
   if (!rests && control.info().paused) throw notForked(domid, 'it is paused, and cannot suspend');
-  const writable = (domain.config.devices.disks ?? []).find((disk) => disk['readwrite'] === 1);
-  if (writable !== undefined) throw notForked(domid, `its disk ${String(writable['vdev'])} is writable`);
   if (!rests) await suspend(manager, domid, clock);
   try {
     // What is read from a disk lands in the guest's memory.
-    await disks?.releaseDisks(domid);
-    return freeze(manager, domain);
+    await disks?.restDisks(domid);
+    const disksSnapshot = await snapshotDisks(images, domain.config.devices.disks ?? []);
+    try {
+      return freeze(manager, domain, disksSnapshot);
+    } catch (error) {
+      await disksSnapshot.close();
+      throw error;
+    }
   } catch (error) {
     if (error instanceof HypercallError) throw notForked(domid, errorText(error), error);
     throw error;
@@ -70,7 +75,7 @@ async function take(manager: DomainManager, domain: ManagedDomain, services: Dom
 }
 
 /** At once: nothing of the guest changes meanwhile. */
-function freeze(manager: DomainManager, domain: ManagedDomain): DomainSnapshot {
+function freeze(manager: DomainManager, domain: ManagedDomain, disks: DisksSnapshot): DomainSnapshot {
   const { control } = domain;
   const { frames, sharedInfoMfn, symbolize } = control;
   const pages = domain.resting === undefined ? arrivalPages(domain) : restingPages(domain, domain.resting);
@@ -79,6 +84,7 @@ function freeze(manager: DomainManager, domain: ManagedDomain): DomainSnapshot {
     pages,
     sharedInfo: frames.view(sharedInfoMfn).slice(),
     symbolize,
+    disks,
     template: control.freeze(),
   });
 }
@@ -117,12 +123,15 @@ interface Frozen {
   readonly pages: ArrivalPages;
   readonly sharedInfo: Uint8Array;
   readonly symbolize: Symbolizer | undefined;
+  readonly disks: DisksSnapshot;
   readonly template: DomainTemplate;
 }
 
 class Snapshot implements DomainSnapshot {
   readonly #manager: DomainManager;
   readonly #frozen: Frozen;
+  /** Names of clones that are being made. */
+  readonly #taken = new Set<string>();
 
   constructor(manager: DomainManager, frozen: Frozen) {
     this.#manager = manager;
@@ -130,18 +139,26 @@ class Snapshot implements DomainSnapshot {
   }
 
   async fork(options: ForkOptions = {}): Promise<number> {
-    const { config, template } = this.#frozen;
-    const isFree = (name: string): boolean => this.#manager.domidOf(name) === undefined;
-    const { domid } = await this.#manager.create(cloneConfig(config, options, isFree), {
-      template,
-      restore: (control) => Promise.resolve(this.#arrive(control)),
-    });
-    if (options.paused !== true) this.#manager.unpause(domid);
-    return domid;
+    const { config: parent, template, disks } = this.#frozen;
+    const isFree = (name: string): boolean => this.#manager.domidOf(name) === undefined && !this.#taken.has(name);
+    const config = cloneConfig(parent, options, isFree);
+    const { name } = config.c_info;
+    this.#taken.add(name);
+    try {
+      // They go with the domain, made or not.
+      if (parent.devices.disks !== undefined) config.devices.disks = await disks.clone();
+      const restore = (control: DomainControl): Promise<BuiltRings> => Promise.resolve(this.#arrive(control));
+      const { domid } = await this.#manager.create(config, { template, restore });
+      if (options.paused !== true) this.#manager.unpause(domid);
+      return domid;
+    } finally {
+      this.#taken.delete(name);
+    }
   }
 
-  close(): void {
+  close(): Promise<void> {
     this.#frozen.template.close();
+    return this.#frozen.disks.close();
   }
 
   #arrive(control: DomainControl): BuiltRings {
