@@ -4,6 +4,7 @@ import { bootInit, bootShell, xlCreate } from './rows/boot.ts';
 import { create, destroy, guests, processor } from './rows/density.ts';
 import { vbdIops1, vbdIops32, vbdRead, vbdWrite, vbdWriteIops32 } from './rows/disk.ts';
 import { row as domainOverhead } from './rows/domain-overhead.ts';
+import { forkAnswer, forkMemory, forkRunning, forkTemplate, forkTemplateLarge } from './rows/fork.ts';
 import { row as hypervisorSize } from './rows/hypervisor-size.ts';
 import { natDownload, natUpload } from './rows/nat.ts';
 import { vifRoundTrip, vifThroughput } from './rows/network.ts';
@@ -49,5 +50,10 @@ export const rows: readonly Row[] = [
   restored,
   migrated,
   stopped,
+  forkRunning,
+  forkTemplate,
+  forkTemplateLarge,
+  forkAnswer,
+  forkMemory,
   hypervisorSize,
 ];

@@ -123,6 +123,11 @@ export class Xenolith {
     const created = await this.xl('create', '-q', config);
     const { domid } = await this.#client.call('domid', { name });
     if (domid === null) throw new Error(`xl create made no domain ${name}`);
+    return this.attached(domid, begun, created);
+  }
+
+  /** A domain that is there, its console attached. */
+  async attached(domid: number, begun = performance.now(), created = 0): Promise<Guest> {
     const console = await connect(this.#env);
     const guest = new Guest({ domid, begun, created, console, daemon: this.#client });
     await console.call('attachConsole', { domid });

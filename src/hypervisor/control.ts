@@ -128,6 +128,8 @@ export interface CreateDomain {
   readonly maxGrantVersion?: 1 | 2;
   /** The domain has its memory and vCPUs, and with them the sizes above. What it shares with the template is not counted as taken from the host. */
   readonly template?: DomainTemplate;
+  /** With a template: it will run as soon as it is complete, so that its threads can begin. */
+  readonly runsSoon?: boolean;
 }
 
 /** A domain at rest, for any number of others to begin from: see `DomainControl.freeze`. It does not depend on the domain any more. */

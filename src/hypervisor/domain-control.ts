@@ -334,11 +334,11 @@ export class DomainControlOf implements DomainControl {
   }
 
   /** The domain's memory has just been filled. */
-  begin(template: DomainTemplateOf): void {
+  begin(template: DomainTemplateOf, runsSoon = false): void {
     const { domain } = this;
     for (const vcpu of beginFrom(template, domain, this.#host.kind, this.#host.clock)) {
       this.#goOn(vcpu);
-      this.#host.prepareVcpu(domain, vcpu);
+      if (runsSoon) this.#host.prepareVcpu(domain, vcpu);
     }
     this.#host.runner.expect?.(domain.layout.maxVcpus * 2);
   }

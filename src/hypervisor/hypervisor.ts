@@ -183,7 +183,7 @@ export class Hypervisor implements HypervisorControl, HypervisorHost {
     const control = new DomainControlOf(domain, this, config);
     if (config.domid === undefined) this.#lastDomid = domid;
     this.#domains.set(domid, control);
-    if (template !== undefined) control.begin(template);
+    if (template !== undefined) control.begin(template, config.runsSoon);
     return control;
   }
 

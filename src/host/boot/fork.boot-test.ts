@@ -65,7 +65,7 @@ describe('xl fork', () => {
     assert.equal(await guest.run('dmesg | grep -cE "BUG:|Oops:|soft lockup|self-detected stall" || true'), '0');
   });
 
-  it('gives each a MAC address of its own, and its network works', async () => {
+  it('gives each a MAC address of its own', async () => {
     const clone = machine.console('web-1');
     const mac = await clone.run('cat /sys/class/net/eth0/address');
     assert.notEqual(mac, await guest.run('cat /sys/class/net/eth0/address'));

@@ -67,6 +67,8 @@ export interface CreateOptions {
   readonly restore?: (control: DomainControl) => Promise<BuiltRings>;
   /** With `restore`: what the domain has in it already. */
   readonly template?: DomainTemplate;
+  /** With a template: it is unpaused as soon as it is there. */
+  readonly runsSoon?: boolean;
 }
 
 /** libxl's defaults: LIBXL_MAX_VCPUS handling, memory of a domain that asks for none. */
@@ -131,7 +133,7 @@ export class DomainManager {
     if (this.stopping) throw new LibxlError('FAIL', ['xl: the daemon is about to end']);
     this.#services.scheduling.check(config);
     refuseWhatIsMissing(config);
-    const domain = this.#make(config, options.template);
+    const domain = this.#make(config, options);
     const { domid } = domain;
     this.#domains.set(domid, domain);
     try {
@@ -328,7 +330,7 @@ export class DomainManager {
     return this.#services.store.client();
   }
 
-  #make(config: DomainConfig, template: DomainTemplate | undefined): ManagedDomain {
+  #make(config: DomainConfig, { template, runsSoon }: CreateOptions): ManagedDomain {
     const { b_info, c_info } = config;
     const uuid = (c_info.uuid ??= generateUuid());
     const memoryKiB = Math.max(b_info.max_memkb ?? defaultMemoryKiB, b_info.target_memkb ?? 0);
@@ -343,7 +345,7 @@ export class DomainManager {
         ...(ports === undefined || ports === 0 ? {} : { maxEvtchnPort: ports }),
         ...(grantFrames === undefined ? {} : { maxGrantFrames: grantFrames }),
         ...(grantVersion === 1 || grantVersion === 2 ? { maxGrantVersion: grantVersion } : {}),
-        ...(template === undefined ? {} : { template }),
+        ...(template === undefined ? {} : { template, runsSoon: runsSoon === true }),
       });
       this.#lastDomid = control.domid;
       const startTime = this.#services.clock.now();

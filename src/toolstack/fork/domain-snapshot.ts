@@ -51,7 +51,9 @@ async function take(manager: DomainManager, domain: ManagedDomain, services: Dom
   const { domid, control } = domain;
   const { clock, disks, images } = services;
   const rests = domain.resting !== undefined;
-  if (!rests && control.info().paused) throw notForked(domid, 'it is paused, and cannot suspend');
+  const { paused, shutdown } = control.info();
+  if (shutdown) throw notForked(domid, 'it has shut down');
+  if (!rests && paused) throw notForked(domid, 'it is paused, and cannot suspend');
   if (!rests) await suspend(manager, domid, clock);
   try {
     // What is read from a disk lands in the guest's memory.
@@ -80,7 +82,8 @@ function freeze(manager: DomainManager, domain: ManagedDomain, disks: DisksSnaps
   const { frames, sharedInfoMfn, symbolize } = control;
   const pages = domain.resting === undefined ? arrivalPages(domain) : restingPages(domain, domain.resting);
   return new Snapshot(manager, {
-    config: structuredClone(manager.successorConfig(domain)),
+    // What it is, and not what it is to be after a reboot.
+    config: structuredClone(manager.successorConfig({ ...domain, nextConfig: undefined })),
     pages,
     sharedInfo: frames.view(sharedInfoMfn).slice(),
     symbolize,
@@ -148,8 +151,9 @@ class Snapshot implements DomainSnapshot {
       // They go with the domain, made or not.
       if (parent.devices.disks !== undefined) config.devices.disks = await disks.clone();
       const restore = (control: DomainControl): Promise<BuiltRings> => Promise.resolve(this.#arrive(control));
-      const { domid } = await this.#manager.create(config, { template, restore });
-      if (options.paused !== true) this.#manager.unpause(domid);
+      const runsSoon = options.paused !== true;
+      const { domid } = await this.#manager.create(config, { template, restore, runsSoon });
+      if (runsSoon) this.#manager.unpause(domid);
       return domid;
     } finally {
       this.#taken.delete(name);
