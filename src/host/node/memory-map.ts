@@ -14,6 +14,12 @@ export const HOST_PAGE = 4096;
 const PROT_READ_WRITE = 0x1 | 0x2;
 const MAP_PRIVATE = 0x02;
 const MAP_FIXED = 0x10;
+const MAP_ANONYMOUS = 0x20;
+const MAP_FAILED = 2n ** 64n - 1n;
+const MREMAP_MAYMOVE = 1;
+const MREMAP_FIXED = 2;
+/** Copied at a time. */
+const DETACH_CHUNK = 32n << 20n;
 /** Pages are not counted against what the host has (with overcommit as it is by default). */
 const MAP_NORESERVE = 0x4000;
 const MFD_CLOEXEC = 0x1;
@@ -44,6 +50,10 @@ export interface MemoryMap {
    * Blocks for as long as reading takes: a few hundred KiB at a time. False when not all could be, for want of memory or of the file's bytes.
    */
   populate(memory: SharedArrayBuffer, at: number, length: number): boolean;
+  /**
+   * The part becomes memory of no file, with the contents that it has; nobody may write to it meanwhile. Throws MemoryMapError, with some of it done.
+   */
+  detach(memory: SharedArrayBuffer, at: number, length: number): void;
   /** An empty file without a name, which is gone when nobody has it open or mapped. Throws MemoryMapError. */
   createMemfd(name: string): number;
   /** Where the memory lies in this process, as /proc/self/pagemap and smaps count. */
@@ -80,6 +90,19 @@ class LinuxMemoryMap implements MemoryMap {
     return this.#libc.madvise(this.#checked(memory, at, length), BigInt(length), MADV_POPULATE_WRITE) === 0;
   }
 
+  detach(memory: SharedArrayBuffer, at: number, length: number): void {
+    const address = this.#checked(memory, at, length);
+    for (let done = 0n; done < BigInt(length); done += DETACH_CHUNK) {
+      const chunk = BigInt(length) - done < DETACH_CHUNK ? BigInt(length) - done : DETACH_CHUNK;
+      const flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+      const fresh = this.#libc.mmap(0n, chunk, PROT_READ_WRITE, flags, -1, 0n);
+      if (fresh === MAP_FAILED) throw new MemoryMapError(`the host has no ${chunk} bytes of memory`);
+      this.#libc.memcpy(fresh, address + done, chunk);
+      const moved = this.#libc.mremap(fresh, chunk, chunk, MREMAP_MAYMOVE | MREMAP_FIXED, address + done);
+      if (moved !== address + done) throw new MemoryMapError(`the host moves no ${chunk} bytes of memory`);
+    }
+  }
+
   createMemfd(name: string): number {
     const fd = this.#libc.memfd_create(Buffer.from(`${name}\0`), MFD_CLOEXEC);
     if (fd < 0) throw new MemoryMapError('the host creates no more files in memory');
@@ -110,6 +133,8 @@ function libc() {
   return dlopen('libc.so.6', {
     // Addresses go in and out as numbers: the pointers of WebAssembly memories, which no collector moves.
     mmap: { arguments: ['u64', 'u64', 'i32', 'i32', 'i32', 'i64'], return: 'u64' },
+    mremap: { arguments: ['u64', 'u64', 'u64', 'i32', 'u64'], return: 'u64' },
+    memcpy: { arguments: ['u64', 'u64', 'u64'], return: 'u64' },
     madvise: { arguments: ['u64', 'u64', 'i32'], return: 'i32' },
     memfd_create: { arguments: ['buffer', 'u32'], return: 'i32' },
     sysconf: { arguments: ['i32'], return: 'i64' },

@@ -91,6 +91,7 @@ async function serve(run: RunDirectory, say: (word: string) => void, where?: 'fo
     const { startDaemon } = await import('../../toolstack/daemon/daemon.ts');
     const { nodeNetwork } = await import('./net/network-host.ts');
     const { nodeDiskHost } = await import('./disk-files.ts');
+    const { mapImage } = await import('./map-image.ts');
     const { watchWrites } = await import('./write-watch.ts');
     const { openPty } = await import('./pty.ts');
     const { autoConfigs, autoFolders } = await import('../../toolstack/config/auto-folder.ts');
@@ -110,7 +111,7 @@ async function serve(run: RunDirectory, say: (word: string) => void, where?: 'fo
       run,
       diskHost: nodeDiskHost,
       network: nodeNetwork,
-      memory: { watchWrites },
+      memory: { mapImage, watchWrites },
       openPty: () => openPty(log),
       log,
       serialPorts: devices.filter((device) => device !== 'vga'),

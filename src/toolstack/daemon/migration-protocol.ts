@@ -7,10 +7,14 @@ export type AfterSave = (typeof afterSave)[number];
 
 export interface MigrationMethods {
   /**
-   * Suspends the domain and writes libxl's stream into a file that there is, from `offset` on. Events: `{ line }`, and `{ progress: { done, total } }` in
-   * pages. A domain that cannot be saved goes on.
+   * Suspends the domain and writes libxl's stream into a file that there is, from `offset` on; once it is complete, the file is called `rename`, in place of one that
+   * was called so. Events: `{ line }`, and `{ progress: { done, total } }` in pages. A domain that cannot be saved, or whose client goes before that, goes on, and a file that was to be renamed is
+   * removed.
    */
-  save: { params: { domid: number; path: string; offset: number; after: AfterSave }; result: Record<never, never> };
+  save: {
+    params: { domid: number; path: string; rename?: string; offset: number; after: AfterSave };
+    result: Record<never, never>;
+  };
   /** As `create`, with memory and registers from libxl's stream in a file, which begins at `offset`. Events: `{ line }`. */
   restore: {
     params: {

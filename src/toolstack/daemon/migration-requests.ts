@@ -1,5 +1,6 @@
 /** What the daemon does to write a domain down and to bring it back. */
-import { open, type FileHandle } from 'node:fs/promises';
+import { open, rename, rm, type FileHandle } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import type { JsonObject } from '../config/json.ts';
 import { LibxlError, libxlLine } from '../domain/libxl-error.ts';
 import { StreamError, endedEarly, type ByteSource } from '../migration/byte-stream.ts';
@@ -7,6 +8,7 @@ import { FileSink, FileSource } from '../migration/file-stream.ts';
 import { restoreDomain } from '../migration/libxc-restore.ts';
 import { saveDomain, type SaveOutcome } from '../migration/libxc-save.ts';
 import { readLibxlStream, writeLibxlStream } from '../migration/libxl-stream.ts';
+import type { MappedImage } from '../migration/mapped-image.ts';
 import { suspend } from '../migration/suspend.ts';
 import { XenError } from '../xen-error.ts';
 import type { Call } from './connection.ts';
@@ -20,9 +22,15 @@ export const migrationRequests: Handlers<keyof MigrationMethods> = {
   save: (context, params, call) =>
     withFile(read.text(params, 'path'), 'r+', (file) => save(context, params, call, file)),
   restore: (context, params, call) =>
-    withFile(read.text(params, 'path'), 'r', (file) => {
-      const source = new FileSource(file, read.count(params, 'offset', 0, Number.MAX_SAFE_INTEGER));
-      return restore(context, params, call, source);
+    withFile(read.text(params, 'path'), 'r', async (file) => {
+      const image = context.memory.mapImage?.(file.fd);
+      const source = new FileSource(file, read.count(params, 'offset', 0, Number.MAX_SAFE_INTEGER), image);
+      try {
+        return await restore(context, params, call, source, (domid) => keep(context, domid, image));
+      } catch (error) {
+        image?.giveUp();
+        throw error;
+      }
     }),
   migrateSend: send,
   giveAway: ({ transit }, params) => nothing(transit.give(read.domid(params))),
@@ -31,6 +39,17 @@ export const migrationRequests: Handlers<keyof MigrationMethods> = {
   fork,
   startReceived: ({ transit }, params) => nothing(transit.start(read.domid(params), read.flag(params, 'paused'))),
 };
+
+/** The file is held for as long as the domain may have pages of it. */
+function keep({ manager, transit, onError }: RequestContext, domid: number, image: MappedImage | undefined): void {
+  if (image === undefined) return;
+  image.settle({ standStill: (work) => transit.standStill(domid, work), onError });
+  const stop = manager.onEvent((event) => {
+    if (event.domid !== domid || event.kind !== 'destroyed') return;
+    stop();
+    image.giveUp();
+  });
+}
 
 function nothing(_: void): Record<never, never> {
   return {};
@@ -53,23 +72,48 @@ async function save(
   const { control } = domain;
   const bound = manager.boundDisk(domain, 'be saved');
   if (bound !== undefined) throw notSaved(bound);
+  const path = read.text(params, 'path');
+  const name = params['rename'] === undefined ? undefined : read.text(params, 'rename');
+  // Who asks for a saved domain and goes away wants none.
+  const gone = new AbortController();
+  call.onGone(() => gone.abort(endedEarly()));
   call.event({ line: `xc: info: Saving domain ${domid}, type x86 PV` });
-  await suspend(manager, domid, clock);
+  let suspended = false;
   try {
+    await suspend(manager, domid, clock);
+    suspended = true;
     const sink = new FileSink(file, offset);
     await writeLibxlStream(sink, () =>
-      saveDomain(control, sink, { xenVersion: hypervisor.version, onProgress: progressOf(call) }),
+      saveDomain(control, sink, {
+        xenVersion: hypervisor.version,
+        onProgress: progressOf(call),
+        signal: gone.signal,
+      }),
     );
     // Once the domain is gone the file is all there is of it.
     await file.datasync();
+    gone.signal.throwIfAborted();
+    if (name !== undefined) await becomes(path, name);
   } catch (error) {
-    if (domain.destruction === undefined) manager.resume(domid);
+    if (name !== undefined) await rm(path, { force: true });
+    if (suspended && domain.destruction === undefined) manager.resume(domid);
     throw error instanceof StreamError || isSystemError(error) ? notSaved(error.message, error) : error;
   }
   if (after === 'pause') manager.pause(domid);
   if (after === 'destroy') await manager.destroy(domid);
   else manager.resume(domid);
   return {};
+}
+
+/** For good: the directory is on disk, too. */
+async function becomes(path: string, name: string): Promise<void> {
+  await rename(path, name);
+  const directory = await open(dirname(name), 'r');
+  try {
+    await directory.sync();
+  } finally {
+    await directory.close();
+  }
 }
 
 function progressOf(call: Call): (done: number, total: number, pass: number) => void {
@@ -149,6 +193,7 @@ async function restore(
   params: JsonObject,
   call: Call,
   source: ByteSource,
+  complete: (domid: number) => void = () => undefined,
 ): Promise<{ domid: number }> {
   return startDomain(context, params, call, {
     restore: async (control) => {
@@ -166,6 +211,7 @@ async function restore(
         throw error;
       }
       if (rings === undefined) throw notRestored('the saved domain is damaged: it has no memory');
+      complete(control.domid);
       call.event({ line: 'xc: info: Restore successful' });
       call.event({ line: `xc: info: XenStore: mfn 0x${rings.storeMfn.toString(16)}, dom 0, evt ${rings.storePort}` });
       call.event({

@@ -5,11 +5,15 @@ export interface ByteSource {
   read(length: number): Promise<Uint8Array>;
   /** As `read`, to where they belong: memory of a guest may be shared. */
   readInto(target: Uint8Array): Promise<void>;
+  /** As `readInto` of whole pages that begin in a domain's memory, without reading them now. False, and nothing has happened, when that cannot be. */
+  place?(target: Uint8Array): boolean;
 }
 
 export interface ByteSink {
   /** Resolves when the bytes may change: they may be a guest's memory. */
   write(chunks: readonly Uint8Array[]): Promise<void>;
+  /** Where the next byte goes to in a file that can be read from anywhere. */
+  readonly position?: number;
 }
 
 /** The stream is not what it has to be. The message is a sentence about it without a full stop. */

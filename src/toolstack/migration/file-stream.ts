@@ -1,6 +1,7 @@
 /** A file as a stream: from an offset on, to its end. */
 import type { FileHandle } from 'node:fs/promises';
 import { endedEarly, type ByteSink, type ByteSource } from './byte-stream.ts';
+import type { MappedImage } from './mapped-image.ts';
 
 const READ_AHEAD = 64 * 1024;
 /** What one call of writev(2) takes (IOV_MAX). */
@@ -12,9 +13,21 @@ export class FileSource implements ByteSource {
   #position: number;
   #ahead = new Uint8Array();
 
-  constructor(file: FileHandle, offset: number) {
+  readonly #image: MappedImage | undefined;
+
+  constructor(file: FileHandle, offset: number, image?: MappedImage) {
     this.#file = file;
     this.#position = offset;
+    this.#image = image;
+  }
+
+  place(target: Uint8Array): boolean {
+    const from = this.#position - this.#ahead.length;
+    if (this.#image?.map(target, from) !== true) return false;
+    const end = from + target.length;
+    this.#ahead = this.#ahead.subarray(target.length);
+    if (end > this.#position) this.#position = end;
+    return true;
   }
 
   async read(length: number): Promise<Uint8Array> {
@@ -59,6 +72,10 @@ export class FileSink implements ByteSink {
   constructor(file: FileHandle, offset: number) {
     this.#file = file;
     this.#position = offset;
+  }
+
+  get position(): number {
+    return this.#position;
   }
 
   async write(chunks: readonly Uint8Array[]): Promise<void> {

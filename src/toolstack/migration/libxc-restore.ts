@@ -200,6 +200,7 @@ class Restoring {
       throw damaged(`a record of ${count} pages`);
     const list = viewOf(await this.#source.read(count * 8));
     const withData: number[] = [];
+    const tables = new Set<number>();
     for (let i = 0; i < count; i++) {
       const hi = list.getUint32(i * 8 + 4, true);
       const pfn = list.getUint32(i * 8, true);
@@ -214,11 +215,15 @@ class Restoring {
       if ((type & PAGE_TYPE.PINNED) !== 0) this.#pinned.set(pfn, level);
       else this.#pinned.delete(pfn);
       withData.push(pfn);
+      // What has been checked must not change: tables are read.
+      if (level !== PAGE_TYPE.NOTAB) tables.add(pfn);
     }
     if (start.length !== PageDataHeader.size + count * 8 + withData.length * PAGE_SIZE)
       throw damaged('a record of pages has another length than its pages');
-    for (const { first, length } of runs(withData))
-      await this.#source.readInto(this.#domain.frames.bytes(first * PAGE_SIZE, length * PAGE_SIZE));
+    for (const { first, length } of runs(withData, tables)) {
+      const target = this.#domain.frames.bytes(first * PAGE_SIZE, length * PAGE_SIZE);
+      if (tables.has(first) || this.#source.place?.(target) !== true) await this.#source.readInto(target);
+    }
     await skipPadding(this.#source, start);
   }
 
@@ -313,11 +318,16 @@ class Restoring {
   }
 }
 
-function* runs(pfns: readonly number[]): Generator<{ first: number; length: number }> {
+/** Pages that follow one another in the stream as in memory, tables apart from others. */
+function* runs(
+  pfns: readonly number[],
+  tables: ReadonlySet<number>,
+): Generator<{ readonly first: number; readonly length: number }> {
   for (let i = 0; i < pfns.length;) {
     const first = pfns[i] ?? 0;
+    const kind = tables.has(first);
     let length = 1;
-    while (pfns[i + length] === first + length) length++;
+    while (pfns[i + length] === first + length && tables.has(first + length) === kind) length++;
     yield { first, length };
     i += length;
   }

@@ -1,5 +1,13 @@
 /** Writes a domain's pages in passes: all of them, or those that have changed since an earlier pass. */
-import { LIBXC_RECORD, PAGES_PER_RECORD, PAGE_TYPE, PAGE_TYPE_SHIFT, PageDataHeader } from './stream-format.ts';
+import {
+  LIBXC_RECORD,
+  PAGES_PER_RECORD,
+  PAGE_TYPE,
+  PAGE_TYPE_SHIFT,
+  PageDataHeader,
+  RECORD_ALIGN,
+  RecordHeader,
+} from './stream-format.ts';
 import { PAGE_SIZE } from '../../abi/numbers.ts';
 import type { ByteSink } from './byte-stream.ts';
 import type { SavableDomain } from './libxc-save.ts';
@@ -42,11 +50,23 @@ export class PageWriter {
         const entry = this.#entry(physmap, pfn, isLast);
         if (entry !== undefined) entries.push(entry);
       }
-      if (entries.length > 0) await writeRecord(this.#sink, LIBXC_RECORD.PAGE_DATA, ...pageData(entries));
+      if (entries.length > 0) {
+        await this.#align(entries.length);
+        await writeRecord(this.#sink, LIBXC_RECORD.PAGE_DATA, ...pageData(entries));
+      }
       written += entries.length;
       onProgress(Math.min(first + PAGES_PER_RECORD, total), total);
     }
     return written;
+  }
+
+  /** In a file, pages begin at multiples of their size, so that whoever restores the domain can map them. */
+  async #align(count: number): Promise<void> {
+    const { position } = this.#sink;
+    if (position === undefined || position % RECORD_ALIGN !== 0) return;
+    const first = position + 2 * RecordHeader.size + PageDataHeader.size + count * 8;
+    const length = (PAGE_SIZE - (first % PAGE_SIZE)) % PAGE_SIZE;
+    await writeRecord(this.#sink, LIBXC_RECORD.PADDING, new Uint8Array(length));
   }
 
   /** Undefined: nothing is to be told of the page now. */

@@ -1,5 +1,12 @@
 /** The beginning of a file that `xl save` writes and of what `xl migrate` sends: the domain's configuration. */
-import { RECORD_LENGTH_MAX, XL_BYTE_ORDER, XL_MAGIC, XL_MANDATORY_FLAG, XlSaveHeader } from './stream-format.ts';
+import {
+  RECORD_ALIGN,
+  RECORD_LENGTH_MAX,
+  XL_BYTE_ORDER,
+  XL_MAGIC,
+  XL_MANDATORY_FLAG,
+  XlSaveHeader,
+} from './stream-format.ts';
 import { StreamError, type ByteSource } from './byte-stream.ts';
 import { viewOf } from './records.ts';
 
@@ -16,8 +23,11 @@ const { JSON: JSON_FLAG, STREAM_V2 } = XL_MANDATORY_FLAG;
 const known = JSON_FLAG | STREAM_V2;
 
 export function saveFileHeader(configText: string): { readonly bytes: Uint8Array; readonly config: SavedConfig } {
-  // xl's text ends with a zero byte.
-  const text = new TextEncoder().encode(`${configText}\0`);
+  // xl's text ends with a zero byte; with more of them the stream begins where its records are aligned in a file.
+  const end = XlSaveHeader.size + LENGTH_SIZE + Buffer.byteLength(configText) + 1;
+  const text = new TextEncoder().encode(
+    `${configText}\0${'\0'.repeat((RECORD_ALIGN - (end % RECORD_ALIGN)) % RECORD_ALIGN)}`,
+  );
   const config = {
     text: configText,
     mandatoryFlags: known,

@@ -67,6 +67,8 @@ export const LIBXC_RECORD = {
   STATIC_DATA_END: 0x10,
   X86_CPUID_POLICY: 0x11,
   X86_MSR_POLICY: 0x12,
+  /** Ours, of zeroes: what comes after it begins where it can be mapped. */
+  PADDING: 0x8058_4e50,
 } as const;
 /** What libxc accepts (REC_LENGTH_MAX), and how many pages it sends at a time (MAX_BATCH_SIZE). */
 export const RECORD_LENGTH_MAX = 8 << 20;

@@ -1,5 +1,9 @@
 /** A domain goes through a stream and is what it was; what is no such stream is refused with a sentence. */
 import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { SharedInfo, VcpuGuestContext } from '../../abi/arch-x86.ts';
@@ -8,6 +12,7 @@ import { PTE, slotOf } from '../../abi/arch-x86/page-table.ts';
 import { PAGE_SIZE } from '../../abi/numbers.ts';
 import { StartInfo } from '../../abi/start-info.ts';
 import { MemorySink, MemorySource, StreamError } from './byte-stream.ts';
+import { FileSink, FileSource } from './file-stream.ts';
 import { restoreDomain, type RestoredRings } from './libxc-restore.ts';
 import { saveDomain } from './libxc-save.ts';
 import { readLibxlStream, writeLibxlStream } from './libxl-stream.ts';
@@ -104,6 +109,44 @@ describe('a domain that goes through a stream', () => {
     const user = VcpuGuestContext.at.ctrlreg + 8;
     assert.equal(viewOf(second.context).getUint32(user, true), pages.l4 * PAGE_SIZE);
     assert.deepEqual(second.context, from.vcpus.get(1)?.context);
+  });
+});
+
+describe('a domain in a file', () => {
+  it('has its pages where they can be mapped, and its tables are read all the same', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'xenolith-stream-'));
+    const path = join(folder, 'file');
+    const from = FakePvDomain.kernel();
+    const head = saveFileHeader(CONFIG).bytes;
+    writeFileSync(path, head);
+    const file = await open(path, 'r+');
+    try {
+      const sink = new FileSink(file, head.length);
+      await writeLibxlStream(sink, () => saveDomain(from, sink, { xenVersion: { major: 4, minor: 17 } }));
+      const mapped: number[] = [];
+      const bytes = readFileSync(path);
+      const to = new FakePvDomain();
+      const source = new FileSource(file, head.length, {
+        map(target, offset) {
+          assert.equal(offset % PAGE_SIZE, 0);
+          target.set(bytes.subarray(offset, offset + target.length));
+          for (let at = 0; at < target.length; at += PAGE_SIZE) mapped.push((target.byteOffset + at) / PAGE_SIZE);
+          return true;
+        },
+        settle: () => undefined,
+        giveUp: () => undefined,
+      });
+      await readLibxlStream(source, async () => void (await restoreDomain(to, source)));
+      const tables: readonly number[] = [pages.l1, pages.l2, pages.l3, pages.l4];
+      assert.deepEqual(
+        mapped,
+        [...from.populated].filter((pfn) => !tables.includes(pfn)),
+      );
+      for (const pfn of [0, 10, 30, PAGES - 1]) assert.deepEqual(to.frames.view(pfn), from.page(pfn));
+    } finally {
+      await file.close();
+      rmSync(folder, { recursive: true });
+    }
   });
 });
 

@@ -73,6 +73,22 @@ export class Transit {
     this.#manager.resume(domid);
   }
 
+  /** Does the work while the domain runs nowhere and nobody writes to its memory for it. */
+  async standStill(domid: number, work: () => void): Promise<void> {
+    if (this.#manager.domain(domid) === undefined) return;
+    this.#manager.pause(domid);
+    try {
+      // Reads of disks that are under way end in its memory.
+      await this.#disks.releaseDisks(domid);
+      work();
+    } finally {
+      if (this.#manager.domain(domid) !== undefined) {
+        await this.#disks.reclaimDisks(domid);
+        this.#manager.unpause(domid);
+      }
+    }
+  }
+
   // --- the receiver ----------------------------------------------------------------------------------------------------
 
   /** What a domain is called while it comes. */

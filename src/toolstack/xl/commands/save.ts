@@ -1,5 +1,5 @@
 /** `xl save` */
-import { closeSync, openSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, openSync, realpathSync, rmSync, statSync, writeSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { AfterSave } from '../../daemon/migration-protocol.ts';
 import { attempt, findDomain, printHelp, readArguments, type Invocation } from '../command.ts';
@@ -17,9 +17,13 @@ export async function run(invocation: Invocation): Promise<number> {
   }
   const domid = await findDomain(invocation, name);
   const header = await headerOf(invocation, domid, { configFile, keepDomid: has('D') });
-  const path = resolve(file);
+  let rename: string | undefined;
+  let path = resolve(file);
   let offset: number;
   try {
+    rename = replaceable(path);
+    // Under another name until it is complete: a domain may still read an older one of that name.
+    if (rename !== undefined) path = `${rename}.${process.pid}.part`;
     const fd = openSync(path, 'w', 0o600);
     offset = writeSync(fd, header.bytes);
     closeSync(fd);
@@ -32,11 +36,20 @@ export async function run(invocation: Invocation): Promise<number> {
   const client = await invocation.daemon();
   const frames = showFrames(err);
   client.onEvent = frames.event;
-  const failure = await attempt(invocation, () => client.call('save', { domid, path, offset, after }));
+  const failure = await attempt(invocation, () =>
+    client.call('save', { domid, path, offset, after, ...(rename && { rename }) }),
+  );
   frames.end();
   if (failure === undefined) return 0;
   err('Failed to save domain, resuming domain');
   // Half a domain is of no use to anybody.
-  rmSync(path, { force: true });
+  if (rename !== undefined) rmSync(path, { force: true });
   return 1;
+}
+
+/** The path without symbolic links, when another file can take its place; undefined of a device or a pipe. */
+function replaceable(path: string): string | undefined {
+  const there = statSync(path, { throwIfNoEntry: false });
+  if (there === undefined) return path;
+  return there.isFile() ? realpathSync(path) : undefined;
 }
