@@ -24,8 +24,8 @@ export interface MemoryPart {
 
 /** Parts of a memory as they were at one moment. */
 export interface MemoryTemplate {
-  /** Into another memory of that size, which is all zero. */
-  copyTo(memory: WebAssembly.Memory): void;
+  /** Another memory of that size with these parts, and zeroes beside them. Throws where the host has no room. */
+  create(): WebAssembly.Memory;
   /** There will be no more copies; those that there are stay. */
   close(): void;
 }

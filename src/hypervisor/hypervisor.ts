@@ -172,8 +172,7 @@ export class Hypervisor implements HypervisorControl, HypervisorHost {
     if (this.#domains.has(domid)) throw new HypercallError(Errno.EEXIST, `domain ${domid}`);
     let memory: WebAssembly.Memory;
     try {
-      memory = createMemory(layout);
-      template?.memory.copyTo(memory);
+      memory = template?.memory.create() ?? createMemory(layout);
     } catch {
       // The engine has no address space left for it, or the host no room.
       throw new HypercallError(Errno.ENOMEM, `memory for domain ${domid}`);

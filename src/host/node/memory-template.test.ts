@@ -28,11 +28,7 @@ const kinds: [string, FreezeMemory | undefined][] = [
 for (const [name, freeze] of kinds)
   describe(`a template ${name}`, { skip: freeze === undefined && 'needs Linux' }, () => {
     if (freeze === undefined) return;
-    const copyOf = (template: ReturnType<FreezeMemory>): WebAssembly.Memory => {
-      const memory = createMemory();
-      template.copyTo(memory);
-      return memory;
-    };
+    const copyOf = (template: ReturnType<FreezeMemory>): WebAssembly.Memory => template.create();
 
     it('is what the memory was, whatever becomes of that and of its copies', () => {
       const memory = createMemory();
@@ -73,6 +69,23 @@ for (const [name, freeze] of kinds)
       );
       assert.equal(at(child, 1050), 97);
       assert.equal(at(memory, 1050), 1050 & 0xff);
+    });
+
+    it('has one ready, which is as good as any', async () => {
+      const memory = createMemory();
+      set(memory, 20, 1);
+      const template = freeze(memory, parts);
+      const copies: WebAssembly.Memory[] = [];
+      for (let i = 0; i < 2; i++) {
+        await new Promise((resolve) => setTimeout(resolve, 100));
+        copies.push(copyOf(template));
+      }
+      template.close();
+      set(memory, 20, 2);
+      assert.deepEqual(
+        copies.map((copy) => at(copy, 20)),
+        [1, 1],
+      );
     });
 
     it('can be made again and again of a memory that is written all over', () => {

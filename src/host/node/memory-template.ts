@@ -18,6 +18,8 @@ const SMALL_PART = 4096;
  */
 const MOST_PIECES = 96;
 
+const WASM_PAGE = 65536;
+
 /** Linux: Documentation/admin-guide/mm/pagemap.rst. Bits 63, 62 and 61 of an entry, here of its high word: in memory; swapped out; a file's or shared. */
 const ENTRY_SIZE = 8;
 const PRESENT = 0x8000_0000;
@@ -48,24 +50,56 @@ interface Piece extends PageRun {
   readonly file: TemplateFile;
 }
 
+/** After one was taken, until the next is made: whoever took it has more use for the processor meanwhile. */
+const RENEW_MS = 50;
+
 class MappedTemplate implements MemoryTemplate {
   readonly #memories: MappedMemories;
+  readonly #size: number;
   readonly #pieces: readonly Piece[];
   #open = true;
+  /** Made beforehand: the engine may look for garbage whenever it makes a memory, which takes longer than all else. It holds addresses and nothing more. */
+  #spare: WebAssembly.Memory | undefined;
+  #making: NodeJS.Timeout | undefined;
 
-  constructor(memories: MappedMemories, pieces: readonly Piece[]) {
+  /** For memories of so many bytes. */
+  constructor(memories: MappedMemories, size: number, pieces: readonly Piece[]) {
     this.#memories = memories;
+    this.#size = size;
     this.#pieces = pieces;
     for (const { file } of pieces) file.use();
+    this.#makeSpare();
   }
 
-  copyTo(memory: WebAssembly.Memory): void {
+  create(): WebAssembly.Memory {
+    const memory = this.#spare ?? this.#make();
+    this.#spare = undefined;
+    this.#makeSpare();
+    return memory;
+  }
+
+  #make(): WebAssembly.Memory {
+    const memory = createBySize(this.#size);
     this.#memories.map(memory, this.#pieces, this.#pieces);
+    return memory;
+  }
+
+  #makeSpare(): void {
+    clearTimeout(this.#making);
+    this.#making = setTimeout(() => {
+      try {
+        this.#spare ??= this.#make();
+      } catch {
+        // Whoever asks for one is told.
+      }
+    }, RENEW_MS).unref();
   }
 
   close(): void {
     if (!this.#open) return;
     this.#open = false;
+    clearTimeout(this.#making);
+    this.#spare = undefined;
     for (const { file } of this.#pieces) file.letGo();
   }
 }
@@ -110,7 +144,7 @@ class MappedMemories {
     const file = new TemplateFile(this.#map.createMemfd('xenolith-template'));
     const added = runs.map((run) => ({ ...run, file }));
     const all = [...kept, ...added];
-    const template = new MappedTemplate(this, all);
+    const template = new MappedTemplate(this, bytes.length, all);
     try {
       ftruncateSync(file.fd, bytes.length);
       for (const { first, end } of contents) writeAll(file.fd, bytes, first * HOST_PAGE, end * HOST_PAGE);
@@ -166,6 +200,11 @@ class MappedMemories {
 
 const mostRuns = ({ first, end }: PageRun): number => (end - first <= SMALL_PART ? 1 : MOST_RUNS);
 
+function createBySize(bytes: number): WebAssembly.Memory {
+  const pages = bytes / WASM_PAGE;
+  return new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+}
+
 function writeAll(fd: number, bytes: Uint8Array, from: number, end: number): void {
   for (let at = from; at < end;) at += writeSync(fd, bytes, at, end - at, at);
 }
@@ -179,9 +218,11 @@ const copied: FreezeMemory = (memory, parts) => {
       .map((page) => ({ page, content: bytes.slice(page, page + HOST_PAGE) })),
   );
   return {
-    copyTo({ buffer }) {
-      const to = new Uint8Array(buffer);
+    create() {
+      const created = createBySize(bytes.length);
+      const to = new Uint8Array(created.buffer);
       for (const { page, content } of copies) to.set(content, page);
+      return created;
     },
     close() {
       copies = [];

@@ -63,7 +63,12 @@ const TURN_NS = 1000;
 const copyParts: FreezeMemory = (memory, parts) => {
   const copies = parts.map(({ at, end }) => ({ at, bytes: new Uint8Array(memory.buffer).slice(at, end) }));
   return {
-    copyTo: (other) => copies.forEach(({ at, bytes }) => new Uint8Array(other.buffer).set(bytes, at)),
+    create() {
+      const pages = memory.buffer.byteLength / 65536;
+      const other = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+      for (const { at, bytes } of copies) new Uint8Array(other.buffer).set(bytes, at);
+      return other;
+    },
     close: () => undefined,
   };
 };
