@@ -1,9 +1,6 @@
 /** Requests that write a domain down and bring it back; a part of protocol.ts. */
 import type { JsonObject } from '../config/json.ts';
-
-/** What becomes of a domain once it is saved. */
-export const afterSave = ['destroy', 'run', 'pause'] as const;
-export type AfterSave = (typeof afterSave)[number];
+import type { AfterSave, MigrationFigures } from '../migration/transfer.ts';
 
 export interface MigrationMethods {
   /**
@@ -52,12 +49,4 @@ export interface MigrationMethods {
 export interface CloneSummary {
   readonly domid: number;
   readonly name: string;
-}
-
-export interface MigrationFigures {
-  readonly passes: number;
-  readonly pagesSent: number;
-  /** Milliseconds since 1970: when it began, and when the guest stopped. */
-  readonly began: number;
-  readonly stopped: number;
 }

@@ -3,7 +3,7 @@ import { spawn, type ChildProcessByStdio } from 'node:child_process';
 import { once } from 'node:events';
 import type { Readable, Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { MigrationFigures } from '../../daemon/migration-protocol.ts';
+import type { MigrationFigures } from '../../migration/transfer.ts';
 import type { DaemonClient } from '../../daemon/client.ts';
 import { libxlErrors } from '../../domain/libxl-error.ts';
 import { StreamError } from '../../migration/byte-stream.ts';

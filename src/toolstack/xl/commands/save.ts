@@ -1,7 +1,8 @@
 /** `xl save` */
-import { closeSync, openSync, realpathSync, rmSync, statSync, writeSync } from 'node:fs';
+import { closeSync, openSync, rmSync, writeSync } from 'node:fs';
 import { resolve } from 'node:path';
-import type { AfterSave } from '../../daemon/migration-protocol.ts';
+import type { AfterSave } from '../../migration/transfer.ts';
+import { partOf, replaceable } from '../../migration/save-path.ts';
 import { attempt, findDomain, printHelp, readArguments, type Invocation } from '../command.ts';
 import { showFrames } from '../frames-progress.ts';
 import { headerOf } from '../saved-config.ts';
@@ -23,7 +24,7 @@ export async function run(invocation: Invocation): Promise<number> {
   try {
     rename = replaceable(path);
     // Under another name until it is complete: a domain may still read an older one of that name.
-    if (rename !== undefined) path = `${rename}.${process.pid}.part`;
+    if (rename !== undefined) path = partOf(rename);
     const fd = openSync(path, 'w', 0o600);
     offset = writeSync(fd, header.bytes);
     closeSync(fd);
@@ -45,11 +46,4 @@ export async function run(invocation: Invocation): Promise<number> {
   // Half a domain is of no use to anybody.
   if (rename !== undefined) rmSync(path, { force: true });
   return 1;
-}
-
-/** The path without symbolic links, when another file can take its place; undefined of a device or a pipe. */
-function replaceable(path: string): string | undefined {
-  const there = statSync(path, { throwIfNoEntry: false });
-  if (there === undefined) return path;
-  return there.isFile() ? realpathSync(path) : undefined;
 }
