@@ -3,10 +3,13 @@
  * src/toolstack/api.
  */
 import { assembleParts, InProcessHost } from '../../toolstack/api/in-process-host.ts';
+import { imagesOn, type Images } from '../../toolstack/api/images.ts';
 import { parseNetworkConfig } from '../../toolstack/config/network-config.ts';
 import { nodeDiskHost } from './disk-files.ts';
 import { createHost } from './hypervisor-host.ts';
+import { mapImage } from './map-image.ts';
 import { nodeNetwork } from './net/network-host.ts';
+import { watchWrites } from './write-watch.ts';
 
 export interface HostOptions {
   /** MiB for all guests together. Default: what the machine has. */
@@ -28,6 +31,7 @@ export class Host extends InProcessHost {
         host: createHost({ ...(memory === undefined ? {} : { memoryMiB: memory }), keepsProcess: false }),
         network: { ...nodeNetwork, config: parseNetworkConfig(networkConfig, 'networkConfig') },
         diskHost: nodeDiskHost,
+        memory: { mapImage, watchWrites },
       },
       log,
     );
@@ -35,13 +39,46 @@ export class Host extends InProcessHost {
   }
 }
 
+/** Kernels, ramdisks and disks to boot. */
+export const images: Images = imagesOn(nodeDiskHost);
+
 export { XenolithError, type ErrorCode } from '../../toolstack/api/errors.ts';
 export type { ConsoleReadOptions, GuestConsole, WriteOptions } from '../../toolstack/api/guest-console.ts';
 export type { DiskConfig, EndAction, GuestConfig, GuestSource, NicConfig } from '../../toolstack/api/guest-config.ts';
 export type { DetachOptions, DiskInfo, GuestDisks } from '../../toolstack/api/guest-disks.ts';
+export type {
+  ByteSource,
+  FileInfo,
+  GuestFiles,
+  MakeFolderOptions,
+  ReadFileOptions,
+  RemoveOptions,
+  StatOptions,
+  WriteFileOptions,
+} from '../../toolstack/api/guest-files.ts';
 export type { GuestInfo, GuestState } from '../../toolstack/api/guest-info.ts';
 export type { ForwardConfig, GuestNics, NicInfo, PortForward } from '../../toolstack/api/guest-nics.ts';
+export type {
+  ExecOptions,
+  ExecResult,
+  GuestProgram,
+  ProgramExit,
+  SpawnOptions,
+} from '../../toolstack/api/guest-program.ts';
+export type { ForkOptions, GuestSnapshot } from '../../toolstack/api/guest-snapshot.ts';
 export type { Guest } from '../../toolstack/api/guest.ts';
 export type { ExitReason, GuestExit, HostEvent } from '../../toolstack/api/host-event.ts';
-export type { CreateOptions, HostInfo } from '../../toolstack/api/in-process-host.ts';
+export type { AfterSave } from '../../toolstack/migration/transfer.ts';
+export type { MigrateOptions, MigrationReport } from '../../toolstack/api/migrate-guest.ts';
+export type { SaveOptions } from '../../toolstack/api/save-guest.ts';
+export type { OnTransferProgress, TransferProgress } from '../../toolstack/api/transfer-progress.ts';
+export type { CreateOptions, HostInfo, RestoreOptions } from '../../toolstack/api/in-process-host.ts';
+export type {
+  BusyboxOptions,
+  DebianOptions,
+  ImageOptions,
+  Images,
+  OnProgress,
+  Progress,
+} from '../../toolstack/api/images.ts';
 export type { WaitOptions } from '../../toolstack/api/wait-options.ts';

@@ -1,5 +1,6 @@
 /** Typed members as lines of `xl.cfg`, so that there is one parser with one set of checks and messages. */
 import { fileURLToPath } from 'node:url';
+import { channelLine } from '../agent/guest-agents.ts';
 import type { DiskConfig, GuestConfig, NicConfig } from './guest-config.ts';
 import { XenolithError } from './errors.ts';
 
@@ -34,6 +35,7 @@ export function configLines(config: GuestConfig): string[] {
   }
   if (config.disks !== undefined) lines.push(list('disk', disks(config.disks)));
   if (config.network !== undefined) lines.push(list('vif', nics(config.network).map(nicSpec)));
+  if (config.agent === true) lines.push(channelLine);
   for (const [key, value] of Object.entries(config.options ?? {})) {
     if (!/^[A-Za-z]\w*$/.test(key)) throw new XenolithError('CONFIG', `options: "${key}" is no key of xl.cfg`);
     lines.push(typeof value === 'object' ? list(key, value) : `${key} = ${plain(key, value)}`);

@@ -1,4 +1,5 @@
 /** What goes wrong, as a program sees it: one class, with the words of xl and a code to branch on. */
+import { AgentError, ExecError, GuestFileError } from '../agent/errors.ts';
 import { DiskError } from '../../dom0/disk/index.ts';
 import { NetworkError } from '../../dom0/net/network.ts';
 import { XenstoreError } from '../../dom0/xenstore/index.ts';
@@ -23,6 +24,9 @@ import { XenError } from '../xen-error.ts';
  * | `NETWORK` | a forward or a bridge that cannot be |
  * | `DEVICE_EXISTS` | the guest has such a device already |
  * | `STREAM` | a saved guest that is damaged or cut off, or of another kind |
+ * | `AGENT` | the guest has no agent, or that does not answer |
+ * | `EXEC` | a program cannot be started in the guest; `system` says why |
+ * | `GUEST_FILE` | a file of the guest cannot be had or changed; `system` says why |
  * | `TIMED_OUT` | the guest did not react |
  * | `GONE` | the guest has ended |
  * | `CLOSED` | the host is closed |
@@ -40,6 +44,9 @@ export type ErrorCode =
   | 'NETWORK'
   | 'DEVICE_EXISTS'
   | 'STREAM'
+  | 'AGENT'
+  | 'EXEC'
+  | 'GUEST_FILE'
   | 'TIMED_OUT'
   | 'GONE'
   | 'CLOSED'
@@ -52,6 +59,8 @@ export interface XenolithErrorOptions {
   readonly lines?: readonly string[];
   /** A way out. */
   readonly hint?: string | undefined;
+  /** The guest's system's own name for it, `ENOENT`. */
+  readonly system?: string | undefined;
   readonly cause?: unknown;
 }
 
@@ -63,12 +72,15 @@ export class XenolithError extends Error {
   readonly lines: readonly string[];
   /** A way out, where one is known. */
   readonly hint: string | undefined;
+  /** What the guest's system calls it, `ENOENT`, where that is what it comes from. */
+  readonly system: string | undefined;
 
   constructor(code: ErrorCode, message: string, options: XenolithErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.lines = options.lines ?? [message];
     this.hint = options.hint;
+    this.system = options.system;
   }
 }
 
@@ -93,8 +105,13 @@ export async function withApiErrors<T>(work: () => T | Promise<T>): Promise<T> {
   }
 }
 
-function detailsOf({ lines, hint }: XenError): XenolithErrorOptions {
-  return { lines, hint };
+function detailsOf(error: XenError): XenolithErrorOptions {
+  const { lines, hint } = error;
+  return {
+    lines,
+    hint,
+    system: error instanceof ExecError || error instanceof GuestFileError ? error.code : undefined,
+  };
 }
 
 const libxlCodes: Readonly<Record<number, ErrorCode>> = {
@@ -121,6 +138,9 @@ function ownCode(error: Error): ErrorCode | undefined {
   if (error instanceof StreamError) return 'STREAM';
   if (error instanceof NetworkError) return 'NETWORK';
   if (error instanceof DiskError) return 'DISK';
+  if (error instanceof ExecError) return 'EXEC';
+  if (error instanceof GuestFileError) return 'GUEST_FILE';
+  if (error instanceof AgentError) return 'AGENT';
   if (error instanceof LibxlError) return libxlCodes[error.rc] ?? 'FAILED';
   if (error instanceof XenError || error instanceof XenstoreError) return 'FAILED';
   return undefined;

@@ -57,6 +57,8 @@ export interface GuestConfig {
   readonly disks?: readonly DiskConfig[];
   /** Default: none. `nat`: one interface that leads out by NAT. */
   readonly network?: 'none' | 'nat' | NicConfig | readonly NicConfig[];
+  /** It has an agent, by which `exec` and `files` work; docs/agent.md says how a guest comes by one. Default false. */
+  readonly agent?: boolean;
   /** Default `destroy`. */
   readonly onPoweroff?: EndAction;
   /** Default `restart`. */

@@ -10,9 +10,16 @@ import { withApiErrors, XenolithError } from './errors.ts';
 import { GuestConsole } from './guest-console.ts';
 import { GuestDisks } from './guest-disks.ts';
 import { GuestNics } from './guest-nics.ts';
+import { GuestAgent } from './guest-agent.ts';
+import { GuestFiles } from './guest-files.ts';
 import { guestInfo, type GuestInfo } from './guest-info.ts';
+import { agentOptions, GuestProgram, type ExecOptions, type ExecResult, type SpawnOptions } from './guest-program.ts';
+import { GuestSnapshot, type ForkOptions, type SnapshotGlue } from './guest-snapshot.ts';
 import type { ExitReason, GuestExit, HostEvent } from './host-event.ts';
+import type { InProcessHost } from './in-process-host.ts';
 import type { KeepAlive } from './keep-alive.ts';
+import { migrateByCommand, migrateWithin, type MigrateOptions, type MigrationReport } from './migrate-guest.ts';
+import { saveGuest, type SaveOptions } from './save-guest.ts';
 import type { WaitOptions } from './wait-options.ts';
 
 /** What a guest needs of its host. */
@@ -21,6 +28,7 @@ export interface GuestGlue {
   readonly keepAlive: KeepAlive;
   readonly tell: (event: HostEvent) => void;
   readonly log: (line: string) => void;
+  readonly adopt: SnapshotGlue['adopt'];
   /** Nothing is left of the guest. */
   readonly forget: (guest: Guest) => void;
 }
@@ -41,6 +49,9 @@ export class Guest implements AsyncDisposable {
   readonly console: GuestConsole;
   readonly disks: GuestDisks;
   readonly nics: GuestNics;
+  /** Its files, if it has an agent. */
+  readonly files: GuestFiles;
+  readonly #agent: GuestAgent;
   readonly #glue: GuestGlue;
   readonly #exited = Promise.withResolvers<GuestExit>();
   readonly #unsubscribe: () => void;
@@ -74,6 +85,10 @@ export class Guest implements AsyncDisposable {
     const live = (): number => this.#live().domid;
     this.disks = new GuestDisks(glue, live);
     this.nics = new GuestNics(glue, live);
+    const { parts, keepAlive } = glue;
+    const [name, over] = [(): string => this.name, this.#exited.promise];
+    this.#agent = new GuestAgent({ parts, keepAlive, name, domid: live, over });
+    this.files = new GuestFiles(this.#agent);
     this.#unsubscribe = glue.parts.manager.onEvent((event) => this.#onEvent(event));
     if (timeLimit !== undefined)
       this.#limit = setTimeout(() => void this.#destroy('time limit').catch(glue.parts.onError), timeLimit).unref();
@@ -138,6 +153,80 @@ export class Guest implements AsyncDisposable {
       await manager.request(domid, 'reboot');
       while (this.#exit === undefined && this.#domain.domid === domid) await this.#nextBoot.promise;
       if (this.#domain.domid === domid) throw this.#ended();
+    });
+  }
+
+  /**
+   * Runs a program in the guest, without a shell, and waits for its end; first for the guest's agent, when the guest still boots. Throws XenolithError with
+   * code EXEC when it cannot be started, and AGENT when the guest has no agent.
+   */
+  exec(argv: readonly string[], options: ExecOptions = {}): Promise<ExecResult> {
+    const { maxBytes, signal } = options;
+    return this.#agent.use(signal, async (client) => {
+      const program = await client.exec(argv, agentOptions(options));
+      const { stdout, stderr, status } = await program.output(maxBytes === undefined ? {} : { maxBytes });
+      const decoder = new TextDecoder();
+      return {
+        stdout: decoder.decode(stdout),
+        stderr: decoder.decode(stderr),
+        exitCode: status.code,
+        signal: status.signal,
+      };
+    });
+  }
+
+  /** Starts a program in the guest, as `exec`, and resolves when it runs. */
+  spawn(argv: readonly string[], options: SpawnOptions = {}): Promise<GuestProgram> {
+    return this.#agent.use(options.signal, async (client) => {
+      return new GuestProgram(await client.exec(argv, agentOptions(options)), this.#glue.keepAlive);
+    });
+  }
+
+  /** The guest as it is at this moment, for clones to begin from; it goes on itself. Its kernel suspends for that, as for saving. */
+  snapshot(): Promise<GuestSnapshot> {
+    const { parts } = this.#glue;
+    return this.#wait(undefined, async () => {
+      return new GuestSnapshot(this.#glue, await parts.manager.snapshot(this.#live().domid));
+    });
+  }
+
+  /** A clone that goes on where the guest is now: `snapshot`, and one `fork` of that. */
+  async fork(options: ForkOptions = {}): Promise<Guest> {
+    await using snapshot = await this.snapshot();
+    return await snapshot.fork(options);
+  }
+
+  /**
+   * Writes it down, as `xl save`: into a file, or a stream that is closed then. It is destroyed afterwards unless `after` says otherwise; a guest that
+   * cannot be saved goes on. A signal acts once its kernel has suspended, which takes moments.
+   */
+  save(target: string | URL | WritableStream<Uint8Array>, options: SaveOptions = {}): Promise<void> {
+    return this.#wait(undefined, async () => {
+      options.signal?.throwIfAborted();
+      await saveGuest(this.#glue, this.#live().domid, target, options);
+      if (options.after === undefined || options.after === 'destroy') await this.#exited.promise;
+    });
+  }
+
+  /**
+   * Moves it to another host of this process while it runs, with all but a moment of its time: this object has then ended, by `migrated`, and the answer is the guest
+   * there. What fails leaves it running here. Its disks have to be reachable from there by the same paths, which in one process they are.
+   */
+  migrate(to: InProcessHost, options?: MigrateOptions): Promise<MigrationReport & { readonly guest: Guest }>;
+  /**
+   * Moves it to what the command starts in a shell, `ssh HOST xl migrate-receive`: a daemon of this machine or another, or a real Xen host.
+   */
+  migrate(to: { readonly command: string }, options?: MigrateOptions): Promise<MigrationReport>;
+  migrate(
+    to: InProcessHost | { readonly command: string },
+    options: MigrateOptions = {},
+  ): Promise<MigrationReport & { readonly guest?: Guest }> {
+    return this.#wait(undefined, async () => {
+      options.signal?.throwIfAborted();
+      const glue = { ...this.#glue, leave: () => this.#destroy('migrated') };
+      const { domid } = this.#live();
+      if ('command' in to) return migrateByCommand(glue, domid, to.command, options);
+      return migrateWithin(glue, domid, to.receiver(), options);
     });
   }
 
@@ -214,7 +303,8 @@ export class Guest implements AsyncDisposable {
     const onRestart = (successor: ManagedDomain): void => this.#restarted(successor);
     await monitor(this.#domain, { manager, clock, dumps, log, pid: process.pid, onRestart }).catch(onError);
     clearTimeout(this.#limit);
-    const reason = this.#cause ?? this.#stopped ?? 'destroyed';
+    // Who is suspended and then taken away has been saved.
+    const reason = this.#cause ?? (this.#stopped === 'suspend' ? 'saved' : this.#stopped) ?? 'destroyed';
     this.#exit = { reason };
     this.#exited.resolve(this.#exit);
     this.#nextBoot.resolve();

@@ -3,7 +3,7 @@ import type { ShutdownReason } from '../../hypervisor/control.ts';
 import type { Guest } from './guest.ts';
 
 /** How a guest has ended for good: by itself, for one of Xen's reasons, or by somebody's hand. */
-export type ExitReason = ShutdownReason | 'destroyed' | 'saved' | 'migrated' | 'time limit';
+export type ExitReason = Exclude<ShutdownReason, 'suspend'> | 'destroyed' | 'saved' | 'migrated' | 'time limit';
 
 export interface GuestExit {
   readonly reason: ExitReason;

@@ -1,6 +1,8 @@
 /** A host in the program's own process: guests, and what happens to them. */
 import { assembleHost, type AssemblyOptions, type HostParts } from '../assembly/assemble-host.ts';
-import type { ManagedDomain } from '../domain/domain-manager.ts';
+import type { DomainConfig } from '../config/domain-config.ts';
+import type { CreateOptions as DomainCreateOptions, ManagedDomain } from '../domain/domain-manager.ts';
+import { restoreFrom } from '../migration/transfer.ts';
 import { abortable } from './abortable.ts';
 import { asXenolithError, withApiErrors, XenolithError } from './errors.ts';
 import { EventStream } from './event-stream.ts';
@@ -8,18 +10,30 @@ import type { GuestSource } from './guest-config.ts';
 import { Guest, type GuestGlue } from './guest.ts';
 import type { HostEvent } from './host-event.ts';
 import { KeepAlive } from './keep-alive.ts';
+import type { Receiver } from './migrate-guest.ts';
 import { readGuestConfig } from './read-config.ts';
+import { openSaved, readSavedConfig } from './saved-guest.ts';
 import { temporaryFolder } from './temporary-folder.ts';
 import type { WaitOptions } from './wait-options.ts';
 
 /** What the place that this runs in hands in. */
-export type HostPlatform = Pick<AssemblyOptions, 'host' | 'network' | 'diskHost' | 'openPty' | 'clock' | 'build'>;
+export type HostPlatform = Pick<
+  AssemblyOptions,
+  'host' | 'network' | 'diskHost' | 'openPty' | 'clock' | 'build' | 'memory'
+>;
 
 export interface CreateOptions {
   /** It does not run before `start`. Default false. */
   readonly paused?: boolean;
   /** Gives up: nothing is left of the guest. */
   readonly signal?: AbortSignal | undefined;
+}
+
+export interface RestoreOptions extends CreateOptions {
+  /** In place of the name it had. */
+  readonly name?: string;
+  /** Milliseconds after which it is destroyed, wherever it is. Default: no limit. */
+  readonly timeLimit?: number;
 }
 
 export interface HostInfo {
@@ -59,6 +73,13 @@ export class InProcessHost implements AsyncDisposable {
       tell: (event) => {
         for (const stream of [...this.#streams]) stream.push(event);
       },
+      adopt: async (domid, timeLimit) => {
+        const domain = parts.manager.domain(domid);
+        if (domain === undefined) throw new XenolithError('GONE', `domain ${domid} was destroyed`);
+        if (this.#closing !== undefined) await parts.manager.destroy(domid);
+        this.#checkOpen();
+        return this.#adopt(domain, timeLimit);
+      },
       forget: (guest) => this.#guests.delete(guest),
     };
   }
@@ -80,30 +101,36 @@ export class InProcessHost implements AsyncDisposable {
   }
 
   /** Makes a guest and lets it run. Throws XenolithError in xl's words. */
-  async create(source: GuestSource, { paused = false, signal }: CreateOptions = {}): Promise<Guest> {
+  async create(source: GuestSource, options: CreateOptions = {}): Promise<Guest> {
+    options.signal?.throwIfAborted();
+    this.#checkOpen();
+    const config = readGuestConfig(source, { freeName: () => this.#freeName(), warn: this.#glue.log });
+    return this.#make(config, {}, source.timeLimit, options);
+  }
+
+  /**
+   * Brings back a guest that was saved here, by `xl save`, or on a real Xen host: from a file, or anything that gives its bytes piece by piece. It goes on where it was.
+   * Throws XenolithError with code STREAM for what is no saved guest.
+   */
+  async restore(
+    source: string | URL | AsyncIterable<Uint8Array>,
+    { name, timeLimit, ...options }: RestoreOptions = {},
+  ): Promise<Guest> {
+    const { signal } = options;
     signal?.throwIfAborted();
     this.#checkOpen();
-    const { manager } = this.#parts;
-    const config = readGuestConfig(source, { freeName: () => this.#freeName(), warn: this.#glue.log });
-    const inUse = manager.domidOf(config.c_info.name) !== undefined;
-    const abandon = (): void => {
-      const domain = manager.domains().find((candidate) => candidate.config === config);
-      if (domain !== undefined) void manager.destroy(domain.domid).catch(this.#parts.onError);
-    };
-    signal?.addEventListener('abort', abandon, { once: true });
-    try {
-      const domain = await this.#keepAlive.during(abortable(manager.create(config), signal));
-      const guest = this.#adopt(domain, source.timeLimit);
-      if (!paused) await guest.unpause();
-      return guest;
-    } catch (error) {
-      signal?.throwIfAborted();
-      const known = asXenolithError(error);
-      if (!inUse || !(known instanceof XenolithError)) throw known;
-      throw new XenolithError('NAME_IN_USE', known.message, { lines: known.lines, cause: error });
-    } finally {
-      signal?.removeEventListener('abort', abandon);
-    }
+    return withApiErrors(async () => {
+      await using saved = await openSaved(this.#parts, source);
+      try {
+        const config = await this.#keepAlive.during(abortable(readSavedConfig(saved.bytes), signal));
+        if (name !== undefined) config.c_info.name = name;
+        const restore = restoreFrom(saved.bytes, { line: this.#glue.log }, saved.complete);
+        return await this.#make(config, { restore }, timeLimit, options);
+      } catch (error) {
+        saved.giveUp();
+        throw error;
+      }
+    });
   }
 
   /**
@@ -151,6 +178,40 @@ export class InProcessHost implements AsyncDisposable {
     await this.#parts.close();
     this.#removeFolder();
     for (const stream of [...this.#streams]) stream.end();
+  }
+
+  /** @internal What a guest that moves here needs. */
+  receiver(): Receiver {
+    this.#checkOpen();
+    return { parts: this.#parts, adopt: (domid) => this.#glue.adopt(domid, undefined) };
+  }
+
+  async #make(
+    config: DomainConfig,
+    how: DomainCreateOptions,
+    timeLimit: number | undefined,
+    { paused = false, signal }: CreateOptions,
+  ): Promise<Guest> {
+    const { manager } = this.#parts;
+    const inUse = manager.domidOf(config.c_info.name) !== undefined;
+    const abandon = (): void => {
+      const domain = manager.domains().find((candidate) => candidate.config === config);
+      if (domain !== undefined) void manager.destroy(domain.domid).catch(this.#parts.onError);
+    };
+    signal?.addEventListener('abort', abandon, { once: true });
+    try {
+      const domain = await this.#keepAlive.during(abortable(manager.create(config, how), signal));
+      const guest = this.#adopt(domain, timeLimit);
+      if (!paused) await guest.unpause();
+      return guest;
+    } catch (error) {
+      signal?.throwIfAborted();
+      const known = asXenolithError(error);
+      if (!inUse || !(known instanceof XenolithError)) throw known;
+      throw new XenolithError('NAME_IN_USE', known.message, { lines: known.lines, cause: error });
+    } finally {
+      signal?.removeEventListener('abort', abandon);
+    }
   }
 
   #adopt(domain: ManagedDomain, timeLimit: number | undefined): Guest {

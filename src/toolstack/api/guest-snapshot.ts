@@ -1,0 +1,56 @@
+/** A guest as it was at a moment, for any number of clones to begin from. */
+import type { DomainSnapshot } from '../fork/domain-snapshot.ts';
+import { withApiErrors, XenolithError } from './errors.ts';
+import type { Guest } from './guest.ts';
+import type { KeepAlive } from './keep-alive.ts';
+
+export interface ForkOptions {
+  /** Of its own in the host; by default the parent's with the first number that is free: `web-1`. */
+  readonly name?: string;
+  /** It does not run before `start`. Default false. */
+  readonly paused?: boolean;
+  /** Milliseconds after which it is destroyed, wherever it is. Default: no limit. */
+  readonly timeLimit?: number;
+}
+
+export interface SnapshotGlue {
+  readonly keepAlive: KeepAlive;
+  /** Takes a new domain, which is paused, into the host's guests. */
+  readonly adopt: (domid: number, timeLimit: number | undefined) => Promise<Guest>;
+}
+
+/** Clones share what none of them has changed with the snapshot, so each costs what it writes. */
+export class GuestSnapshot implements AsyncDisposable {
+  readonly #glue: SnapshotGlue;
+  readonly #snapshot: DomainSnapshot;
+  #open = true;
+
+  /** @internal */
+  constructor(glue: SnapshotGlue, snapshot: DomainSnapshot) {
+    this.#glue = glue;
+    this.#snapshot = snapshot;
+  }
+
+  /** A guest that goes on where the snapshot was taken, with a name, a uuid and ethernet addresses of its own. Throws XenolithError. */
+  fork({ name, paused = false, timeLimit }: ForkOptions = {}): Promise<Guest> {
+    return this.#glue.keepAlive.during(
+      withApiErrors(async () => {
+        if (!this.#open) throw new XenolithError('CLOSED', 'the snapshot is closed');
+        const guest = await this.#glue.adopt(await this.#snapshot.fork({ name, paused: true }), timeLimit);
+        if (!paused) await guest.unpause();
+        return guest;
+      }),
+    );
+  }
+
+  /** No more clones; those that there are go on. */
+  async close(): Promise<void> {
+    if (!this.#open) return;
+    this.#open = false;
+    await this.#snapshot.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
