@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { setImmediate as turn } from 'node:timers/promises';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { fuzz } from '../../abi/testing/fuzz.ts';
 import { AgentClient } from './client.ts';
 import { AgentBusyError, AgentGoneError, AgentNotThereError, CommandNotFoundError } from './errors.ts';
 import { AgentHub } from './hub.ts';
@@ -147,7 +148,7 @@ describe('a client of a guest’s agent', () => {
         agent.end();
         await Promise.all(work);
       }),
-      { numRuns: 100 },
+      fuzz(100),
     );
   });
 

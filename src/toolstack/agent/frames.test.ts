@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { fuzz } from '../../abi/testing/fuzz.ts';
 import { encodeFrame, FrameDecoder } from './frames.ts';
 import { maxFrame, type Message } from './protocol.ts';
 
@@ -24,12 +25,14 @@ describe('frames of the agent’s channel', () => {
         for (let at = 0; at < bytes.length; at += step) found.push(...all(decoder, bytes.subarray(at, at + step)));
         assert.deepEqual(found, messages.map(plain));
       }),
+      fuzz(100),
     );
   });
 
   it('have no zero inside', () => {
     fc.assert(
       fc.property(anyMessage, (message) => encodeFrame(message).indexOf(0) === encodeFrame(message).length - 1),
+      fuzz(100),
     );
   });
 
@@ -40,6 +43,7 @@ describe('frames of the agent’s channel', () => {
         [...decoder.push(noise)].forEach(() => undefined);
         assert.deepEqual(all(decoder, Buffer.concat([Uint8Array.of(0), encodeFrame(message)])).at(-1), plain(message));
       }),
+      fuzz(100),
     );
   });
 
@@ -54,6 +58,7 @@ describe('frames of the agent’s channel', () => {
         frame[at] = byte;
         assert.deepEqual(all(new FrameDecoder(), frame), []);
       }),
+      fuzz(100),
     );
   });
 

@@ -202,6 +202,10 @@ export class GuestProgram implements Operation {
     }
     this.#out.end();
     this.#err.end();
+    // Both have been told of before, unless the agent breaks the rules: who waits for them must not wait for ever.
+    const why = new AgentError('the guest’s agent does not say how the program ended');
+    this.#start.reject(why);
+    this.#exit.reject(why);
   }
 
   #failure(errno: number, stage: number): Error {
