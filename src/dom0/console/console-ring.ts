@@ -33,13 +33,17 @@ export class ConsoleRing {
     return output;
   }
 
+  /** How much input the guest can be given now. */
+  get inputRoom(): number {
+    const used = indexDistance(this.#load(at.in_prod), this.#load(at.in_cons));
+    return used > XENCONS_IN_SIZE ? 0 : XENCONS_IN_SIZE - used;
+  }
+
   /** Gives the guest as much of `input` as there is room for; returns how much that was. */
   putInput(input: Uint8Array): number {
-    const prod = this.#load(at.in_prod);
-    const used = indexDistance(prod, this.#load(at.in_cons));
-    if (used > XENCONS_IN_SIZE) return 0;
-    const count = Math.min(input.length, XENCONS_IN_SIZE - used);
+    const count = Math.min(input.length, this.inputRoom);
     if (count === 0) return 0;
+    const prod = this.#load(at.in_prod);
     const start = prod & (XENCONS_IN_SIZE - 1);
     const first = Math.min(count, XENCONS_IN_SIZE - start);
     this.#page.set(input.subarray(0, first), at.in + start);

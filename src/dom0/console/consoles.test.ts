@@ -60,7 +60,8 @@ describe('a PV console', () => {
     const console = host.console(1);
     let accepted = 0;
     for (let i = 0; i < 100; i++) accepted += console.offer(new Uint8Array(1000));
-    assert.equal(accepted, 1024 + 16 * 1024);
+    // The ring takes what fits, or waits until half of it is free.
+    assert.ok(accepted > 512 + 16 * 1024 && accepted <= 1024 + 16 * 1024, String(accepted));
     const writing = console.attach().write(bytes('more'));
     host.hypervisor.end(1, 'gone');
     assert.equal(await writing, false);

@@ -1,4 +1,5 @@
 /** One domain's console: its ring, what it printed, and who is watching and typing. */
+import { XENCONS_IN_SIZE } from '../../abi/io/console.ts';
 import type { LocalPort } from '../../hypervisor/control.ts';
 import type { Scheduler } from '../scheduler.ts';
 import { ConsoleClient } from './console-client.ts';
@@ -112,6 +113,8 @@ export class DomainConsole {
   }
 
   #giveInput(ring: ConsoleRing): boolean {
+    // Linux takes 16 bytes at a time and tells of each: what is given as often keeps it in interrupts. It comes again for more.
+    if (ring.inputRoom < Math.min(this.#inputBytes, XENCONS_IN_SIZE / 2)) return false;
     let given = false;
     for (let first = this.#input[0]; first; first = this.#input[0]) {
       const count = ring.putInput(first);

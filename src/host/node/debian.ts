@@ -5,6 +5,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { channelLine } from '../../toolstack/agent/guest-agents.ts';
 import { Cache, cacheFolder } from '../../toolstack/guest-files/cache.ts';
 import type { OnProgress } from '../../toolstack/guest-files/progress.ts';
 import { dataFolder, provideDebianDisk } from '../../toolstack/root-image/debian-disk.ts';
@@ -23,10 +24,10 @@ Commands can come from a pipe:
 
   printf 'uname -a\\ncat /sys/hypervisor/type\\n' | npm start --silent
 
-Meanwhile \`bin/xl list\`, \`bin/xl dmesg\` and the like work in another terminal, and
-\`bin/xl network-forward 2222 debian:22\` for \`ssh -p 2222 root@localhost\` with a key
-that was in ~/.ssh when the disk was built. \`npm run demo\` boots within seconds,
-without any disk.
+Meanwhile \`bin/xl list\`, \`bin/xl exec debian uptime\` and the like work in another
+terminal, and \`bin/xl network-forward 2222 debian:22\` for \`ssh -p 2222
+root@localhost\` with a key that was in ~/.ssh when the disk was built. \`npm run demo\`
+boots within seconds, without any disk.
 
   --disk FILE      the disk (default ${ownDisk})
   --fresh          begins with a new disk; what was on the old one is lost
@@ -53,6 +54,7 @@ async function provide(asked: Asked, onProgress: OnProgress): Promise<readonly s
     `vcpus = ${asked.text('vcpus') ?? 1}`,
     `disk = [ ${quoted(`format=qcow2,vdev=xvda,access=rw,target=${path}`)} ]`,
     'vif = [ "bridge=xenbr0" ]',
+    channelLine,
   ];
 }
 

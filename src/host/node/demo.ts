@@ -2,6 +2,7 @@
  * `npm run demo`: boots a Debian kernel with a small initramfs as a PV domain, without any disk, and connects it to this terminal, until the guest
  * powers off. With no terminal on standard input its lines are typed into the guest's shell, and the guest is powered off at their end.
  */
+import { channelLine } from '../../toolstack/agent/guest-agents.ts';
 import { DEFAULT_KERNEL_PACKAGE, guestFiles } from '../../toolstack/guest-files/guest-files.ts';
 import type { OnProgress } from '../../toolstack/guest-files/progress.ts';
 import { quoted, runCommand } from './attended-boot.ts';
@@ -15,7 +16,8 @@ it; Ctrl-] leaves and destroys it. Commands can come from a pipe:
 
   printf 'uname -a\\ncat /sys/hypervisor/type\\n' | npm run --silent demo
 
-Meanwhile \`bin/xl list\`, \`bin/xl dmesg\` and the like work in another terminal.
+Meanwhile \`bin/xl list\`, \`bin/xl exec demo free\` and the like work in another
+terminal.
 
   --package NAME   Debian kernel package (default ${DEFAULT_KERNEL_PACKAGE})
   --kernel FILE    kernel to boot instead (with --ramdisk)
@@ -29,7 +31,8 @@ async function provide(asked: Asked, onProgress: OnProgress): Promise<readonly s
       ? await guestFiles({ package: asked.text('package') ?? DEFAULT_KERNEL_PACKAGE, onProgress })
       : { kernel, ramdisk: undefined };
   const ramdisk = asked.text('ramdisk') ?? found.ramdisk;
-  return [`kernel = ${quoted(found.kernel)}`, ...(ramdisk === undefined ? [] : [`ramdisk = ${quoted(ramdisk)}`])];
+  const own = [`kernel = ${quoted(found.kernel)}`, channelLine];
+  return ramdisk === undefined ? own : [...own, `ramdisk = ${quoted(ramdisk)}`];
 }
 
 const text = { type: 'string' } as const;

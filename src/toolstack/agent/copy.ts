@@ -33,7 +33,7 @@ export async function copyOut(agent: AgentClient, from: string, to: string, opti
   if (to === '-') {
     if (info.type === 'directory') throw new AgentError(`${from} in the guest is a folder`);
     for await (const bytes of agent.readStream(from))
-      if (!process.stdout.write(bytes)) await new Promise((resolve) => process.stdout.once('drain', resolve));
+      await new Promise<void>((resolve) => process.stdout.write(bytes, () => resolve()));
     return;
   }
   const here = await stat(to).catch(() => undefined);

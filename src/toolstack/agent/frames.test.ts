@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { fuzz } from '../../abi/testing/fuzz.ts';
+import { crc32c } from './crc32c.ts';
 import { encodeFrame, FrameDecoder } from './frames.ts';
 import { maxFrame, type Message } from './protocol.ts';
 
@@ -27,6 +28,12 @@ describe('frames of the agent’s channel', () => {
       }),
       fuzz(100),
     );
+  });
+
+  it('are summed up as iSCSI does it', () => {
+    // RFC 3720 B.4
+    assert.equal(crc32c(new Uint8Array(32)), 0x8a91_36aa);
+    assert.equal(crc32c(Uint8Array.from({ length: 32 }, (_, n) => n)), 0x46dd_794e);
   });
 
   it('have no zero inside', () => {

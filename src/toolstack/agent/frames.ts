@@ -1,9 +1,9 @@
 /**
- * Frames on the channel: [type, id, content, CRC-32 of these], encoded by COBS (Cheshire and Baker, "Consistent Overhead Byte Stuffing"), and a zero byte
+ * Frames on the channel: [type, id, content, CRC-32C of these], encoded by COBS (Cheshire and Baker, "Consistent Overhead Byte Stuffing"), and a zero byte
  * behind each. No zero byte is inside, so whoever joins in the middle, as after a restore, finds the next frame; what was cut off or glued together has a wrong
  * checksum and is dropped. Bytes in, messages out; nothing here waits or fails.
  */
-import { crc32 } from 'node:zlib';
+import { crc32c } from './crc32c.ts';
 import { maxFrame, type Message } from './protocol.ts';
 
 const head = 5;
@@ -18,7 +18,7 @@ export function encodeFrame({ type, id, content }: Message): Uint8Array {
   plain.writeUInt8(type, 0);
   plain.writeUInt32LE(id, 1);
   plain.set(content, head);
-  plain.writeUInt32LE(crc32(plain.subarray(0, length)), length);
+  plain.writeUInt32LE(crc32c(plain.subarray(0, length)), length);
   return stuff(plain);
 }
 
@@ -78,7 +78,7 @@ function decode(encoded: Uint8Array): Message | undefined {
     at = end;
   }
   const length = to - sum;
-  if (length < head || to > maxFrame || crc32(plain.subarray(0, length)) !== plain.readUInt32LE(length))
+  if (length < head || to > maxFrame || crc32c(plain.subarray(0, length)) !== plain.readUInt32LE(length))
     return undefined;
   return { type: plain.readUInt8(0), id: plain.readUInt32LE(1), content: plain.subarray(head, length) };
 }

@@ -14,8 +14,8 @@ import { tarEntries, type TarHeader } from './tar.ts';
 const PACKAGE = 'tcc';
 const COMPILER = 'usr/bin/tcc';
 const sources = join(import.meta.dirname, '../agent/guest');
-/** Where it lies in guests. */
-export const AGENT_PATH = 'usr/sbin/xenolith-agent';
+/** Where it lies in guests. It belongs to no package there. */
+export const AGENT_PATH = 'usr/local/sbin/xenolith-agent';
 
 /**
  * Path of the program. Undefined on a machine that is no x86-64 Linux: its compiler makes programs for itself, and guests are x86-64. Throws

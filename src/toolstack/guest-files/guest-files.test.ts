@@ -92,7 +92,7 @@ describe('files for a guest', () => {
     assert.ok(text.includes('alias xen:vif xen_netfront\n'));
     assert.ok(text.includes('ELF of busybox'));
     assert.equal(text.includes('ELF of the agent'), compiles);
-    assert.equal(text.includes('::once:/usr/sbin/xenolith-agent\n'), compiles);
+    assert.equal(text.includes('::once:/usr/local/sbin/xenolith-agent\n'), compiles);
   });
 
   it('are in the cache the second time', async () => {

@@ -3,8 +3,9 @@
  * in there Debian's own dpkg does the rest (`scripts.ts`). What it comes to is what an installer would leave.
  */
 import { randomUUID } from 'node:crypto';
-import { chmod, mkdir, open, readdir, symlink, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, open, readdir, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { AGENT_PATH, agentProgram } from '../guest-files/agent.ts';
 import { Apt, type Archive } from '../guest-files/apt.ts';
 import type { Cache } from '../guest-files/cache.ts';
 import { GuestFilesError } from '../guest-files/guest-files-error.ts';
@@ -45,6 +46,7 @@ export async function buildRootImage(
   const names = [...base, ...basePackages, options.kernel, ...options.packages];
   const archives = await apt.resolve(names);
   const first = new Set((await apt.resolve(base)).map(({ name }) => name));
+  const agent = await agentProgram(cache, onProgress);
   const sources = await apt.debianSources();
   if (sources.length === 0) throw new GuestFilesError('apt on this machine has no Debian archive in its sources');
   return cache.withScratch(async (scratch) => {
@@ -61,6 +63,7 @@ export async function buildRootImage(
       );
       const uuid = randomUUID();
       await writeFiles(root, guestConfig(options, uuid, sources));
+      if (agent !== undefined) await installAgent(agent, root);
       await prepareDisk(join(folder, 'image'), options);
       const script = join(scratch, 'inside');
       await writeFile(script, inside);
@@ -128,6 +131,13 @@ async function writeFiles(root: string, files: ReadonlyMap<string, GuestFile>): 
     await writeFile(target, content);
     await chmod(target, mode ?? 0o644);
   }
+}
+
+async function installAgent(program: string, root: string): Promise<void> {
+  const target = join(root, AGENT_PATH);
+  await mkdir(dirname(target), { recursive: true });
+  await copyFile(program, target);
+  await chmod(target, 0o755);
 }
 
 /** A sparse file of the disk's size, with its partition table. */

@@ -7,7 +7,8 @@ import { dirname, join } from 'node:path';
 import { copyDisk } from '../../dom0/disk/copy-disk.ts';
 import { openDisk, type DiskHost } from '../../dom0/disk/index.ts';
 import { createQcow2 } from '../../dom0/disk/qcow2/create.ts';
-import type { Cache } from '../guest-files/cache.ts';
+import { agentProgram } from '../guest-files/agent.ts';
+import { checksum, type Cache } from '../guest-files/cache.ts';
 import { GuestFilesError } from '../guest-files/guest-files-error.ts';
 import type { OnProgress } from '../guest-files/progress.ts';
 import { buildRootImage } from './build-root-image.ts';
@@ -70,12 +71,14 @@ export async function cachedImage(
   const { sizeMiB, hostname, kernel, packages, sshKeys, rootPassword, partitionTable } = options;
   const wanted = { sizeMiB, hostname, kernel, packages, sshKeys, rootPassword, partitionTable };
   // All but what apt finds: an image is built anew when its making changes, not with every update of a package.
+  const agent = await agentProgram(cache, onProgress);
   const making = [...guestConfig(options, '', [])].map(([name, { content }]) => `${name}\n${content}`).join('');
   const inputs = createHash('sha256')
     .update(JSON.stringify(wanted))
     .update(basePackages.join(' '))
     .update(making)
-    .update(inside);
+    .update(inside)
+    .update(agent === undefined ? '' : await checksum(agent));
   const { folder } = await cache.get(`debian/${LAYOUT}/${inputs.digest('hex').slice(0, 32)}`, async (draft) => {
     const { packages: found } = await buildRootImage(draft, options, cache, onProgress);
     await pack(join(draft, 'image'), join(draft, IMAGE), host, onProgress);

@@ -1,4 +1,5 @@
 /** The configuration files of the guest: all that makes Debian's packages the system of a Xen domain. */
+import { AGENT_PATH } from '../guest-files/agent.ts';
 import type { DebianSource } from '../guest-files/apt.ts';
 import { GUEST_PROMPT, PLAIN_CONSOLE } from '../guest-files/guest-scripts.ts';
 import type { RootImageOptions } from './options.ts';
@@ -52,6 +53,7 @@ export function guestConfig(
     ['etc/apt/sources.list.d/debian.sources', { content: sources.map(stanza).join('\n') }],
     ['etc/profile.d/console.sh', { content: consoleProfile }],
     ['etc/systemd/system/serial-getty@hvc0.service', { content: consoleLogin(rootPassword === undefined) }],
+    ['etc/systemd/system/xenolith-agent.service', { content: agentService }],
     ['etc/systemd/system.conf.d/patience.conf', { content: patience }],
     ['etc/systemd/network/80-dhcp.network', { content: network }],
     // dpkg keeps to this for later packages, too: what a guest of this kind never shows.
@@ -140,6 +142,21 @@ SendSIGHUP=yes
 WantedBy=getty.target
 `;
 }
+
+/** It ends at once, and well, in a domain without its channel. */
+const agentService = `[Unit]
+Description=Agent for the host of this domain
+ConditionFileIsExecutable=/${AGENT_PATH}
+
+[Service]
+ExecStart=/${AGENT_PATH}
+Environment=HOME=/root
+Restart=on-failure
+RestartSec=5
+
+[Install]
+WantedBy=multi-user.target
+`;
 
 /** systemd's patience is made for processors that are not emulated on a busy machine. */
 const patience = `[Manager]

@@ -65,7 +65,7 @@ trouble=$(dpkg --audit)
 if [ -n "$trouble" ]; then echo "$trouble"; exit 1; fi
 
 step settings
-systemctl enable systemd-networkd.service systemd-resolved.service serial-getty@hvc0.service
+systemctl enable systemd-networkd.service systemd-resolved.service serial-getty@hvc0.service xenolith-agent.service
 # There is no screen, and no LVM that could hold a snapshot to check.
 systemctl mask getty@tty1.service e2scrub_reap.service e2scrub_all.timer
 if [ -n "$ROOT_PASSWORD" ]; then printf 'root:%s\\n' "$ROOT_PASSWORD" | chpasswd; else passwd -l root; fi

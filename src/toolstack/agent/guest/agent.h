@@ -120,7 +120,10 @@ long open_channel(const char *path);
 
 /* --- start.c -------------------------------------------------------------------------------------------------------- */
 
+/* Forwards, so that it also moves bytes to where they overlap lower ones. */
 void *memcpy(void *to, const void *from, u64 length);
+u32 crc_by_processor(const u8 *at, u64 length);
+int processor_has_crc(void);
 void *memmove(void *to, const void *from, u64 length);
 void *memset(void *at, int value, u64 length);
 u64 length_of(const char *text);

@@ -53,6 +53,40 @@ asm(".globl memcpy\n"
     "  rep movsb\n"
     "  ret\n");
 
+/* CRC-32C of so many bytes, by the processor's instruction for it: crc32q (%rdi), %rax and crc32b (%rdi), %eax, which not every assembler knows. */
+asm(".globl crc_by_processor\n"
+    "crc_by_processor:\n"
+    "  mov $0xffffffff, %eax\n"
+    "1:\n"
+    "  cmp $8, %rsi\n"
+    "  jb 2f\n"
+    "  .byte 0xf2, 0x48, 0x0f, 0x38, 0xf1, 0x07\n"
+    "  add $8, %rdi\n"
+    "  sub $8, %rsi\n"
+    "  jmp 1b\n"
+    "2:\n"
+    "  test %rsi, %rsi\n"
+    "  jz 3f\n"
+    "  .byte 0xf2, 0x0f, 0x38, 0xf0, 0x07\n"
+    "  inc %rdi\n"
+    "  dec %rsi\n"
+    "  jmp 2b\n"
+    "3:\n"
+    "  not %eax\n"
+    "  ret\n");
+
+/* SSE4.2 has it: CPUID leaf 1, ECX bit 20. */
+asm(".globl processor_has_crc\n"
+    "processor_has_crc:\n"
+    "  push %rbx\n"
+    "  mov $1, %eax\n"
+    "  cpuid\n"
+    "  mov %ecx, %eax\n"
+    "  shr $20, %eax\n"
+    "  and $1, %eax\n"
+    "  pop %rbx\n"
+    "  ret\n");
+
 void *memmove(void *to, const void *from, u64 length) {
   u8 *target = to;
   const u8 *source = from;

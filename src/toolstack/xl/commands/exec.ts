@@ -102,6 +102,8 @@ async function copy(from: ReadableStream<Uint8Array>, to: NodeJS.WriteStream): P
       if (!open) return;
       if (!to.write(bytes)) await new Promise((resolve) => to.once('drain', resolve).once('error', resolve));
     }
+    // xl ends by exit(3), which leaves behind what a pipe has not taken yet.
+    if (open) await new Promise<void>((resolve) => to.write('', () => resolve()));
   } finally {
     to.off('error', lost);
   }
