@@ -3,6 +3,8 @@ import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { AgentClient } from '../../src/toolstack/agent/client.ts';
+import { attachAgent } from '../../src/toolstack/daemon/agent-link.ts';
 import { DaemonClient } from '../../src/toolstack/daemon/client.ts';
 import type { DomainSummary } from '../../src/toolstack/daemon/protocol.ts';
 import { runDirectory } from '../../src/toolstack/daemon/run-directory.ts';
@@ -11,6 +13,8 @@ import { Guest } from './guest.ts';
 import { atRest } from './thread-times.ts';
 import { noteSteps } from './note-steps.ts';
 
+/** As long as a guest may take to boot. */
+const AGENT_PATIENCE_MS = 300_000;
 const root = join(import.meta.dirname, '../..');
 
 /** What every row boots, unless it has files of its own: Debian's cloud kernel with the initramfs that `npm run demo` uses. */
@@ -24,8 +28,8 @@ export function bootFiles(note: (text: string) => void): Promise<GuestFiles> {
   return files;
 }
 
-/** `disk` and `vif` of xl.cfg. */
-export type Devices = Readonly<Partial<Record<'disk' | 'vif', readonly string[]>>>;
+/** `disk`, `vif` and `channel` of xl.cfg. */
+export type Devices = Readonly<Partial<Record<'disk' | 'vif' | 'channel', readonly string[]>>>;
 
 /** In the syntax of xl.cfg. */
 export function domainConfig(
@@ -93,7 +97,8 @@ export class Xenolith {
       readonly network?: string;
     } & Devices = {},
   ): Promise<Xenolith> {
-    const { files = await bootFiles(note), memory = MEMORY_MIB, vcpus = 1, network, disk = [], vif = [] } = guests;
+    const { files = await bootFiles(note), memory = MEMORY_MIB, vcpus = 1, network } = guests;
+    const { disk = [], vif = [], channel = [] } = guests;
     const folder = mkdtempSync(join(tmpdir(), 'xenolith-bench-'));
     const env: NodeJS.ProcessEnv = { ...process.env, XENOLITH_RUN_DIR: join(folder, 'run') };
     if (network !== undefined) {
@@ -104,7 +109,7 @@ export class Xenolith {
     const client = await connect(env);
     const { pid } = await client.call('hello', {});
     await atRest(pid);
-    return new Xenolith({ folder, env, files, memory, vcpus, devices: { disk, vif }, client, pid });
+    return new Xenolith({ folder, env, files, memory, vcpus, devices: { disk, vif, channel }, client, pid });
   }
 
   /** `xl ARGUMENTS`: seconds until it has ended. */
@@ -143,6 +148,11 @@ export class Xenolith {
   /** A request to the daemon, without a process of xl. */
   get daemon(): DaemonClient {
     return this.#client;
+  }
+
+  /** The agent in a guest that has its channel, as soon as it answers; who asks closes it. */
+  async agent(domid: number): Promise<AgentClient> {
+    return new AgentClient(await attachAgent(await connect(this.#env), domid, AGENT_PATIENCE_MS));
   }
 
   /** A file of the measurement's own. */
