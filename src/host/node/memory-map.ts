@@ -37,6 +37,13 @@ export interface FileRange {
   readonly fd: number;
   readonly offset: number;
   readonly length: number;
+  /** Whoever maps it knows where; it is not among `mappedParts`. */
+  readonly isAccounted?: true;
+}
+
+export interface MappedPart {
+  readonly at: number;
+  readonly length: number;
 }
 
 export interface MemoryMap {
@@ -56,6 +63,8 @@ export interface MemoryMap {
   detach(memory: SharedArrayBuffer, at: number, length: number): void;
   /** An empty file without a name, which is gone when nobody has it open or mapped. Throws MemoryMapError. */
   createMemfd(name: string): number;
+  /** What was mapped under the memory, and may have come off it since. */
+  mappedParts(memory: SharedArrayBuffer): readonly MappedPart[];
   /** Where the memory lies in this process, as /proc/self/pagemap and smaps count. */
   addressOf(memory: SharedArrayBuffer): number;
 }
@@ -73,17 +82,26 @@ type Library = ReturnType<typeof libc>;
 class LinuxMemoryMap implements MemoryMap {
   readonly #libc: Library;
   readonly #addresses = new WeakMap<SharedArrayBuffer, number>();
+  readonly #parts = new WeakMap<SharedArrayBuffer, MappedPart[]>();
 
   constructor(library: Library) {
     this.#libc = library;
   }
 
-  mapFile(memory: SharedArrayBuffer, at: number, { fd, offset, length }: FileRange): void {
+  mapFile(memory: SharedArrayBuffer, at: number, { fd, offset, length, isAccounted }: FileRange): void {
     const address = this.#checked(memory, at, length);
     if (!(offset >= 0) || offset % HOST_PAGE !== 0) throw new RangeError(`a mapping of offset ${offset}`);
     const flags = MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE;
     const mapped = this.#libc.mmap(address, BigInt(length), PROT_READ_WRITE, flags, fd, BigInt(offset));
     if (mapped !== address) throw new MemoryMapError(`the host maps no ${length} bytes of a file`);
+    if (isAccounted === true) return;
+    const parts = this.#parts.get(memory) ?? [];
+    parts.push({ at, length });
+    this.#parts.set(memory, parts);
+  }
+
+  mappedParts(memory: SharedArrayBuffer): readonly MappedPart[] {
+    return this.#parts.get(memory) ?? [];
   }
 
   populate(memory: SharedArrayBuffer, at: number, length: number): boolean {

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
+import { closeSync, ftruncateSync, writeSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { memoryMap } from './memory-map.ts';
 import { memoryFreezer } from './memory-template.ts';
 import type { FreezeMemory } from '../../hypervisor/host-services.ts';
 
 const PAGE = 4096;
-const PAGES = 16384;
+const PAGES = 4608;
 const OUTSIDE = 100 * PAGE;
 const parts = [
   { at: 16 * PAGE, end: 32 * PAGE },
@@ -69,6 +70,27 @@ for (const [name, freeze] of kinds)
       );
       assert.equal(at(child, 1050), 97);
       assert.equal(at(memory, 1050), 1050 & 0xff);
+    });
+
+    it('of a memory that a file is mapped under has the pages of the file', () => {
+      const map = memoryMap();
+      if (map === undefined) return;
+      const fd = map.createMemfd('image');
+      ftruncateSync(fd, 64 * PAGE);
+      for (let page = 0; page < 64; page++) writeSync(fd, Uint8Array.of(page + 1), 0, 1, page * PAGE);
+      const memory = createMemory();
+      map.mapFile(memory.buffer as SharedArrayBuffer, 1000 * PAGE, { fd, offset: 0, length: 64 * PAGE });
+      closeSync(fd);
+      set(memory, 1001, 99);
+      assert.equal(at(memory, 1002), 3);
+      const first = freeze(memory, parts);
+      set(memory, 1003, 98);
+      const second = freeze(memory, parts);
+      const pages = [1000, 1001, 1002, 1003, 1063];
+      const contents = (copy: WebAssembly.Memory): number[] => pages.map((page) => at(copy, page));
+      assert.deepEqual(contents(copyOf(first)), [1, 99, 3, 4, 64]);
+      assert.deepEqual(contents(copyOf(second)), [1, 99, 3, 98, 64]);
+      assert.deepEqual(contents(memory), [1, 99, 3, 98, 64]);
     });
 
     it('has one ready, which is as good as any', async () => {

@@ -118,17 +118,16 @@ class MappedMemories {
   freeze(memory: WebAssembly.Memory, parts: readonly MemoryPart[]): MemoryTemplate {
     const base = this.#pieces.get(memory) ?? [];
     const inPages = parts.map(({ at, end }) => ({ first: at / HOST_PAGE, end: end / HOST_PAGE }));
-    const own = inPages.map((part) => this.#ownRuns(memory, part));
+    // Pages of a file that the domain was restored from are neither its own nor a template's.
+    const others = without(this.#otherRuns(memory), base);
+    const own = inPages.map((part) => ascending([...this.#ownRuns(memory, part), ...within(others, [part])]));
     const added = inPages.flatMap((part, i) => gapsClosed(own[i] ?? [], mostRuns(part)));
     const kept = without(base, added);
     const contents = (runs: readonly PageRun[]): PageRun[] => [...own.flat(), ...within(base, runs)];
     if (kept.length + added.length <= MOST_PIECES) return this.#write(memory, contents(added), added, kept);
     const all = inPages.flatMap((part, i) => {
       const there = [...(own[i] ?? []), ...within(base, [part])];
-      return gapsClosed(
-        there.sort((a, b) => a.first - b.first),
-        mostRuns(part),
-      );
+      return gapsClosed(ascending(there), mostRuns(part));
     });
     return this.#write(memory, contents(all), all, []);
   }
@@ -159,7 +158,8 @@ class MappedMemories {
   /** Maps some pieces; the memory consists of `all`, and of pages that it has alone. */
   map(memory: WebAssembly.Memory, pieces: readonly Piece[], all: readonly Piece[]): void {
     for (const { first, end, file } of pieces) {
-      const range = { fd: file.fd, offset: first * HOST_PAGE, length: (end - first) * HOST_PAGE };
+      const length = (end - first) * HOST_PAGE;
+      const range = { fd: file.fd, offset: first * HOST_PAGE, length, isAccounted: true } as const;
       this.#map.mapFile(memory.buffer as SharedArrayBuffer, first * HOST_PAGE, range);
     }
     const before = this.#pieces.get(memory);
@@ -170,6 +170,11 @@ class MappedMemories {
     }
     this.#pieces.set(memory, all);
     this.#gone.register(memory, all, memory);
+  }
+
+  #otherRuns({ buffer }: WebAssembly.Memory): PageRun[] {
+    const parts = this.#map.mappedParts(buffer as SharedArrayBuffer);
+    return parts.map(({ at, length }) => ({ first: at / HOST_PAGE, end: (at + length) / HOST_PAGE }));
   }
 
   /** Pages that a memory has and no file does. One that was only read may be among them. */
@@ -198,6 +203,8 @@ class MappedMemories {
   }
 }
 
+const ascending = (runs: PageRun[]): PageRun[] => runs.sort((a, b) => a.first - b.first);
+
 const mostRuns = ({ first, end }: PageRun): number => (end - first <= SMALL_PART ? 1 : MOST_RUNS);
 
 function createBySize(bytes: number): WebAssembly.Memory {
@@ -209,12 +216,14 @@ function writeAll(fd: number, bytes: Uint8Array, from: number, end: number): voi
   for (let at = from; at < end;) at += writeSync(fd, bytes, at, end - at, at);
 }
 
+const zeroes = new Uint8Array(HOST_PAGE);
+
 /** Where nothing can be mapped: pieces of the memory that are not all zero. */
 const copied: FreezeMemory = (memory, parts) => {
   const bytes = new Uint8Array(memory.buffer);
   let copies = parts.flatMap(({ at, end }) =>
     Array.from({ length: (end - at) / HOST_PAGE }, (_, i) => at + i * HOST_PAGE)
-      .filter((page) => bytes.subarray(page, page + HOST_PAGE).some((byte) => byte !== 0))
+      .filter((page) => Buffer.compare(bytes.subarray(page, page + HOST_PAGE), zeroes) !== 0)
       .map((page) => ({ page, content: bytes.slice(page, page + HOST_PAGE) })),
   );
   return {
