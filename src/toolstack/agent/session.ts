@@ -16,7 +16,8 @@ export interface SessionOptions {
 }
 
 /** An agent that is not there yet says hello by itself when it comes. What was sent before may be lost, and it is asked again, less and less often. */
-const firstRetryMs = 500;
+const firstRetryMs = 250;
+const retryGrowth = 1.3;
 const lastRetryMs = 30_000;
 /** Bytes that may wait for the guest to read before those who have more are kept waiting. */
 const muchQueued = 16 * 1024;
@@ -85,7 +86,7 @@ export class AgentSession implements AgentLink {
     let wait = firstRetryMs;
     let retry = setTimeout(function again() {
       ask();
-      wait = Math.min(wait * 2, lastRetryMs);
+      wait = Math.min(wait * retryGrowth, lastRetryMs);
       retry = setTimeout(again, wait);
     }, wait);
     const late = (): void => {
