@@ -7,7 +7,7 @@ import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { beginWork, busyConfig, checkWork } from '../testing/busy-guest.ts';
-import { Machine, until, type ListedDomain, type Settings } from '../testing/machine.ts';
+import { Machine, patience, until, type ListedDomain, type Settings } from '../testing/machine.ts';
 
 const xl = join(fileURLToPath(new URL('../../..', import.meta.url)), 'bin/xl');
 /** Of each victim, at moments taken at random beside the steps below. By hand: XENOLITH_KILLS=20. */
@@ -130,12 +130,13 @@ async function migrateAndKill(
     killed = true;
     try {
       const pid = {
-        'xl migrate': child.pid ?? 0,
-        'xl migrate-receive': Number(readFileSync(pidFile, 'utf8')),
-        'the daemon that sends': daemons.sender,
-        'the daemon that receives': daemons.receiver,
-      }[victim];
-      process.kill(pid, 'SIGKILL');
+        'xl migrate': () => child.pid,
+        'xl migrate-receive': () => Number(readFileSync(pidFile, 'utf8')),
+        'the daemon that sends': () => daemons.sender,
+        'the daemon that receives': () => daemons.receiver,
+      }[victim]();
+      // 0 would be all of us.
+      if (pid !== undefined && pid > 1) process.kill(pid, 'SIGKILL');
     } catch {
       // It has ended, or not begun.
     }
@@ -146,8 +147,14 @@ async function migrateAndKill(
   });
   const timer = typeof moment === 'number' ? setTimeout(kill, moment) : undefined;
   // Standard error is the receiver's as well: its end is the end of both.
-  await new Promise((resolve) => child.on('close', resolve));
+  const over = new AbortController();
+  const ended = new Promise((resolve) => child.on('close', resolve)).then(() => 'ended');
+  const late = sleep(patience, 'late', { signal: over.signal });
+  late.catch(() => undefined);
+  const how = await Promise.race([ended, late]);
+  over.abort();
   clearTimeout(timer);
+  assert.equal(how, 'ended', `the two xl do not end: ${said}`);
   return said;
 }
 
