@@ -177,8 +177,10 @@ export function removeDomain(xs: Xenstore, { domid, uuid }: DomainNames): void {
       if ((t.ls(`${backends}/${kind}`) ?? []).length === 0) t.rm(`${backends}/${kind}`);
     }
     if (t.ls(backends)?.length === 0) t.rm(backends);
-    // Its successor after a reboot has the same UUID and may be there already.
-    if (t.read(`${domainPath(domid)}/vm`) === vmPath(uuid)) t.rm(vmPath(uuid));
+    // Others may have the same UUID: its successor after a reboot, or what it is on this very host once it has moved.
+    const vm = vmPath(uuid);
+    const sharers = (t.ls('/local/domain') ?? []).filter((other) => t.read(`/local/domain/${other}/vm`) === vm);
+    if (sharers.length === 1 && sharers[0] === String(domid)) t.rm(vm);
     t.rm(domainPath(domid));
     t.rm(libxlPath(domid));
   });

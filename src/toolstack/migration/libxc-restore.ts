@@ -54,6 +54,8 @@ export interface RestoreOptions {
   readonly storeDomid?: number;
   readonly consoleDomid?: number;
   readonly onVersion?: (major: number, minor: number) => void;
+  /** The stream, of Xen before 4.14, does not tell which features of the processor the guest may use. */
+  readonly onUnknownFeatures?: () => void;
 }
 
 const CONSOLE_GRANT = 0;
@@ -104,6 +106,8 @@ class Restoring {
   #p2m: readonly number[] | undefined;
   #sharedInfo: Uint8Array | undefined;
   #isPv = false;
+  #version = 0;
+  #hasPolicy = false;
 
   constructor(domain: RestorableDomain, source: ByteSource, options: RestoreOptions) {
     this.#domain = domain;
@@ -140,6 +144,7 @@ class Restoring {
     if (type !== DOMAIN_TYPE.x86_pv)
       throw new StreamError('the saved domain is not a PV domain, which is not supported yet');
     if (page_shift !== PAGE_SHIFT) throw damaged(`its pages have 2^${page_shift} bytes`);
+    this.#version = version;
     this.#options.onVersion?.(xen_major, xen_minor);
   }
 
@@ -155,6 +160,7 @@ class Restoring {
       }
       case LIBXC_RECORD.X86_CPUID_POLICY:
         checkCpuidPolicy(body, this.#domain);
+        this.#hasPolicy = true;
         break;
       case LIBXC_RECORD.X86_PV_P2M_FRAMES:
         this.#p2m = this.#p2mFrames(atLeast(body, P2mFramesHeader.size));
@@ -252,6 +258,11 @@ class Restoring {
     const first = this.#vcpus.get(0)?.context;
     if (first === undefined || this.#sharedInfo === undefined || this.#p2m === undefined)
       throw damaged('registers, shared_info or P2M table are missing');
+    if (!this.#hasPolicy) {
+      if (this.#version >= LIBXC_HEADER.version)
+        throw damaged('it does not tell which features of the processor the guest may use');
+      this.#options.onUnknownFeatures?.();
+    }
     const { storeDomid = 0, consoleDomid = 0 } = this.#options;
     domain.populatePhysmap(this.#pagesThere());
     const ports = { storePort: domain.allocUnbound(storeDomid), consolePort: domain.allocUnbound(consoleDomid) };

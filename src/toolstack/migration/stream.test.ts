@@ -18,6 +18,7 @@ import { saveDomain } from './libxc-save.ts';
 import { readLibxlStream, writeLibxlStream } from './libxl-stream.ts';
 import { readSaveFileHeader, saveFileHeader } from './save-file.ts';
 import { viewOf } from './records.ts';
+import { LIBXC_RECORD, LIBXL_HEADER } from './stream-format.ts';
 import type { WatchWrites } from './write-watch.ts';
 import { FakePvDomain, PAGES, pages } from './testing/fake-pv-domain.ts';
 
@@ -183,6 +184,22 @@ describe('a stream that is refused', () => {
     domain.features = 1 << 28;
     const bytes = await saved(domain);
     await assert.rejects(restored(bytes, new FakePvDomain()), /features that this processor does not have: [^.]*avx/);
+  });
+
+  it('does not tell which features the guest may use, unless it is older than that', async () => {
+    const bytes = await saved();
+    const view = viewOf(bytes);
+    // The record becomes one that may be left out.
+    for (let at = 0; at + 8 < bytes.length; at += 8)
+      if (view.getUint32(at, true) === LIBXC_RECORD.X86_CPUID_POLICY && view.getUint32(at + 4, true) % 24 === 0) {
+        view.setUint32(at, 0x8000_0001, true);
+        break;
+      }
+    await assert.rejects(restored(bytes, new FakePvDomain()), /does not tell which features/);
+    const version = saveFileHeader(CONFIG).bytes.length + LIBXL_HEADER.size + 8 + 12;
+    assert.equal(view.getUint32(version), 3);
+    view.setUint32(version, 2);
+    await restored(bytes, new FakePvDomain());
   });
 
   it('is of a domain with more memory than there is room for', async () => {

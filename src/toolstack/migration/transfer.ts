@@ -167,9 +167,14 @@ export function restoreFrom(
       listener.line(`xc: info: Found x86 PV domain from Xen ${major}.${minor}`);
       listener.line('xc: info: Restoring domain');
     };
+    const onUnknownFeatures = (): void => {
+      listener.line(
+        'xl: warning: the saved domain does not tell which features of the processor it may use; it fails here when it uses others than there are',
+      );
+    };
     try {
       await readLibxlStream(source, async () => {
-        rings = await restoreDomain(control, source, { onVersion });
+        rings = await restoreDomain(control, source, { onVersion, onUnknownFeatures });
       });
     } catch (error) {
       if (error instanceof StreamError || isSystemError(error)) throw notRestored(error.message, error);

@@ -5,6 +5,9 @@ import { saveFileHeader, type SavedConfig } from '../migration/save-file.ts';
 import { Exit, type Invocation } from './command.ts';
 import { parseOrExit, readConfig, withAbsolutePaths } from './config-file.ts';
 
+/** Characters of a configuration; those of real domains have some thousand. It has to fit into a request to the daemon. */
+const LONGEST = 256 * 1024;
+
 export interface HeaderOptions {
   /** A configuration file in place of what the domain was made from. */
   readonly configFile?: string | undefined;
@@ -31,6 +34,10 @@ export function savedInfo({ mandatoryFlags, optionalFlags, optionalLength }: Sav
 
 /** Ends xl when it is no configuration. */
 export function savedConfig({ text }: SavedConfig, err: (line: string) => void): DomainConfig {
+  if (text.length > LONGEST) {
+    err(`Failed to parse the configuration of the saved domain: its ${text.length} characters are more than any has`);
+    throw new Exit(1);
+  }
   let json: JsonValue;
   try {
     json = JSON.parse(text) as JsonValue;
