@@ -425,6 +425,17 @@ describe('a device whose domain moves away', () => {
     assert.deepEqual([f.driver.opened, f.answers()], [1, [2, 3]]);
   });
 
+  it('is closed at once when it goes offline meanwhile', async () => {
+    const f = new Fixture();
+    await f.connect();
+    const released = f.host.devices.release(1);
+    await f.host.settle();
+    await released;
+    f.host.xs.write(`${f.device.back}/online`, '0');
+    await f.host.settle();
+    assert.deepEqual([f.device.backState, f.domain.mappings], ['Closed', 0]);
+  });
+
   it('can be removed meanwhile', async () => {
     const f = new Fixture();
     await f.connect();

@@ -178,6 +178,8 @@ export class BackendDevice<C> {
       await this.#instance?.quiesce();
       this.#released = 'rests';
     }
+    // The domain runs elsewhere, and its copy here is destroyed: there is nothing to wait for.
+    if (this.#released === 'yes' && !this.#online) return this.#forget();
     if (this.#released === 'yes' || this.#released === 'rests') return;
     if (this.#failure !== undefined) await this.#recover();
     else if (this.#instance === undefined && this.#state === 'Connected' && (await this.#goOn()) === 'later') return;
