@@ -33,6 +33,8 @@ export type SavableDomain = Pick<
   | 'getVcpuContext'
   | 'vcpuExtended'
   | 'tscInfo'
+  | 'pause'
+  | 'unpause'
   | 'cpuid'
 >;
 
@@ -102,10 +104,16 @@ async function writeDomain(
     if (now.length !== p2m.length || now.some((pfn, i) => pfn !== p2m[i]))
       throw new StreamError('the guest has moved its P2M table while it was sent: try again');
   }
-  await pass(true);
-  await writeRecord(sink, LIBXC_RECORD.X86_TSC_INFO, tscInfo(domain));
-  await writeRecord(sink, LIBXC_RECORD.SHARED_INFO, domain.frames.view(domain.sharedInfoMfn).slice());
-  await writeVcpus(domain, sink, new Physmap(domain));
+  // Of a domain that has just suspended other vCPUs may still be on their way out of the guest, and write to their stacks: memory and registers have to be of one moment.
+  domain.pause();
+  try {
+    await pass(true);
+    await writeRecord(sink, LIBXC_RECORD.X86_TSC_INFO, tscInfo(domain));
+    await writeRecord(sink, LIBXC_RECORD.SHARED_INFO, domain.frames.view(domain.sharedInfoMfn).slice());
+    await writeVcpus(domain, sink, new Physmap(domain));
+  } finally {
+    domain.unpause();
+  }
   await writeRecord(sink, LIBXC_RECORD.END);
   return { passes, pagesSent };
 }

@@ -265,15 +265,19 @@ for (const { what, options, pages: pagesSent } of platforms)
       const from = FakePvDomain.kernel();
       const sink = new MemorySink();
       let passes = 0;
+      let suspended = false;
       const outcome = await saveDomain(from, sink, {
         ...options,
         xenVersion: { major: 4, minor: 17 },
         onProgress: (_, __, pass) => {
           passes = Math.max(passes, pass + 1);
+          // Other vCPUs may be on their way out of the guest when the first one has suspended.
+          assert.equal(from.pauses, suspended ? 1 : 0);
           // It writes to a page, gives one up and gets one in the place of another.
           if (pass === 0) from.page(40).fill(0xaa);
         },
         suspend: () => {
+          suspended = true;
           from.page(41).fill(0xbb);
           from.populated.delete(42);
           from.populated.add(pages.absent);
@@ -282,6 +286,7 @@ for (const { what, options, pages: pagesSent } of platforms)
         },
       });
       assert.equal(outcome.passes, passes);
+      assert.equal(from.pauses, 0);
       assert.equal(outcome.pagesSent, pagesSent);
       const to = new FakePvDomain();
       await restoreDomain(to, new MemorySource(sink.bytes));

@@ -48,6 +48,8 @@ export class FakePvDomain implements SavableDomain, RestorableDomain {
   readonly frames: GuestFrames;
   /** What CPUID answers for features, in all registers. */
   features = 0;
+  /** It stands still. */
+  pauses = 0;
   #ports = 0;
 
   constructor(maxPages = PAGES) {
@@ -129,6 +131,14 @@ export class FakePvDomain implements SavableDomain, RestorableDomain {
   vcpuInfo(vcpu: number): VcpuInfo {
     const online = this.vcpus.has(vcpu);
     return { vcpu, online, blocked: true, running: false, cpuTimeNs: 0, instructions: 0, cpu: 0 };
+  }
+
+  pause(): void {
+    this.pauses++;
+  }
+
+  unpause(): void {
+    this.pauses--;
   }
 
   pfnOf(mfn: number): number | undefined {
