@@ -11,6 +11,7 @@
  * - A frame sent into a link that is closed, or whose other end has no handler, is taken and lost, as on a cable that is not plugged in.
  * - `receive`, `room` and `closed` do not throw.
  */
+import type { Egress } from './egress/egress.ts';
 
 /** TCP segmentation that is still to be done: the frame is one large segment, to be cut into pieces of `size` bytes of payload. */
 export interface Segmentation {
@@ -139,6 +140,8 @@ export function keepFrame(frame: Frame): Frame {
 
 /** What `bridge=` of a vif names, and what else links lead to. */
 export interface Bridge {
+  /** Egress rules of ports are kept; a bridge that is not this host's own cannot. */
+  readonly keepsEgress?: boolean;
   /** A new port at the other end of the link. It goes when the link is closed. */
   plug(end: LinkEnd, port: BridgePort): void;
 }
@@ -148,4 +151,8 @@ export interface BridgePort {
   readonly name: string;
   /** The ethernet address that the configuration gives the interface, `00:16:3e:01:02:03`; not known for everything that is plugged in. */
   readonly mac?: string | undefined;
+  /** What it may reach, now or later. */
+  readonly egress?: Egress | undefined;
+  /** It leads out, and looks after the others' rules itself. */
+  readonly isGateway?: boolean;
 }

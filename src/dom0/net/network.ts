@@ -1,4 +1,6 @@
 /** The networks of a host: its bridges by name, each a switch of its own, most with a way out by NAT; or bridges that the host has besides. */
+import { EgressPorts } from './egress/egress-ports.ts';
+import type { EgressSummary } from './egress/egress.ts';
 import { LinkEnd, type Bridge } from './link.ts';
 import { contains, formatMac, parseIp, parseIpv4, parseMac } from './packet/addresses.ts';
 import { Nat, type NatHost } from './nat/nat.ts';
@@ -45,6 +47,7 @@ export class Network {
   readonly #hostBridges = new Set<string>();
   readonly #host: NetworkHost;
   readonly #directory: VifDirectory;
+  readonly #egress = new EgressPorts();
 
   constructor(configs: readonly BridgeConfig[], host: NetworkHost, directory: VifDirectory) {
     this.#directory = directory;
@@ -59,8 +62,12 @@ export class Network {
     const directory = this.#directory;
     let nat: Nat | undefined;
     const bridge = new LearningSwitch(host.timers, {
-      ...(config.antispoof ? { guardFor: ({ mac }) => this.#guard(mac, () => nat) } : {}),
-      unplugged: ({ mac }) => {
+      guardFor: ({ mac, isGateway }) => (isGateway === true ? undefined : this.#guard(mac, () => nat)),
+      guarded: config.antispoof,
+      plugged: (port) => this.#egress.add(port),
+      unplugged: (port) => {
+        const { mac } = port;
+        this.#egress.remove(port);
         const address = mac === undefined ? undefined : parseMac(mac);
         if (address) nat?.forget(address);
       },
@@ -70,8 +77,9 @@ export class Network {
       nat = new Nat(end, config.nat, host, {
         reservedAddress: (mac) => directory.ipOf(mac).flatMap((text) => parseIpv4(text) ?? [])[0],
         macsOf: (name) => directory.macsOf(name),
+        egressOf: (mac) => this.#egress.of(mac),
       });
-      bridge.plug(other, { name: 'nat' });
+      bridge.plug(other, { name: 'nat', isGateway: true });
     }
     return { config, bridge, nat };
   }
@@ -98,6 +106,11 @@ export class Network {
 
   get names(): readonly string[] {
     return [...this.#bridges.keys(), ...this.#hostBridges];
+  }
+
+  /** What the interface of this name, `vif3.0` or its `vifname=`, may reach and has reached; undefined: there is none. */
+  egressOf(port: string): EgressSummary | undefined {
+    return this.#egress.named(port)?.summary;
   }
 
   get forwards(): readonly NamedForward[] {

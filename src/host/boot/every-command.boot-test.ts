@@ -186,6 +186,7 @@ describe('every command of xl, with a guest', () => {
       },
       { argv: ['network-attach', 'web', 'bridge=xenbr0'], then: inGuest('ls /sys/class/net', /eth1/) },
       { argv: ['network-detach', 'web', '1'], then: inGuest('ls /sys/class/net', /^(?![^]*eth1)/) },
+      { argv: ['network-egress', 'web'], out: /^vif\d+\.0: everything is allowed\n$/ },
       { argv: ['network-forward', '127.0.0.1:0', 'web:22'], out: /.*/ },
       { argv: ['channel-list', 'web'], out: /\n0 {3}0 {2}4 +\d+ +\d+ +pty {8}\/dev\/pts\/\d+ +\n$/ },
     ],

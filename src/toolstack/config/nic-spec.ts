@@ -19,6 +19,8 @@ const texts: Readonly<Record<string, string>> = {
   vifname: 'ifname',
   model: 'model',
   forwarddev: 'coloft_forwarddev',
+  // Not of xl: docs/network.md.
+  egress: 'egress',
 };
 
 const order = [

@@ -106,6 +106,16 @@ export interface ForwardSummary {
   readonly bridge: string;
 }
 
+/** What an interface may reach, and has reached. */
+export interface EgressInterface {
+  /** `vif3.0`, or its `vifname=`. */
+  readonly name: string;
+  /** Only what the rules name is allowed. */
+  readonly restricted: boolean;
+  readonly passed: readonly { readonly rule: string; readonly count: number }[];
+  readonly refused: { readonly tcp: number; readonly udp: number; readonly names: number; readonly frames: number };
+}
+
 /** method → what it takes and what it answers. */
 export interface Methods extends SchedulerMethods, GuestMethods, MigrationMethods, StatisticsMethods {
   hello: { params: Record<never, never>; result: { version: number; pid: number; domains: number } };
@@ -153,6 +163,9 @@ export interface Methods extends SchedulerMethods, GuestMethods, MigrationMethod
   attachConsole: { params: { domid: number; num?: number }; result: Record<never, never> };
   /** One node of xenstore as domain 0 sees it; null when there is none. */
   xenstoreNode: { params: { path: string }; result: { node: XenstoreNode | null } };
+  egress: { params: { domid: number; which?: string }; result: { interfaces: readonly EgressInterface[] } };
+  /** Rules as `parseEgress` reads them, for all interfaces or for the one with this number or MAC address. */
+  setEgress: { params: { domid: number; which?: string; rules: string }; result: Record<never, never> };
   forwards: { params: Record<never, never>; result: { forwards: readonly ForwardSummary[] } };
   /** Listens from now on, until the daemon ends. A port of 0 is answered with the one that was chosen. */
   addForward: { params: { host: string; guest: string; bridge?: string }; result: ForwardSummary };

@@ -24,6 +24,7 @@ import { guestRequests } from './guest-requests.ts';
 import { hostSummary } from './host-summary.ts';
 import { migrationRequests } from './migration-requests.ts';
 import { retrieveConfig } from './retrieve-config.ts';
+import { listEgress, setEgress } from './egress-requests.ts';
 import { addForward, listForwards, removeForward } from './network.ts';
 import * as read from './parameters.ts';
 import { hostStatistics } from './statistics-request.ts';
@@ -137,6 +138,8 @@ const handlers: Handlers<Method> = {
     if (children === undefined) return { node: null };
     return { node: { value: xenstore.read(path) ?? '', perms: xenstore.getPerms(path) ?? '', children } };
   },
+  egress: (context, params) => listEgress(context, params),
+  setEgress: (context, params) => done(setEgress(context, params)),
   forwards: ({ network }) => ({ forwards: listForwards(network) }),
   addForward: ({ network }, params) => addForward(network, params),
   removeForward: async ({ network }, params) => done(await removeForward(network, params)),

@@ -1,5 +1,6 @@
 /** A network interface of a configuration with libxl's defaults (xen/tools/libs/light/libxl_nic.c, libxl__device_nic_setdefault). */
 import { randomBytes } from 'node:crypto';
+import { EgressError, formatEgress, parseEgress } from '../../dom0/net/egress/egress-rules.ts';
 import type { JsonObject } from '../config/json.ts';
 import { LibxlError, libxlLine } from '../domain/libxl-error.ts';
 import { XenError } from '../xen-error.ts';
@@ -18,6 +19,8 @@ export interface NicDevice {
   /** Undefined: the bridge's. */
   readonly mtu: number | undefined;
   readonly trusted: boolean;
+  /** Rules as `parseEgress` reads them; undefined: everything is allowed. */
+  readonly egress: string | undefined;
 }
 
 /** Where Debian has the hotplug scripts; the backend does their work. */
@@ -56,6 +59,7 @@ export function nicWithDefaults(config: JsonObject): { readonly nic: NicDevice; 
       rate: bytes === undefined || usecs === undefined || usecs === 0 ? undefined : [bytes, usecs],
       mtu: number('mtu'),
       trusted: config['trusted'] !== 'False',
+      egress: egressOf(config),
     },
     config: { ...config, mac, nictype: 'vif' },
   };
@@ -65,6 +69,18 @@ export function nicWithDefaults(config: JsonObject): { readonly nic: NicDevice; 
 function generateMac(): string {
   const [a = 0, b = 0, c = 0] = randomBytes(3);
   return ['00', '16', '3e', ...[a & 0x7f, b, c].map((byte) => byte.toString(16).padStart(2, '0'))].join(':');
+}
+
+/** Not of libxl. */
+function egressOf(config: JsonObject): string | undefined {
+  const { egress } = config;
+  if (egress === undefined) return undefined;
+  try {
+    return formatEgress(parseEgress(typeof egress === 'string' ? egress : ''));
+  } catch (error) {
+    if (!(error instanceof EgressError)) throw error;
+    throw new LibxlError('INVAL', [`xl: egress: ${error.message}`], error.message, error);
+  }
 }
 
 function textOf(config: JsonObject, member: string): string | undefined {

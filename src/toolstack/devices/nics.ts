@@ -5,6 +5,7 @@ import { inOrder } from '../config/nic-spec.ts';
 import { LibxlError, libxlLine } from '../domain/libxl-error.ts';
 import { nicWithDefaults, type NicDevice } from './nic-config.ts';
 import {
+  backendPath,
   backendReady,
   deviceExists,
   frontendPath,
@@ -123,6 +124,14 @@ export function listNics({ xs }: Pick<DeviceGlue, 'xs'>, domid: number): NicSumm
   });
 }
 
+/** Not of libxl: what the interface may reach from now on, as `parseEgress` reads it. */
+export function setNicEgress({ xs }: Pick<DeviceGlue, 'xs'>, domid: number, devid: number, rules: string): void {
+  const device: SplitDevice = { domid, devid, kind, backendKind: kind };
+  xs.transaction((t) => {
+    for (const path of [backendPath(device), libxlDevicePath(device)]) t.write(`${path}/egress`, rules);
+  });
+}
+
 /** libxl__device_nextid */
 function nextId({ xs }: Pick<DeviceGlue, 'xs'>, domid: number): number {
   return Math.max(-1, ...(xs.ls(`/libxl/${domid}/device/${kind}`) ?? []).map(Number)) + 1;
@@ -130,7 +139,7 @@ function nextId({ xs }: Pick<DeviceGlue, 'xs'>, domid: number): number {
 
 /** libxl__set_xenstore_nic */
 function backNodes(nic: NicDevice, { domid, devid }: SplitDevice): Nodes {
-  const { script, ifname, mac, ip, gatewaydev, rate, bridge, mtu } = nic;
+  const { script, ifname, mac, ip, gatewaydev, rate, bridge, mtu, egress } = nic;
   return {
     'frontend-id': domid,
     online: 1,
@@ -145,6 +154,7 @@ function backNodes(nic: NicDevice, { domid, devid }: SplitDevice): Nodes {
     handle: devid,
     type: 'vif',
     ...(mtu === undefined ? {} : { mtu }),
+    ...(egress === undefined ? {} : { egress }),
     'hotplug-status': '',
   };
 }

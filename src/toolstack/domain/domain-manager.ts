@@ -13,7 +13,7 @@ import { generateUuid, uuidBytes } from '../config/uuid.ts';
 import { addChannels, listChannels, type ChannelSummary } from '../devices/channels.ts';
 import { boundDisk, removeOverlays } from '../devices/disk-layers.ts';
 import { addDisk, addDisks, checkDisks, diskOf, listDisks, removeDisk, type DiskSummary } from '../devices/disks.ts';
-import { addNic, addNics, checkNics, listNics, nicOf, type NicSummary } from '../devices/nics.ts';
+import { addNic, addNics, checkNics, listNics, nicOf, setNicEgress, type NicSummary } from '../devices/nics.ts';
 import { devicesOf, removeDevice, type DeviceGlue } from '../devices/split-device.ts';
 import { diskNumber } from '../devices/vdev.ts';
 import { takeSnapshot, type DomainSnapshot } from '../fork/domain-snapshot.ts';
@@ -280,6 +280,15 @@ export class DomainManager {
     const devices = this.#domains.get(domid)?.config.devices;
     if (devices?.nics === undefined) return;
     devices.nics = devices.nics.filter(({ devid }) => devid !== device.devid);
+  }
+
+  /** What the interface may reach, from now on and after a reboot. `rules`: as `parseEgress` reads them. */
+  setEgress(domid: number, devid: number, rules: string): void {
+    const domain = this.#domains.get(domid);
+    if (domain === undefined) throw noSuchDomainType(domid);
+    setNicEgress(this.#devices, domid, devid, rules);
+    const { devices } = domain.config;
+    devices.nics = (devices.nics ?? []).map((nic) => (nic['devid'] === devid ? { ...nic, egress: rules } : nic));
   }
 
   channels(domid: number): readonly ChannelSummary[] {

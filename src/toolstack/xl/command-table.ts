@@ -125,6 +125,7 @@ export const commandTable: Readonly<Record<string, CommandRow>> = {
   profile: works(() => import('./commands/profile.ts')),
   exec: works(() => import('./commands/exec.ts')),
   cp: works(() => import('./commands/cp.ts')),
+  'network-egress': works(() => import('./commands/network-egress.ts')),
   'network-forward': works(() => import('./commands/network-forward.ts')),
   completion: works(() => import('./commands/completion.ts')),
 };

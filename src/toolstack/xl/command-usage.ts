@@ -422,6 +422,20 @@ export const commandUsage: Readonly<Record<string, CommandUsage>> = {
       ['xl cp -r web:/etc backup', 'A folder with all that is in it'],
     ],
   },
+  'network-egress': {
+    takes: ['domain', 'other'],
+    repeats: true,
+    values: { '-d': 'other', '--devid': 'other' },
+    examples: [
+      [
+        "xl network-egress web deb.debian.org:80 '*.example.org:443' 10.0.0.0/8",
+        'Nothing else is reached by the domain web',
+      ],
+      ['xl network-egress web', 'What it may reach, how often it did, and what was refused'],
+      ['xl network-egress web none', 'Nothing at all'],
+      ['xl network-egress -c web', 'Everything again'],
+    ],
+  },
   'network-forward': {
     takes: ['forward', 'other'],
     examples: [

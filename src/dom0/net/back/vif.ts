@@ -7,6 +7,8 @@ import { XenbusState } from '../../../abi/io/xenbus.ts';
 import type { BackendDriver, BackendInstance, DeviceGlue, FrontendLink, Keys } from '../../backend/index.ts';
 import type { Scheduler } from '../../scheduler.ts';
 import type { Xenstore } from '../../xenstore/index.ts';
+import { Egress } from '../egress/egress.ts';
+import { EgressError, parseEgress } from '../egress/egress-rules.ts';
 import { LinkEnd, type Bridge, type Frame } from '../link.ts';
 import type { Timers } from '../timers.ts';
 import { Credit, parseRate } from './credit.ts';
@@ -56,6 +58,10 @@ class Vif implements BackendInstance<VifConnection> {
   readonly #services: NetServices;
   readonly #multicast = new MulticastFilter();
   #guard: SourceGuard | undefined;
+  readonly #egress: Egress;
+  #egressText = 'all';
+  #keepsEgress = false;
+  #stopEgress: (() => void) | undefined;
   #credit: Credit;
   #end: LinkEnd | undefined;
   #queues: readonly Queue[] = [];
@@ -65,6 +71,7 @@ class Vif implements BackendInstance<VifConnection> {
   constructor(device: DeviceGlue, services: NetServices) {
     this.#device = device;
     this.#services = services;
+    this.#egress = new Egress(services.timers);
     this.#credit = new Credit(undefined, () => services.timers.now());
   }
 
@@ -92,13 +99,18 @@ class Vif implements BackendInstance<VifConnection> {
     if (ip !== undefined && ip !== '') this.#guard = SourceGuard.from(read('mac') ?? '', ip);
     const name = read('vifname') ?? `vif${domid}.${devid}`;
     const bridge = await this.#services.findBridge({ domid, devid, name, read });
+    this.#keepsEgress = bridge.keepsEgress ?? false;
+    this.#setEgress(read('egress'));
     const [end, other] = LinkEnd.pair();
     end.attach({
       receive: (frame) => this.#receive(frame),
       room: () => this.#device.guard(() => this.#queues.forEach(({ tx }) => tx.room())),
     });
     this.#end = end;
-    bridge.plug(other, { name, mac: read('mac') });
+    bridge.plug(other, { name, mac: read('mac'), egress: this.#egress });
+    // Also while no frontend is connected.
+    const renew = (): void => this.#device.guard(() => this.#renewEgress());
+    this.#stopEgress = this.#services.xs.watch(`${this.#device.path}/egress`, renew);
     return {};
   }
 
@@ -127,6 +139,8 @@ class Vif implements BackendInstance<VifConnection> {
   }
 
   close(): Promise<void> {
+    this.#stopEgress?.();
+    this.#stopEgress = undefined;
     this.#end?.close();
     this.#end = undefined;
     return Promise.resolve();
@@ -208,6 +222,26 @@ class Vif implements BackendInstance<VifConnection> {
     const hash = this.#hash.of(frame.head);
     const queue = queues[this.#hash.queueFor(frame.head, hash, queues.length)];
     return queue?.rx.receive(frame, hash) ?? true;
+  }
+
+  /** Throws EgressError. */
+  #setEgress(text = 'all'): void {
+    if (text === this.#egressText) return;
+    this.#egressText = text;
+    this.#egress.rules = parseEgress(text);
+    if (this.#egress.restricts && !this.#keepsEgress)
+      throw new EgressError("a bridge of the host's own keeps no egress rules");
+  }
+
+  /** Who has rules that cannot be kept reaches nothing. */
+  #renewEgress(): void {
+    try {
+      this.#setEgress(this.#device.read('egress'));
+    } catch (error) {
+      if (!(error instanceof EgressError)) throw error;
+      this.#device.warn(`${error.message}; the interface is unplugged`);
+      this.#end?.close();
+    }
   }
 
   /** A frontend that runs an XDP program wants room before the data from now on (feature-xdp-headroom). */

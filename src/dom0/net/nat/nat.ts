@@ -2,6 +2,7 @@
  * User-mode NAT: the gateway of a bridge. It ends the guests' connections and opens sockets of the host in their place, so that it needs no rights.
  * Frames come in at the head of this file, and each protocol has its own: nothing here waits, and everything a guest can make many of is bounded.
  */
+import type { Egress } from '../egress/egress.ts';
 import type { Frame, LinkEnd } from '../link.ts';
 import { contains, formatIp, formatMac, isGroup, parseIp as parseAddress } from '../packet/addresses.ts';
 import { equalBytes, u16 } from '../packet/bytes.ts';
@@ -37,6 +38,7 @@ import { addressesOf, type NatAddresses, type NatConfig } from './nat-config.ts'
 import { Neighbours } from './neighbours.ts';
 import { ReachRule } from './reach.ts';
 import { Station } from './station.ts';
+import type { FlowEnds } from './tcp-flow.ts';
 import { TcpFlows } from './tcp-flows.ts';
 import { deliver, UdpFlows, type GuestAddress } from './udp-flows.ts';
 
@@ -53,6 +55,8 @@ export interface GuestDirectory {
   reservedAddress(mac: string): Uint8Array | undefined;
   /** Ethernet addresses of a domain's interfaces on this bridge. */
   macsOf(domainName: string): readonly Uint8Array[];
+  /** What the guest with this ethernet address may reach; undefined: everything. */
+  egressOf?(mac: Uint8Array): Egress | undefined;
 }
 
 const DNS_PORT = 53;
@@ -127,7 +131,7 @@ export class Nat {
       timers,
       sockets,
       random32: () => host.random32(),
-      destination: (remote, port) => this.#destination(remote, port),
+      destination: (ends) => this.#connection(ends),
       unreachable: ({ mac, guest, guestPort, remote, remotePort }) => {
         const payload = Uint8Array.of(guestPort >> 8, guestPort, remotePort >> 8, remotePort, 0, 0, 0, 0);
         const version = guest.length === 4 ? 4 : 6;
@@ -281,14 +285,22 @@ export class Nat {
     const remote = { address: destination, port: datagram.destinationPort };
     const reach = this.#reach.of(destination);
     if (reach === 'name-server' && remote.port === DNS_PORT) {
-      this.#dns.ask(datagram.data, (answer) => deliver(this.#station, guest, remote, answer));
+      this.#name(datagram.data, mac, (answer) => deliver(this.#station, guest, remote, answer));
       return;
     }
     if (reach === 'gateway') {
       for (const { answer } of this.#forwards) if (answer?.(guest, remote.port, datagram.data)) return;
     }
     const to = this.#destination(destination, remote.port);
-    if (to) this.#udp.send(guest, remote, to, datagram.data);
+    const egress = this.#directory.egressOf?.(mac);
+    if (
+      to &&
+      egress !== undefined &&
+      !this.#udp.stands(guest, to) &&
+      !egress.allows('udp', destination, remote.port, reach === 'outside')
+    ) {
+      this.#icmpError(packet, mac, 'prohibited');
+    } else if (to) this.#udp.send(guest, remote, to, datagram.data);
     else if (!isGroupAddress(destination)) this.#icmpError(packet, mac, reach === 'forbidden' ? 'prohibited' : 'port');
   }
 
@@ -301,6 +313,37 @@ export class Nat {
     const bytes = writeUdp(source, destination, datagram);
     // To the client's ethernet address always: it takes a packet to all as well, and nobody else has to.
     this.#station.send(mac, { source, destination, protocol: PROTOCOL_UDP, length: bytes.length }, bytes, []);
+  }
+
+  /** A question for a name. By rules only what they name is asked for, and what is answered can be reached from then on. */
+  #name(bytes: Uint8Array, mac: Uint8Array, answer: (bytes: Uint8Array) => void): void {
+    const egress = this.#directory.egressOf?.(mac);
+    if (egress === undefined) {
+      this.#dns.ask(bytes, answer);
+      return;
+    }
+    const question = egress.question(bytes);
+    if ('answer' in question) {
+      answer(question.answer);
+      return;
+    }
+    this.#dns.ask(question.message, (found) => {
+      egress.answered(question, found);
+      answer(found);
+    });
+  }
+
+  /** Where a connection of a guest leads. The name server is asked by datagrams only where rules say which names there are. */
+  #connection({ mac, remote, remotePort }: FlowEnds): HostAddress | undefined {
+    const to = this.#destination(remote, remotePort);
+    const egress = this.#directory.egressOf?.(mac);
+    if (to === undefined || egress === undefined) return to;
+    const reach = this.#reach.of(remote);
+    if (reach === 'name-server') {
+      egress.refuse('names');
+      return undefined;
+    }
+    return egress.allows('tcp', remote, remotePort, reach === 'outside') ? to : undefined;
   }
 
   /** Where on the host's side something leads that a guest sends to this address. */

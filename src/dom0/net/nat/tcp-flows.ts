@@ -15,7 +15,7 @@ export interface TcpFlowsOptions {
   readonly sockets: Pick<HostSockets, 'connectTcp'>;
   readonly random32: () => number;
   /** Where a guest's connection leads; undefined when it may not. */
-  readonly destination: (remote: Uint8Array, port: number) => HostAddress | undefined;
+  readonly destination: (ends: FlowEnds) => HostAddress | undefined;
   readonly unreachable: (ends: FlowEnds) => void;
 }
 
@@ -83,8 +83,8 @@ export class TcpFlows {
       remote: destination,
       remotePort: segment.destinationPort,
     };
-    const to = this.#o.destination(destination, segment.destinationPort);
-    if (opens && to) this.#open(ends, segment, to);
+    const to = opens ? this.#o.destination(ends) : undefined;
+    if (to) this.#open(ends, segment, to);
     else if (this.#refusals.take()) refuse(this.#o.station, ends, segment);
   }
 

@@ -59,7 +59,7 @@ export class UdpFlows {
 
   /** A datagram of a guest to `remote`, which is `to` for the host. */
   send(guest: GuestAddress, remote: Remote, to: HostAddress, data: Uint8Array): void {
-    const key = `${guest.address.join('.')} ${guest.port} ${remote.address.length}`;
+    const key = keyOf(guest);
     const known = this.#flows.get(key);
     // Another guest with the same address begins anew.
     if (known && macKey(known.guest.mac) !== macKey(guest.mac)) this.#close(key, known);
@@ -73,6 +73,12 @@ export class UdpFlows {
     const [oldest] = flow.remotes.keys();
     if (flow.remotes.size > MOST_REMOTES && oldest !== undefined) flow.remotes.delete(oldest);
     flow.socket.send(data, to);
+  }
+
+  /** Whether the guest has sent there lately. */
+  stands(guest: GuestAddress, to: HostAddress): boolean {
+    const known = this.#flows.get(keyOf(guest));
+    return known !== undefined && macKey(known.guest.mac) === macKey(guest.mac) && known.remotes.has(nameOf(to));
   }
 
   #open(key: string, guest: GuestAddress, family: 4 | 6): UdpFlow {
@@ -147,6 +153,10 @@ export function deliver(station: Station, guest: GuestAddress, from: Remote, dat
     length: udpHeader + data.length,
   };
   return station.sendDatagram(guest.mac, header, bytes);
+}
+
+function keyOf({ address, port }: GuestAddress): string {
+  return `${address.join('.')} ${port}`;
 }
 
 /** An address in one form, however it was written. */

@@ -42,7 +42,10 @@ class Station {
 
 function bridge(count: number, given?: Given) {
   const timers = new ManualTimers();
-  const made = new LearningSwitch(timers, given ? { guardFor: (port) => guardFor(port.mac, given) } : {});
+  const made = new LearningSwitch(
+    timers,
+    given ? { guarded: true, guardFor: (port) => guardFor(port.mac, given) } : {},
+  );
   const stations = Array.from({ length: count }, (_, i) => new Station(made, `vif${i + 1}.0`, given && macText(i + 1)));
   return { timers, bridge: made, stations, counts: () => stations.map(({ received }) => received.length) };
 }

@@ -5,6 +5,7 @@
  * Back-pressure: a port that is full holds back who sends to it, so that nothing is lost between a fast guest and a slow one. But it may not hold back the
  * others for long: a port that takes little and refuses much uses up its credit, and then what is for it is dropped. What goes to all is never held back.
  */
+import type { Egress } from '../egress/egress.ts';
 import type { Bridge, BridgePort, Frame, LinkEnd } from '../link.ts';
 import { isGroup, macKey } from '../packet/addresses.ts';
 import { TokenBucket } from '../token-bucket.ts';
@@ -12,8 +13,11 @@ import type { Timers } from '../timers.ts';
 import type { Guard } from './guard.ts';
 
 export interface SwitchOptions {
-  /** What a port may say it is; undefined: anything. */
+  /** What a port may say it is; undefined: anything. Ports with egress rules are kept to that, others where the bridge is `guarded`. */
   readonly guardFor?: (port: BridgePort) => Guard | undefined;
+  readonly guarded?: boolean;
+  /** There is a port more. */
+  readonly plugged?: (port: BridgePort) => void;
   /** A port has gone. */
   readonly unplugged?: (port: BridgePort) => void;
 }
@@ -33,6 +37,10 @@ interface Port {
   readonly end: LinkEnd;
   readonly name: string;
   readonly guard: Guard | undefined;
+  /** The guard matters also without rules. */
+  readonly isGuarded: boolean;
+  readonly egress: Egress | undefined;
+  readonly isGateway: boolean;
   readonly floods: TokenBucket;
   /** Addresses that were learnt here. */
   addresses: number;
@@ -55,6 +63,7 @@ export interface PortStatistics {
 }
 
 export class LearningSwitch implements Bridge {
+  readonly keepsEgress = true;
   readonly #timers: Timers;
   readonly #options: SwitchOptions;
   readonly #ports = new Set<Port>();
@@ -71,6 +80,9 @@ export class LearningSwitch implements Bridge {
       end,
       name: bridgePort.name,
       guard: this.#options.guardFor?.(bridgePort),
+      isGuarded: this.#options.guarded ?? false,
+      egress: bridgePort.egress,
+      isGateway: bridgePort.isGateway ?? false,
       floods: new TokenBucket(this.#timers, FLOODS_PER_SECOND, FLOODS_AT_ONCE),
       addresses: 0,
       fullSince: undefined,
@@ -79,6 +91,7 @@ export class LearningSwitch implements Bridge {
       dropped: 0,
     };
     this.#ports.add(port);
+    this.#options.plugged?.(bridgePort);
     end.attach({
       receive: (frame) => this.#receive(port, frame),
       room: () => this.#hasRoom(port),
@@ -95,14 +108,20 @@ export class LearningSwitch implements Bridge {
 
   #receive(from: Port, frame: Frame): boolean {
     const { head } = frame;
-    if (from.guard?.(head) === false) {
+    if (isKept(from) && from.guard?.(head) === false) {
       from.dropped += 1;
       return true;
     }
     const source = macKey(head, 6);
     if (!isGroup(head, 6)) this.#learn(from, source);
     const known = isGroup(head) ? undefined : this.#find(macKey(head));
-    if (known) return known.port === from || this.#pass(from, known.port, frame);
+    if (known) {
+      if (known.port === from) return true;
+      if (mayPass(from, known.port, head)) return this.#pass(from, known.port, frame);
+      for (const { egress } of [from, known.port]) if (egress?.restricts === true) egress.refuse('frames');
+      from.dropped += 1;
+      return true;
+    }
     if (from.floods.take()) this.#flood(from, frame);
     else from.dropped += 1;
     return true;
@@ -120,7 +139,10 @@ export class LearningSwitch implements Bridge {
     }
     if (known.port !== port) {
       // It has moved; a port whose address the configuration knows is not to be taken over.
-      if (known.port.guard?.owns(source) === true || (port.addresses >= MOST_OF_ONE && !this.#forgetOldestOf(port)))
+      if (
+        (isKept(known.port) && known.port.guard?.owns(source) === true) ||
+        (port.addresses >= MOST_OF_ONE && !this.#forgetOldestOf(port))
+      )
         return;
       known.port.addresses -= 1;
       port.addresses += 1;
@@ -201,7 +223,7 @@ export class LearningSwitch implements Bridge {
 
   #flood(from: Port, frame: Frame): void {
     for (const to of [...this.#ports]) {
-      if (to !== from && !to.end.send(frame)) {
+      if (to !== from && mayPass(from, to, frame.head) && !to.end.send(frame)) {
         to.fullSince ??= this.#timers.now();
         to.dropped += 1;
       }
@@ -214,4 +236,15 @@ export class LearningSwitch implements Bridge {
     for (const other of this.#ports) other.holding.delete(port);
     this.#release(port);
   }
+}
+
+/** Held to what it is: with rules for who it is, or since the bridge wants it. */
+function isKept({ isGuarded, egress }: Port): boolean {
+  return isGuarded || egress?.restricts === true;
+}
+
+/** Between two interfaces, by the rules of both; what goes to the gateway it looks at itself. */
+function mayPass(from: Port, to: Port, head: Uint8Array): boolean {
+  if (from.isGateway || to.isGateway) return true;
+  return (from.egress?.passes(head, 'out') ?? true) && (to.egress?.passes(head, 'in') ?? true);
 }

@@ -4,6 +4,8 @@ import { FakeSockets, type FakeStream } from '../../testing/fake-sockets.ts';
 import { ManualTimers } from '../../testing/manual-timers.ts';
 import { NetGuest } from '../../testing/net-guest.ts';
 import { Peer, smooth } from '../../testing/tcp-peer.ts';
+import { Egress } from '../egress/egress.ts';
+import type { EgressRules } from '../egress/egress-rules.ts';
 import { LinkEnd } from '../link.ts';
 import { parseIp, parseMac, parseSubnet } from '../packet/addresses.ts';
 import { Nat } from '../nat/nat.ts';
@@ -14,10 +16,12 @@ export const text = (bytes: Uint8Array): string => new TextDecoder().decode(byte
 export const bytes = (content: string): Uint8Array => new TextEncoder().encode(content);
 
 /** A guest behind a gateway, and the host's sockets behind that. */
-export function network(config: Partial<NatConfig> = {}, address = '10.0.2.15') {
+export function network(config: Partial<NatConfig> = {}, address = '10.0.2.15', rules?: EgressRules) {
   const timers = new ManualTimers();
   const sockets = new FakeSockets(timers);
   const [one, two] = LinkEnd.pair();
+  const egress = new Egress(timers);
+  if (rules !== undefined) egress.rules = rules;
   let random = 1;
   const nat = new Nat(
     one,
@@ -33,12 +37,13 @@ export function network(config: Partial<NatConfig> = {}, address = '10.0.2.15') 
     { sockets, timers, random32: () => (random = (random * 1103515245 + 12345) >>> 0) },
     {
       reservedAddress: (mac) => (mac === '00:16:3e:00:00:99' ? ip('10.0.2.99') : undefined),
+      egressOf: () => (egress.restricts ? egress : undefined),
       macsOf: (name) => (name === 'web' ? [parseMac('00:16:3e:00:00:01') ?? assert.fail()] : []),
     },
   );
   const guest = new NetGuest(two, timers, '00:16:3e:00:00:01', address, nat.addresses.mac);
   const peer = (limit = -1): Peer => new Peer(timers, () => smooth, limit);
-  return { timers, sockets, nat, guest, peer, end: two };
+  return { timers, sockets, nat, guest, peer, egress, end: two };
 }
 
 /** A service that sends back what it gets, and ends when the guest does. */
