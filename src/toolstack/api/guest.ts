@@ -161,9 +161,11 @@ export class Guest implements AsyncDisposable {
    * code EXEC when it cannot be started, and AGENT when the guest has no agent.
    */
   exec(argv: readonly string[], options: ExecOptions = {}): Promise<ExecResult> {
-    const { maxBytes, signal } = options;
+    const { maxBytes, signal, stdin } = options;
+    // The text "pipe" is a text here: nobody could write to a pipe.
+    const input = typeof stdin === 'string' ? new TextEncoder().encode(stdin) : stdin;
     return this.#agent.use(signal, async (client) => {
-      const program = await client.exec(argv, agentOptions(options));
+      const program = await client.exec(argv, agentOptions({ ...options, stdin: input }));
       const { stdout, stderr, status } = await program.output(maxBytes === undefined ? {} : { maxBytes });
       const decoder = new TextDecoder();
       return {
