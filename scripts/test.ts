@@ -52,7 +52,7 @@ const stages: Readonly<Record<string, Stage>> = {
   boot: {
     about: 'whole guests',
     slow: true,
-    run: (words) => tests(['src/**/*.boot-test.ts'], words, { concurrency: 1, minutes: 30 }),
+    run: (words) => tests(['src/**/*.boot-test.ts'], words, { concurrency: 2, minutes: 45 }),
   },
 };
 
