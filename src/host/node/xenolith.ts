@@ -44,7 +44,15 @@ export const images: Images = imagesOn(nodeDiskHost);
 
 export { XenolithError, type ErrorCode } from '../../toolstack/api/errors.ts';
 export type { ConsoleReadOptions, GuestConsole, WriteOptions } from '../../toolstack/api/guest-console.ts';
-export type { DiskConfig, EndAction, GuestConfig, GuestSource, NicConfig } from '../../toolstack/api/guest-config.ts';
+export type {
+  DiskConfig,
+  EgressRule,
+  EgressRules,
+  EndAction,
+  GuestConfig,
+  GuestSource,
+  NicConfig,
+} from '../../toolstack/api/guest-config.ts';
 export type { DetachOptions, DiskInfo, GuestDisks } from '../../toolstack/api/guest-disks.ts';
 export type {
   ByteSource,

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { formatEgress, parseEgress } from '../../dom0/net/egress/egress-rules.ts';
 import { joinOverrides } from '../config/config-text.ts';
 import { parseText } from '../config/grammar.ts';
 import { configLines } from './config-text.ts';
@@ -63,6 +64,18 @@ max_grant_frames=32
     assert.equal(c_info.name, 'guest-1');
     assert.equal(b_info.kernel, `${process.cwd()}/vmlinuz`);
     assert.equal(devices.nics?.length, 1);
+  });
+
+  it('has rules for what an interface may reach', () => {
+    const egressOf = (network: GuestSource['network']): unknown =>
+      read({ kernel: '/k', ...(network === undefined ? {} : { network }) }).devices.nics?.[0]?.['egress'];
+    const rules = { default: 'deny', allow: [{ domain: 'deb.debian.org', ports: [80, '8000-8100'] }] } as const;
+    const sandbox = egressOf('sandbox');
+    assert.ok(typeof sandbox === 'string');
+    assert.deepEqual(parseEgress(sandbox), { default: 'deny', allow: [] });
+    assert.equal(egressOf({ egress: rules }), formatEgress(rules));
+    const wrong = { egress: { default: 'deny', allow: [{ address: 'nowhere' }] } } as const;
+    assert.match(refused({ kernel: '/k', network: wrong }).message, /^egress: .*nowhere/);
   });
 
   it('lets typed members stand in place of what a text says', () => {

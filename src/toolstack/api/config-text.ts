@@ -1,5 +1,6 @@
 /** Typed members as lines of `xl.cfg`, so that there is one parser with one set of checks and messages. */
 import { fileURLToPath } from 'node:url';
+import { compileRules, EgressError, formatEgress, type EgressRules } from '../../dom0/net/egress/egress-rules.ts';
 import { channelLine } from '../agent/guest-agents.ts';
 import type { DiskConfig, GuestConfig, NicConfig } from './guest-config.ts';
 import { XenolithError } from './errors.ts';
@@ -53,11 +54,21 @@ export function diskSpec({ target, vdev, format = 'raw', readOnly = false }: Dis
 }
 
 /** An interface as xl.cfg takes it. */
-export function nicSpec({ bridge, mac, ip, rate, mtu }: NicConfig): string {
-  const parameters = { bridge, mac, ip, rate, mtu };
+export function nicSpec({ bridge, mac, ip, rate, mtu, egress }: NicConfig): string {
+  const parameters = { bridge, mac, ip, rate, mtu, egress: egress && egressSpec(egress) };
   return Object.entries(parameters)
     .flatMap(([key, value]) => (value === undefined ? [] : [`${key}=${word('vif', key, String(value))}`]))
     .join(',');
+}
+
+function egressSpec(rules: EgressRules): string {
+  try {
+    compileRules(rules);
+    return formatEgress(rules);
+  } catch (error) {
+    if (!(error instanceof EgressError)) throw error;
+    throw new XenolithError('CONFIG', `egress: ${error.message}`, { cause: error });
+  }
 }
 
 export function pathOf(file: string | URL): string {
@@ -84,6 +95,7 @@ function disks(configs: readonly DiskConfig[]): string[] {
 function nics(network: NonNullable<GuestConfig['network']>): readonly NicConfig[] {
   if (network === 'none') return [];
   if (network === 'nat') return [{}];
+  if (network === 'sandbox') return [{ egress: { default: 'deny', allow: [] } }];
   return Array.isArray(network) ? (network as readonly NicConfig[]) : [network as NicConfig];
 }
 

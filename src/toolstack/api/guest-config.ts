@@ -1,5 +1,9 @@
 /** What a guest is made of. Members have the names and the meaning of `xl.cfg(5)`, in TypeScript's spelling. */
 
+import type { EgressRules } from '../../dom0/net/egress/egress-rules.ts';
+
+export type { EgressRule, EgressRules } from '../../dom0/net/egress/egress-rules.ts';
+
 /** A disk of a guest, as in `disk = [ … ]`. */
 export interface DiskConfig {
   /** The image, or a block device of the host. */
@@ -24,6 +28,8 @@ export interface NicConfig {
   readonly rate?: string;
   /** Bytes. */
   readonly mtu?: number;
+  /** What it may reach, by names, addresses and ports. Default: all that the host reaches. */
+  readonly egress?: EgressRules;
 }
 
 /** What becomes of a domain that has ended by itself, in xl's words. `restart` makes it again: that is how a guest reboots. */
@@ -55,8 +61,11 @@ export interface GuestConfig {
   /** The most of the host's processors that it may use, in percent of one; 0: no limit. */
   readonly cpuCap?: number;
   readonly disks?: readonly DiskConfig[];
-  /** Default: none. `nat`: one interface that leads out by NAT. */
-  readonly network?: 'none' | 'nat' | NicConfig | readonly NicConfig[];
+  /**
+   * Default: none. `nat`: one interface that leads out by NAT. `sandbox`: one that reaches nothing; for one that reaches what is named,
+   * `{ egress: { default: 'deny', allow: [{ domain: 'deb.debian.org' }] } }`.
+   */
+  readonly network?: 'none' | 'nat' | 'sandbox' | NicConfig | readonly NicConfig[];
   /** It has an agent, by which `exec` and `files` work; docs/agent.md says how a guest comes by one. Default false. */
   readonly agent?: boolean;
   /** Default `destroy`. */
