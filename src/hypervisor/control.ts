@@ -140,6 +140,7 @@ export interface DomainTemplate {
 
 /** SHUTDOWN_* of xen/include/public/sched.h. */
 export const shutdownReasons = { poweroff: 0, reboot: 1, suspend: 2, crash: 3, watchdog: 4, soft_reset: 5 } as const;
+/** Why a kernel has stopped, in the words of SHUTDOWN_*. */
 export type ShutdownReason = keyof typeof shutdownReasons;
 
 /** domctl getdomaininfo */

@@ -11,6 +11,7 @@ import { mapImage } from './map-image.ts';
 import { nodeNetwork } from './net/network-host.ts';
 import { watchWrites } from './write-watch.ts';
 
+/** What a host has. */
 export interface HostOptions {
   /** MiB for all guests together. Default: what the machine has. */
   readonly memory?: number;
@@ -25,6 +26,7 @@ export interface HostOptions {
  * the block. Guests of a process that ends, or is killed, end with it, as if their plugs were pulled.
  */
 export class Host extends InProcessHost {
+  /** Throws XenolithError, with code CONFIG or NETWORK for bridges that cannot be. */
   static async open({ memory, log = () => undefined, networkConfig = '' }: HostOptions = {}): Promise<Host> {
     const [parts, remove] = await assembleParts(
       {
@@ -42,16 +44,19 @@ export class Host extends InProcessHost {
 /** Kernels, ramdisks and disks to boot. */
 export const images: Images = imagesOn(nodeDiskHost);
 
-export { XenolithError, type ErrorCode } from '../../toolstack/api/errors.ts';
+export { XenolithError, type ErrorCode, type XenolithErrorOptions } from '../../toolstack/api/errors.ts';
 export type { ConsoleReadOptions, GuestConsole, WriteOptions } from '../../toolstack/api/guest-console.ts';
 export type {
+  AddressRule,
   DiskConfig,
+  DomainRule,
   EgressRule,
   EgressRules,
   EndAction,
   GuestConfig,
   GuestSource,
   NicConfig,
+  PortRange,
 } from '../../toolstack/api/guest-config.ts';
 export type { DetachOptions, DiskInfo, GuestDisks } from '../../toolstack/api/guest-disks.ts';
 export type {
@@ -75,6 +80,7 @@ export type {
 } from '../../toolstack/api/guest-program.ts';
 export type { ForkOptions, GuestSnapshot } from '../../toolstack/api/guest-snapshot.ts';
 export type { Guest } from '../../toolstack/api/guest.ts';
+export type { ShutdownReason } from '../../hypervisor/control.ts';
 export type { ExitReason, GuestExit, HostEvent } from '../../toolstack/api/host-event.ts';
 export type { AfterSave } from '../../toolstack/migration/transfer.ts';
 export type { MigrateOptions, MigrationReport } from '../../toolstack/api/migrate-guest.ts';

@@ -176,12 +176,17 @@ export function readResult(answer: Message): Result {
 export interface FileInfo {
   /** In its folder; empty in an answer about one path. */
   readonly name: string;
+  /** Links are not followed in a folder's list. */
   readonly type: 'file' | 'directory' | 'symlink' | 'fifo' | 'socket' | 'character' | 'block';
   /** Permissions alone, such as 0o644. */
   readonly mode: number;
+  /** The number of its owner. */
   readonly uid: number;
+  /** The number of its group. */
   readonly gid: number;
+  /** Bytes. */
   readonly size: number;
+  /** When its content was changed last. */
   readonly modified: Date;
 }
 

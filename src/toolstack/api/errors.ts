@@ -54,6 +54,7 @@ export type ErrorCode =
   | 'INVALID'
   | 'FAILED';
 
+/** What is known of an error besides its code and message. */
 export interface XenolithErrorOptions {
   /** What `xl` writes of it to standard error; the message alone when absent. */
   readonly lines?: readonly string[];
@@ -61,12 +62,15 @@ export interface XenolithErrorOptions {
   readonly hint?: string | undefined;
   /** The guest's system's own name for it, `ENOENT`. */
   readonly system?: string | undefined;
+  /** What it comes from. */
   readonly cause?: unknown;
 }
 
 /** Trouble that the program, or the person who runs it, can act on. Anything else that is thrown is a bug of Xenolith. */
 export class XenolithError extends Error {
+  /** What it is told from other errors by, besides `instanceof`. */
   override readonly name = 'XenolithError';
+  /** What to branch on. */
   readonly code: ErrorCode;
   /** What `xl` would write to standard error. */
   readonly lines: readonly string[];
@@ -75,6 +79,7 @@ export class XenolithError extends Error {
   /** What the guest's system calls it, `ENOENT`, where that is what it comes from. */
   readonly system: string | undefined;
 
+  /** For programs that throw the like; Xenolith makes its own. */
   constructor(code: ErrorCode, message: string, options: XenolithErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;

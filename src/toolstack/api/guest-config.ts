@@ -2,7 +2,13 @@
 
 import type { EgressRules } from '../../dom0/net/egress/egress-rules.ts';
 
-export type { EgressRule, EgressRules } from '../../dom0/net/egress/egress-rules.ts';
+export type {
+  AddressRule,
+  DomainRule,
+  EgressRule,
+  EgressRules,
+  PortRange,
+} from '../../dom0/net/egress/egress-rules.ts';
 
 /** A disk of a guest, as in `disk = [ … ]`. */
 export interface DiskConfig {
@@ -43,6 +49,7 @@ export interface GuestConfig {
   readonly uuid?: string;
   /** The kernel's file. Without one it is taken from the first disk. */
   readonly kernel?: string | URL;
+  /** The ramdisk's file. Default: none. */
   readonly ramdisk?: string | URL;
   /** The kernel's command line. */
   readonly cmdline?: string;
@@ -60,6 +67,7 @@ export interface GuestConfig {
   readonly cpuWeight?: number;
   /** The most of the host's processors that it may use, in percent of one; 0: no limit. */
   readonly cpuCap?: number;
+  /** Default: none. */
   readonly disks?: readonly DiskConfig[];
   /**
    * Default: none. `nat`: one interface that leads out by NAT. `sandbox`: one that reaches nothing; for one that reaches what is named,

@@ -9,6 +9,7 @@ const LONGEST_LINE = 64 * 1024;
 /** Of what was printed, the characters that a pattern of `waitFor` is looked for in. */
 const WINDOW = 64 * 1024;
 
+/** Where reading begins, and when it ends. */
 export interface ConsoleReadOptions {
   /** `start`: at the beginning of what this boot has printed, as far as that is kept (1 MiB). `now`: at what comes next. Default `start`. */
   readonly from?: 'start' | 'now';
@@ -16,6 +17,7 @@ export interface ConsoleReadOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** For typing. */
 export interface WriteOptions {
   /** Gives up; what the guest has not taken is not typed. */
   readonly signal?: AbortSignal | undefined;
@@ -34,6 +36,7 @@ export interface ConsoleSource {
   readonly isOver: () => boolean;
 }
 
+/** A guest's first console; it goes on over reboots. Any number of readers see it all. */
 export class GuestConsole {
   readonly #source: ConsoleSource;
   #typing: Promise<unknown> = Promise.resolve();

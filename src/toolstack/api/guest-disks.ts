@@ -12,22 +12,27 @@ import type { DiskConfig } from './guest-config.ts';
 import type { KeepAlive } from './keep-alive.ts';
 import type { WaitOptions } from './wait-options.ts';
 
+/** A disk of a guest at one moment. */
 export interface DiskInfo {
   /** As the guest knows it, `xvda`. */
   readonly vdev: string;
   /** The image's path. */
   readonly target: string;
+  /** The image's: `raw`, `qcow2` or `vhd`. */
   readonly format: string;
+  /** The guest cannot write to it. */
   readonly readOnly: boolean;
   /** The guest's driver uses it. */
   readonly connected: boolean;
 }
 
+/** How a disk is taken away. */
 export interface DetachOptions extends WaitOptions {
   /** Takes it away without waiting for the guest to let go of it. Default false. */
   readonly force?: boolean;
 }
 
+/** The disks of a guest while it runs. */
 export class GuestDisks {
   readonly #glue: { readonly parts: HostParts; readonly keepAlive: KeepAlive };
   readonly #domid: () => number;
@@ -38,6 +43,7 @@ export class GuestDisks {
     this.#domid = domid;
   }
 
+  /** Those that it has now. Throws XenolithError with code GONE when it has ended. */
   list(): readonly DiskInfo[] {
     const domid = this.#domid();
     const { manager } = this.#glue.parts;

@@ -7,6 +7,7 @@ import type { WaitOptions } from './wait-options.ts';
 export type { FileInfo } from '../agent/protocol.ts';
 export type { ByteSource } from '../agent/outflow.ts';
 
+/** What of a file is read. */
 export interface ReadFileOptions extends WaitOptions {
   /** Bytes from the beginning of the file. Default 0. */
   readonly offset?: number;
@@ -14,6 +15,7 @@ export interface ReadFileOptions extends WaitOptions {
   readonly length?: number;
 }
 
+/** How a file is written. */
 export interface WriteFileOptions extends WaitOptions {
   /** Permissions, `0o600`. Default: those of the old file, `0o644` for a new one. */
   readonly mode?: number;
@@ -21,11 +23,13 @@ export interface WriteFileOptions extends WaitOptions {
   readonly inPlace?: boolean;
 }
 
+/** What is removed. */
 export interface RemoveOptions extends WaitOptions {
   /** A folder with all that is in it. Default false. */
   readonly recursive?: boolean;
 }
 
+/** How a folder is made. */
 export interface MakeFolderOptions extends WaitOptions {
   /** The folders above it as well, and it may be there already. Default false. */
   readonly recursive?: boolean;
@@ -33,11 +37,13 @@ export interface MakeFolderOptions extends WaitOptions {
   readonly mode?: number;
 }
 
+/** What is looked at. */
 export interface StatOptions extends WaitOptions {
   /** Of a symbolic link what it leads to, rather than the link itself. Default true. */
   readonly followLink?: boolean;
 }
 
+/** Files of a guest with an agent. What goes wrong with one throws XenolithError with code GUEST_FILE and `system` as Linux names it, `ENOENT`. */
 export class GuestFiles {
   readonly #agent: GuestAgent;
 
@@ -71,10 +77,12 @@ export class GuestFiles {
     return this.#agent.use(signal, (client) => client.list(path, { signal }));
   }
 
+  /** What is known of a file. */
   stat(path: string, options: StatOptions = {}): Promise<FileInfo> {
     return this.#agent.use(options.signal, (client) => client.stat(path, options));
   }
 
+  /** A folder, in one that is there unless `recursive`. */
   makeFolder(path: string, options: MakeFolderOptions = {}): Promise<void> {
     return this.#agent.use(options.signal, (client) => client.mkdir(path, options));
   }

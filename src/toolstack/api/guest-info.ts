@@ -6,11 +6,15 @@ import type { ManagedDomain } from '../domain/domain-manager.ts';
 /** `shutdown`: its kernel has stopped, and its domain is still there. */
 export type GuestState = 'running' | 'paused' | 'shutdown';
 
+/** A guest at one moment. */
 export interface GuestInfo {
+  /** As `xl list` shows it. */
   readonly name: string;
+  /** It stays the same over reboots, saving and moving. */
   readonly uuid: string;
   /** The number of its domain. */
   readonly domid: number;
+  /** What its domain does. */
   readonly state: GuestState;
   /** MiB that it has. */
   readonly memory: number;

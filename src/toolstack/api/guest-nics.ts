@@ -9,15 +9,19 @@ import type { NicConfig } from './guest-config.ts';
 import type { KeepAlive } from './keep-alive.ts';
 import type { WaitOptions } from './wait-options.ts';
 
+/** A network interface of a guest at one moment. */
 export interface NicInfo {
   /** The number in `eth0`, as a rule. */
   readonly devid: number;
+  /** Its ethernet address. */
   readonly mac: string;
+  /** The bridge that it is on. */
   readonly bridge: string;
   /** The guest's driver uses it. */
   readonly connected: boolean;
 }
 
+/** What is listened at, and where it leads. */
 export interface ForwardConfig {
   /** The guest's port. */
   readonly port: number;
@@ -31,12 +35,17 @@ export interface ForwardConfig {
 
 /** A port of the host that leads to a guest, until it is closed or the host is. It keeps the process alive, as every listening socket does. */
 export interface PortForward extends AsyncDisposable {
+  /** The address that is listened at. */
   readonly hostAddress: string;
+  /** The port that is listened at. */
   readonly hostPort: number;
+  /** The guest's port. */
   readonly port: number;
+  /** Listens no more. */
   close(): Promise<void>;
 }
 
+/** The network interfaces of a guest while it runs, and ports of the host that lead to it. */
 export class GuestNics {
   readonly #glue: { readonly parts: HostParts; readonly keepAlive: KeepAlive };
   readonly #domid: () => number;
@@ -47,6 +56,7 @@ export class GuestNics {
     this.#domid = domid;
   }
 
+  /** Those that it has now. Throws XenolithError with code GONE when it has ended. */
   list(): readonly NicInfo[] {
     const domid = this.#domid();
     const { manager } = this.#glue.parts;

@@ -4,6 +4,7 @@ import type { ByteSource } from '../agent/outflow.ts';
 import { withApiErrors } from './errors.ts';
 import type { KeepAlive } from './keep-alive.ts';
 
+/** How a program is started. */
 export interface SpawnOptions {
   /** What the program reads: text or bytes, at once or piece by piece, or `pipe`: what is written to `stdin` of the program. Default: nothing at all. */
   readonly stdin?: ByteSource | 'pipe' | undefined;
@@ -15,6 +16,7 @@ export interface SpawnOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** How a program is run to its end. */
 export interface ExecOptions extends SpawnOptions {
   /** Text or bytes, at once or piece by piece. Default: nothing at all. */
   readonly stdin?: ByteSource | undefined;
@@ -24,7 +26,9 @@ export interface ExecOptions extends SpawnOptions {
 
 /** What a program has printed, as UTF-8, and how it ended. */
 export interface ExecResult {
+  /** All of its standard output. */
   readonly stdout: string;
+  /** All of its standard error. */
   readonly stderr: string;
   /** Undefined when a signal has ended it. */
   readonly exitCode: number | undefined;
@@ -51,10 +55,12 @@ export class GuestProgram {
     return this.#program.pid;
   }
 
+  /** What it prints, at the pace of the reader. */
   get stdout(): ReadableStream<Uint8Array> {
     return this.#program.stdout;
   }
 
+  /** What it prints as errors, at the pace of the reader. */
   get stderr(): ReadableStream<Uint8Array> {
     return this.#program.stderr;
   }

@@ -4,6 +4,7 @@ import { withApiErrors, XenolithError } from './errors.ts';
 import type { Guest } from './guest.ts';
 import type { KeepAlive } from './keep-alive.ts';
 
+/** How a clone is made. */
 export interface ForkOptions {
   /** Of its own in the host; by default the parent's with the first number that is free: `web-1`. */
   readonly name?: string;
@@ -50,6 +51,7 @@ export class GuestSnapshot implements AsyncDisposable {
     await this.#snapshot.close();
   }
 
+  /** As `close`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

@@ -47,7 +47,9 @@ const KIB = 1024;
 export class Guest implements AsyncDisposable {
   /** Its first console. */
   readonly console: GuestConsole;
+  /** Its disks, which come and go while it runs. */
   readonly disks: GuestDisks;
+  /** Its network interfaces, which come and go while it runs, and ports of the host that lead to it. */
   readonly nics: GuestNics;
   /** Its files, if it has an agent. */
   readonly files: GuestFiles;
@@ -95,10 +97,12 @@ export class Guest implements AsyncDisposable {
     void this.#watch();
   }
 
+  /** Its name, of its own in this host. */
   get name(): string {
     return this.#domain.name;
   }
 
+  /** It stays the same over reboots, saving and moving. */
   get uuid(): string {
     return this.#domain.uuid;
   }
@@ -128,10 +132,12 @@ export class Guest implements AsyncDisposable {
     return this.unpause();
   }
 
+  /** Stops its processors until `unpause`; its kernel does not notice. */
   pause(): Promise<void> {
     return this.#change(({ domid }) => this.#glue.parts.manager.pause(domid));
   }
 
+  /** Lets it go on. Throws XenolithError with code GONE when it has ended. */
   unpause(): Promise<void> {
     return this.#change(({ domid }) => this.#glue.parts.manager.unpause(domid));
   }
@@ -237,6 +243,7 @@ export class Guest implements AsyncDisposable {
     await this.#glue.keepAlive.during(withApiErrors(() => this.#destroy('destroyed')));
   }
 
+  /** As `destroy`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.destroy();
   }

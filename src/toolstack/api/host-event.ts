@@ -5,10 +5,13 @@ import type { Guest } from './guest.ts';
 /** How a guest has ended for good: by itself, for one of Xen's reasons, or by somebody's hand. */
 export type ExitReason = Exclude<ShutdownReason, 'suspend'> | 'destroyed' | 'saved' | 'migrated' | 'time limit';
 
+/** The end of a guest. */
 export interface GuestExit {
+  /** By itself (`poweroff`, `crash` …) or by whom. */
   readonly reason: ExitReason;
 }
 
+/** What has happened to a guest. */
 export type HostEvent =
   | { readonly type: 'created'; readonly guest: Guest }
   /** It runs: for the first time, again after a pause, or again after a reboot. */

@@ -14,11 +14,13 @@ import type { WaitOptions } from './wait-options.ts';
 
 export type { OnProgress, Progress } from '../guest-files/progress.ts';
 
+/** For all images. */
 export interface ImageOptions extends WaitOptions {
   /** Hears what takes long. */
   readonly onProgress?: OnProgress;
 }
 
+/** What the small system has. */
 export interface BusyboxOptions extends ImageOptions {
   /** A Debian package with a kernel. Default `linux-image-cloud-amd64`. */
   readonly kernelPackage?: string;
@@ -26,6 +28,7 @@ export interface BusyboxOptions extends ImageOptions {
   readonly files?: Readonly<Record<string, { readonly content: string | Uint8Array; readonly executable?: boolean }>>;
 }
 
+/** What the whole Debian has. The disk that is there already stays as it is. */
 export interface DebianOptions extends ImageOptions {
   /** The guest's disk, qcow2. It is made when it is not there, and left as it is when it is. */
   readonly disk: string | URL;
@@ -35,6 +38,7 @@ export interface DebianOptions extends ImageOptions {
   readonly packages?: readonly string[];
 }
 
+/** Guests to spread into the configuration of one: `{ ...(await images.busybox()), name }`. */
 export interface Images {
   /** Debian's kernel with a small system in memory: busybox, a shell on the console, the agent. Boots within seconds. */
   busybox(options?: BusyboxOptions): Promise<GuestConfig>;

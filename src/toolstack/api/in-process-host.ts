@@ -22,6 +22,7 @@ export type HostPlatform = Pick<
   'host' | 'network' | 'diskHost' | 'openPty' | 'clock' | 'build' | 'memory'
 >;
 
+/** How a guest is made. */
 export interface CreateOptions {
   /** It does not run before `start`. Default false. */
   readonly paused?: boolean;
@@ -29,6 +30,7 @@ export interface CreateOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** How a saved guest is brought back. */
 export interface RestoreOptions extends CreateOptions {
   /** In place of the name it had. */
   readonly name?: string;
@@ -36,6 +38,7 @@ export interface RestoreOptions extends CreateOptions {
   readonly timeLimit?: number;
 }
 
+/** What a host has at one moment. */
 export interface HostInfo {
   /** `4.17.7`: the Xen that guests see. */
   readonly xenVersion: string;
@@ -145,6 +148,7 @@ export class InProcessHost implements AsyncDisposable {
     return stream;
   }
 
+  /** What it has at this moment. */
   info(): HostInfo {
     const { hypervisor } = this.#parts;
     const { nrCpus, totalPages, freePages } = hypervisor.physInfo();
@@ -169,6 +173,7 @@ export class InProcessHost implements AsyncDisposable {
     return this.#closing;
   }
 
+  /** As `close`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

@@ -16,7 +16,9 @@ import { readSavedConfig, savedHeader } from './saved-guest.ts';
 import { listener, type OnTransferProgress } from './transfer-progress.ts';
 import type { WaitOptions } from './wait-options.ts';
 
+/** How a guest is moved. A signal that comes before it runs there leaves it running here. */
 export interface MigrateOptions extends WaitOptions {
+  /** Hears how far it is. */
   readonly onProgress?: OnTransferProgress;
 }
 

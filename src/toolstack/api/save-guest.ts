@@ -13,9 +13,11 @@ import { savedHeader } from './saved-guest.ts';
 import { listener, type OnTransferProgress } from './transfer-progress.ts';
 import type { WaitOptions } from './wait-options.ts';
 
+/** How a guest is saved. */
 export interface SaveOptions extends WaitOptions {
   /** What becomes of the guest once it is saved. Default `destroy`, as `xl save`. */
   readonly after?: AfterSave;
+  /** Hears how far it is. */
   readonly onProgress?: OnTransferProgress;
 }
 

@@ -32,6 +32,7 @@ export interface TransferListener {
 
 /** What becomes of a domain once it is saved. */
 export const afterSave = ['destroy', 'run', 'pause'] as const;
+/** `destroy`: nothing is left of it. `run`: it goes on at once. `pause`: it is left paused. */
 export type AfterSave = (typeof afterSave)[number];
 
 export interface MigrationFigures {

@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import { manualPage, markdownPage } from './reference.ts';
 
 const docs = new URL('../../../docs/', import.meta.url);
-const hint = 'bin/launch scripts/xl-reference.ts writes it';
+const hint = '`npm run docs` writes it';
 
 describe('the reference of xl', () => {
   it('is what the commands say, as a page and in the manual', () => {

@@ -13,16 +13,20 @@ interface Ways {
 
 /** A name, or `*.example.org` for all names below it, or `*` for all; its addresses are open as long as an answer says that it has them. */
 export interface DomainRule extends Ways {
+  /** A name, `*.` with a name, or `*`. */
   readonly domain: string;
 }
 
 /** An address of IPv4 or IPv6, or a network as `10.0.0.0/8`. Guests of the same bridge are reached by this only. */
 export interface AddressRule extends Ways {
+  /** An address, or a network with its prefix. */
   readonly address: string;
 }
 
+/** Something that may be reached: by its name, or by its address. */
 export type EgressRule = DomainRule | AddressRule;
 
+/** All that the host reaches, or nothing but what is named. */
 export type EgressRules =
   { readonly default: 'allow' } | { readonly default: 'deny'; readonly allow: readonly EgressRule[] };
 
