@@ -99,7 +99,9 @@ export async function assembleHost(options: AssemblyOptions): Promise<HostParts>
   });
   const network = options.network && (await startNetwork(options.network, xenstored.client(), log));
   const { nrCpus } = host.physInfo();
-  const images = diskHost && new DiskImages(diskHost, emptyLayers(folders.path));
+  const layers = join(folders.path, 'layers');
+  if (diskHost !== undefined) makeEmpty(layers);
+  const images = diskHost && new DiskImages(diskHost, layers);
   const backends = startBackends({
     control: host,
     xs: xenstored.client(),
@@ -159,6 +161,7 @@ export async function assembleHost(options: AssemblyOptions): Promise<HostParts>
       network?.close();
       await backends.close();
       await images?.close();
+      rmSync(layers, { recursive: true, force: true });
       consoles.close();
       xenstored.close();
       await host.close();
@@ -167,11 +170,9 @@ export async function assembleHost(options: AssemblyOptions): Promise<HostParts>
 }
 
 /** The folder for temporary files of disks, without those that a host which was killed has left. */
-function emptyLayers(path: string): string {
-  const layers = join(path, 'layers');
-  rmSync(layers, { recursive: true, force: true });
-  mkdirSync(layers, { recursive: true, mode: 0o700 });
-  return layers;
+function makeEmpty(folder: string): void {
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
 }
 
 async function buildFromFiles(domain: DomainControl, request: BuildRequest): ReturnType<BuildService> {
