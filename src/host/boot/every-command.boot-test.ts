@@ -19,7 +19,7 @@ interface Step {
 }
 
 /** They have tests of their own. */
-const elsewhere = ['save', 'restore', 'migrate', 'migrate-receive', 'remus', 'dump-core'];
+const elsewhere = ['save', 'restore', 'migrate', 'migrate-receive', 'remus', 'dump-core', 'exec', 'cp', 'fork'];
 const head = 'Name +ID +Mem VCPUs\tState\tTime\\(s\\)';
 const nothing = /^$/;
 const mac = '00:16:3e:00:00:01';
