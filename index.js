@@ -15,4 +15,4 @@ if (Number.parseInt(process.versions.node, 10) < LEAST) {
 const sources = new URL('./src/host/node/xenolith.ts', import.meta.url);
 const bundle = new URL('./dist/lib/xenolith.js', import.meta.url);
 
-export const { Host, images, XenolithError } = await import((existsSync(sources) ? sources : bundle).href);
+export const { Host, images, sandbox, XenolithError } = await import((existsSync(sources) ? sources : bundle).href);

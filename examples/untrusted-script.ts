@@ -1,15 +1,15 @@
-import { Host, images } from 'xenolith';
+import { Host, images, sandbox } from 'xenolith';
 
 const script = `
 echo "I run on $(uname -sr), with $(nproc) processor."
 rm -rf /etc /root                # of a copy that nobody else sees
-ping -c 1 -W 1 192.0.2.1 2>&1    # there is no network
+ping -c 1 -W 1 192.0.2.1 2>&1    # its network leads nowhere
 exit 3
 `;
 
 await using host = await Host.open();
 // Booted once. Each script then gets a copy of it, which takes milliseconds to make.
-await using guest = await host.create({ ...(await images.busybox()), name: 'sandbox' });
+await using guest = await host.create({ ...(await images.busybox()), ...sandbox, name: 'sandbox' });
 await guest.exec(['true']);
 
 await using copy = await guest.fork({ timeLimit: 60_000 });

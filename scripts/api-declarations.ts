@@ -59,6 +59,13 @@ export function docstring(node: ts.Node): string {
   return (ts.getTextOfJSDocComment(comment) ?? '').trim();
 }
 
+/** What a constant is, as the sources have it, without what is said of its type. */
+export function valueOf({ initializer }: ts.VariableDeclaration): string {
+  let value = initializer;
+  while (value !== undefined && (ts.isAsExpression(value) || ts.isSatisfiesExpression(value))) value = value.expression;
+  return value?.getText() ?? '';
+}
+
 /** What of a member says what it takes and gives. */
 export function typesOf(declaration: ts.Declaration): readonly ts.TypeNode[] {
   const parameters = ts.isFunctionLike(declaration) ? declaration.parameters : [];

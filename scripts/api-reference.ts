@@ -15,6 +15,7 @@ import {
   programOf,
   signature,
   typesOf,
+  valueOf,
 } from './api-declarations.ts';
 
 const root = join(import.meta.dirname, '..');
@@ -25,7 +26,7 @@ export const folder = join(root, 'docs/api');
 const topics = [
   { page: 'host', title: 'Hosts', sources: ['xenolith', 'in-process-host', 'host-event', 'wait-options', 'control'] },
   { page: 'guest', title: 'Guests', sources: ['guest', 'guest-info'] },
-  { page: 'config', title: 'What a guest is made of', sources: ['guest-config', 'egress-rules'] },
+  { page: 'config', title: 'What a guest is made of', sources: ['guest-config', 'egress-rules', 'sandbox'] },
   { page: 'console', title: 'Consoles', sources: ['guest-console'] },
   { page: 'programs', title: 'Programs in a guest', sources: ['guest-program'] },
   { page: 'files', title: 'Files in a guest', sources: ['guest-files', 'protocol', 'outflow'] },
@@ -153,8 +154,8 @@ export function apiReference(): ApiReference {
     const stated = ts.isVariableDeclaration(declaration) ? declaration.parent.parent : declaration;
     const heading = [`## ${name}`, doc(stated, name)];
     if (ts.isVariableDeclaration(declaration)) {
-      const type = declaration.type?.getText() ?? checker.typeToString(checker.getTypeAtLocation(declaration));
-      return [...heading, block(`const ${name}: ${type}`), ...seeAlso([declaration], from, name)];
+      const its = declaration.type === undefined ? ` = ${valueOf(declaration)}` : `: ${declaration.type.getText()}`;
+      return [...heading, block(`const ${name}${its}`), ...seeAlso([declaration], from, name)];
     }
     if (ts.isTypeAliasDeclaration(declaration)) {
       const { type } = declaration;

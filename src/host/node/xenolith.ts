@@ -45,6 +45,7 @@ export class Host extends InProcessHost {
 export const images: Images = imagesOn(nodeDiskHost);
 
 export { XenolithError, type ErrorCode, type XenolithErrorOptions } from '../../toolstack/api/errors.ts';
+export { sandbox } from '../../toolstack/api/sandbox.ts';
 export type { ConsoleReadOptions, GuestConsole, WriteOptions } from '../../toolstack/api/guest-console.ts';
 export type {
   AddressRule,

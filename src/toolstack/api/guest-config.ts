@@ -84,7 +84,7 @@ export interface GuestConfig {
   readonly onCrash?: EndAction;
   /** Default `destroy`. */
   readonly onWatchdog?: EndAction;
-  /** Milliseconds after which it is destroyed, wherever it is. Default: no limit. */
+  /** Milliseconds after which it is destroyed, wherever it is, at most 24 days. Default, and `Infinity`: no limit. */
   readonly timeLimit?: number;
   /** Any other keys of `xl.cfg`, under their own names. */
   readonly options?: Readonly<Record<string, string | number | readonly string[]>>;

@@ -10,7 +10,7 @@ export interface ForkOptions {
   readonly name?: string;
   /** It does not run before `start`. Default false. */
   readonly paused?: boolean;
-  /** Milliseconds after which it is destroyed, wherever it is. Default: no limit. */
+  /** Milliseconds after which it is destroyed, wherever it is, at most 24 days. Default, and `Infinity`: no limit. */
   readonly timeLimit?: number;
 }
 

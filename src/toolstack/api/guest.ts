@@ -39,6 +39,8 @@ export interface GuestOptions {
 }
 
 const KIB = 1024;
+/** What a timer of Node takes; it fires at once for more. */
+const LONGEST_MS = 2 ** 31 - 1;
 
 /**
  * A guest of a host. `await using guest = await host.create(…)` destroys it at the end of the block. A guest does not keep the process alive: what a program
@@ -92,8 +94,9 @@ export class Guest implements AsyncDisposable {
     this.#agent = new GuestAgent({ parts, keepAlive, name, domid: live, over });
     this.files = new GuestFiles(this.#agent);
     this.#unsubscribe = glue.parts.manager.onEvent((event) => this.#onEvent(event));
-    if (timeLimit !== undefined)
-      this.#limit = setTimeout(() => void this.#destroy('time limit').catch(glue.parts.onError), timeLimit).unref();
+    const outOfTime = (): void => void this.#destroy('time limit').catch(glue.parts.onError);
+    if (timeLimit !== undefined && timeLimit !== Infinity)
+      this.#limit = setTimeout(outOfTime, Math.min(timeLimit, LONGEST_MS)).unref();
     void this.#watch();
   }
 

@@ -34,7 +34,7 @@ export interface CreateOptions {
 export interface RestoreOptions extends CreateOptions {
   /** In place of the name it had. */
   readonly name?: string;
-  /** Milliseconds after which it is destroyed, wherever it is. Default: no limit. */
+  /** Milliseconds after which it is destroyed, wherever it is, at most 24 days. Default, and `Infinity`: no limit. */
   readonly timeLimit?: number;
 }
 
