@@ -17,7 +17,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { GuestTerminal } from '../src/host/testing/guest-terminal.ts';
 import { Machine } from '../src/host/testing/machine.ts';
-import { PLAIN_CONSOLE } from '../src/toolstack/guest-files/guest-files.ts';
+import { GUEST_PROMPT, PLAIN_CONSOLE } from '../src/toolstack/guest-files/guest-files.ts';
 import { XenError } from '../src/toolstack/xen-error.ts';
 import { guestImage } from './comparison/guest-image.ts';
 import { PATIENCE_MS } from './guest/guest-shell.ts';
@@ -72,8 +72,11 @@ class RealXen {
 
   /** At the console of a guest: what it says until the command is through. */
   inGuest(name: string, command: string): Promise<string> {
-    const wait = `i=0; until grep -q all-of-it /tmp/said || [ $i -ge ${PATIENCE} ]; do sleep 1; i=$((i + 1)); done`;
-    const typed = `(sleep 1; echo '${command}; echo all""-of-it'; ${wait}; printf "\\035") | xl console ${name}`;
+    const until = (mark: string, meanwhile: string): string =>
+      `i=0; until grep -q ${mark} /tmp/said || [ $i -ge ${PATIENCE} ]; do ${meanwhile} sleep 1; i=$((i + 1)); done`;
+    // What is typed before there is a shell is lost.
+    const prompted = until(GUEST_PROMPT.trim(), 'echo;');
+    const typed = `(${prompted}; echo '${command}; echo all""-of-it'; ${until('all-of-it', '')}; printf "\\035") | xl console ${name}`;
     return this.run(`: > /tmp/said; ${typed} > /tmp/said 2>&1; cat /tmp/said`);
   }
 

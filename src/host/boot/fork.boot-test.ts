@@ -7,7 +7,7 @@ import type { GuestTerminal } from '../testing/guest-terminal.ts';
 import { Machine } from '../testing/machine.ts';
 
 /** By hand: XENOLITH_FORK_CLONES=100. */
-const CLONES = Number(process.env['XENOLITH_FORK_CLONES'] ?? 20);
+const CLONES = Number(process.env['XENOLITH_FORK_CLONES'] ?? 4);
 
 describe('xl fork', () => {
   const machine = new Machine();
