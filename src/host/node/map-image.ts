@@ -93,7 +93,12 @@ class LeasedImage implements MappedImage {
     held.add(this);
     hearOfWriters();
     const workerData: Populating = { memory, ranges: this.#ranges };
-    const thread = new Worker(new URL('./populate-worker.ts', import.meta.url), { name: 'populate', workerData });
+    const thread = new Worker(new URL('./populate-worker.ts', import.meta.url), {
+      name: 'populate',
+      // What it closes, libc has opened: of that Node would warn.
+      trackUnmanagedFds: false,
+      workerData,
+    });
     thread.unref();
     // What it has not read is read when it is used.
     thread.once('error', () => undefined);

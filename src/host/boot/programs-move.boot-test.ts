@@ -1,0 +1,83 @@
+/** A real guest that a program writes down, brings back, and moves to another host of its process: its memory and its programs go along. */
+import assert from 'node:assert/strict';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import type { Guest } from '../../toolstack/api/guest.ts';
+import { Host, images, sandbox } from '../node/xenolith.ts';
+
+describe('a guest of a program', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'xenolith-move-'));
+  const file = join(folder, 'web.save');
+  let host: Host;
+  let guest: Guest;
+  let count = 0;
+
+  before(async () => {
+    host = await Host.open();
+    guest = await host.create({ ...(await images.busybox()), ...sandbox, memory: 128, name: 'web' });
+    const counting =
+      'n=0; while :; do n=$((n + 1)); echo $n > /tmp/.count; mv /tmp/.count /tmp/count; usleep 20000; done';
+    await guest.exec(['sh', '-c', `sh -c '${counting}' > /dev/null 2>&1 & echo $! > /tmp/pid`]);
+    await guest.exec(['sh', '-c', 'dd if=/dev/urandom of=/tmp/noise bs=1M count=8; sha256sum /tmp/noise > /tmp/sum']);
+  });
+  after(async () => {
+    await host.close();
+    rmSync(folder, { recursive: true });
+  });
+
+  /** What it counts, which has never gone back. */
+  async function goesOn(from: Guest): Promise<void> {
+    const { stdout, stderr, exitCode } = await from.exec([
+      'sh',
+      '-c',
+      'sha256sum -c /tmp/sum && kill -0 $(cat /tmp/pid) && sleep 1',
+    ]);
+    assert.equal(exitCode, 0, `${stdout}${stderr}`);
+    const now = Number(await from.files.readText('/tmp/count'));
+    assert.ok(now > count, `${now} after ${count}`);
+    count = now;
+  }
+
+  it('is saved and restored', async () => {
+    await goesOn(guest);
+    await guest.save(file);
+    assert.deepEqual(guest.exit, { reason: 'saved' });
+    assert.deepEqual(host.guests, []);
+    const { uuid } = guest;
+    guest = await host.restore(file);
+    assert.deepEqual([guest.name, guest.uuid], ['web', uuid]);
+    await goesOn(guest);
+  });
+
+  it('is saved as it goes on, and comes back under another name beside itself', async () => {
+    await guest.save(file, { after: 'run' });
+    await goesOn(guest);
+    const later = count;
+    count = 0;
+    await using twin = await host.restore(file, { name: 'twin' });
+    await goesOn(twin);
+    count = later;
+    await goesOn(guest);
+  });
+
+  it('moves to another host while it runs', async () => {
+    await using other = await Host.open();
+    const { guest: moved, passes, downtime, total } = await guest.migrate(other);
+    assert.deepEqual(guest.exit, { reason: 'migrated' });
+    assert.deepEqual([host.guests, other.guests], [[], [moved]]);
+    assert.ok(passes > 1 && downtime > 0 && downtime < total);
+    await goesOn(moved);
+  });
+
+  it('is not brought back from a file that is cut off', async () => {
+    const cut = async function* (): AsyncGenerator<Uint8Array, void, undefined> {
+      yield new Uint8Array(100);
+      await Promise.resolve();
+    };
+    await assert.rejects(host.restore(cut()), { name: 'XenolithError', code: 'STREAM' });
+    assert.deepEqual(host.guests, []);
+    assert.ok(existsSync(file));
+  });
+});
