@@ -74,9 +74,9 @@ class RealXen {
   inGuest(name: string, command: string): Promise<string> {
     const until = (mark: string, meanwhile: string): string =>
       `i=0; until grep -q ${mark} /tmp/said || [ $i -ge ${PATIENCE} ]; do ${meanwhile} sleep 1; i=$((i + 1)); done`;
-    // What is typed before there is a shell is lost.
+    // What is typed before there is a shell is lost, and xl's own console takes nothing from a pipe.
     const prompted = until(GUEST_PROMPT.trim(), 'echo;');
-    const typed = `(${prompted}; echo '${command}; echo all""-of-it'; ${until('all-of-it', '')}; printf "\\035") | xl console ${name}`;
+    const typed = `(${prompted}; echo '${command}; echo all""-of-it'; ${until('all-of-it', '')}; printf "\\035") | xenconsole $(xl domid ${name}) --num 0 --type pv --interactive`;
     return this.run(`: > /tmp/said; ${typed} > /tmp/said 2>&1; cat /tmp/said`);
   }
 
