@@ -33,7 +33,7 @@ export async function busyConfig(
   };
 }
 
-/** Once it has booted. Each round of a worker writes 100 KB twice, syncs, and compares. */
+/** Once it has booted. Each round of a worker writes 100 KB twice, syncs, and compares; its count is never seen half-written. */
 export async function beginWork(guest: GuestTerminal): Promise<void> {
   await guest.ready();
   // What its kernel says while it suspends would stand among the answers.
@@ -41,7 +41,7 @@ export async function beginWork(guest: GuestTerminal): Promise<void> {
   await guest.run('modprobe xen-blkfront; mke2fs -q /dev/xvda && mkdir -p /mnt && mount /dev/xvda /mnt');
   await guest.run('modprobe xen-netfront');
   await guest.run(
-    'worker() { n=0; while :; do n=$((n + 1)); head -c 100000 /dev/urandom > $1/a; s=$(sha256sum < $1/a); cp $1/a $1/b; sync; [ "$(sha256sum < $1/b)" = "$s" ] || echo bad $n >> /tmp/bad; echo $n > $1/count; done; }; ' +
+    'worker() { n=0; while :; do n=$((n + 1)); head -c 100000 /dev/urandom > $1/a; s=$(sha256sum < $1/a); cp $1/a $1/b; sync; [ "$(sha256sum < $1/b)" = "$s" ] || echo bad $n >> /tmp/bad; echo $n > $1/count.new; mv $1/count.new $1/count; done; }; ' +
       'worker /mnt & worker /tmp &',
   );
 }
