@@ -1,7 +1,7 @@
 /** A mapped file is there when it is looked at, and who writes to it waits until the memory does not depend on it any more. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, constants, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
@@ -51,6 +51,18 @@ describe('a saved domain’s file', () => {
     assert.equal(bytes(5 * PAGE, 1)[0], 99);
     bytes(5 * PAGE, 1)[0] = 5;
     assert.deepEqual(bytes(PAGE, PAGES.length), PAGES);
+  });
+
+  it('is nobody’s when it has been given up, though the memory is still there', { skip }, () => {
+    writeFileSync(path, PAGES);
+    const reader = openSync(path, 'r');
+    const other = mapImage(reader);
+    closeSync(reader);
+    assert.equal(other?.map(bytes(PAGE, PAGES.length), 0), true);
+    other.giveUp();
+    // With a lease this would wait, and O_NONBLOCK makes it an error.
+    closeSync(openSync(path, constants.O_WRONLY | constants.O_NONBLOCK));
+    assert.deepEqual(bytes(PAGE, PAGES.length), new Uint8Array(PAGES.length));
   });
 
   it('is not mapped while somebody may write to it', { skip }, () => {

@@ -14,6 +14,7 @@ import { quietFfi } from './quiet-ffi.ts';
 const F_SETLEASE = 1024;
 const F_SETSIG = 10;
 const F_RDLCK = 0;
+const F_UNLCK = 2;
 /** The signal of who waits for the lease; ignored, unlike SIGIO, which would end the process. */
 const SIGURG = 23;
 /** Shorter runs of pages are read: a process can have 65530 mappings (vm.max_map_count). */
@@ -63,6 +64,7 @@ class LeasedImage implements MappedImage {
   readonly #ranges: MappedRange[] = [];
   #memory: SharedArrayBuffer | undefined;
   #owner: ImageOwner | undefined;
+  #populating: Worker | undefined;
   #isOver = false;
 
   constructor(map: MemoryMap, fd: number) {
@@ -88,7 +90,7 @@ class LeasedImage implements MappedImage {
 
   settle(owner: ImageOwner): void {
     const memory = this.#memory;
-    if (memory === undefined) return this.giveUp();
+    if (memory === undefined) return this.#release();
     this.#owner = owner;
     held.add(this);
     hearOfWriters();
@@ -102,12 +104,23 @@ class LeasedImage implements MappedImage {
     thread.unref();
     // What it has not read is read when it is used.
     thread.once('error', () => undefined);
+    this.#populating = thread;
   }
 
   giveUp(): void {
     if (this.#isOver) return;
+    void this.#populating?.terminate();
+    const memory = this.#memory;
+    if (memory !== undefined) for (const { at, length } of this.#ranges) this.#map.discard(memory, at, length);
+    this.#release();
+  }
+
+  /** Mappings keep the file open, and its lease with it, until a collector finds the memory: it is given back by itself. */
+  #release(): void {
+    if (this.#isOver) return;
     this.#isOver = true;
     held.delete(this);
+    fcntl?.(this.#fd, F_SETLEASE, F_UNLCK);
     closeSync(this.#fd);
   }
 
@@ -122,6 +135,6 @@ class LeasedImage implements MappedImage {
         for (const { at, length } of this.#ranges) this.#map.detach(memory, at, length);
       })
       .catch((error: unknown) => owner.onError(error))
-      .finally(() => this.giveUp());
+      .finally(() => this.#release());
   }
 }

@@ -61,6 +61,8 @@ export interface MemoryMap {
    * The part becomes memory of no file, with the contents that it has; nobody may write to it meanwhile. Throws MemoryMapError, with some of it done.
    */
   detach(memory: SharedArrayBuffer, at: number, length: number): void;
+  /** The part becomes zeroes of no file, for a memory that nobody uses any more. Throws MemoryMapError. */
+  discard(memory: SharedArrayBuffer, at: number, length: number): void;
   /** An empty file without a name, which is gone when nobody has it open or mapped. Throws MemoryMapError. */
   createMemfd(name: string): number;
   /** What was mapped under the memory, and may have come off it since. */
@@ -119,6 +121,13 @@ class LinuxMemoryMap implements MemoryMap {
       const moved = this.#libc.mremap(fresh, chunk, chunk, MREMAP_MAYMOVE | MREMAP_FIXED, address + done);
       if (moved !== address + done) throw new MemoryMapError(`the host moves no ${chunk} bytes of memory`);
     }
+  }
+
+  discard(memory: SharedArrayBuffer, at: number, length: number): void {
+    const address = this.#checked(memory, at, length);
+    const flags = MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS | MAP_NORESERVE;
+    if (this.#libc.mmap(address, BigInt(length), PROT_READ_WRITE, flags, -1, 0n) !== address)
+      throw new MemoryMapError(`the host takes back no ${length} bytes of memory`);
   }
 
   createMemfd(name: string): number {
