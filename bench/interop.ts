@@ -50,9 +50,10 @@ const say = (text: string): void => void process.stderr.write(`${text}\n`);
 const prepare = [
   'dd if=/dev/urandom of=/tmp/noise bs=1M count=8 2>/dev/null',
   'sha256sum /tmp/noise > /tmp/sum',
-  '(n=0; while :; do n=$((n + 1)); echo $n > /tmp/count; usleep 20000; done) & sleep 1',
+  '(while :; do echo >> /tmp/grows; usleep 20000; done) & sleep 1',
 ].join('; ');
-const look = 'sha256sum -c /tmp/sum; nproc; a=$(cat /tmp/count); sleep 2; [ $(cat /tmp/count) -gt $a ] && echo go""ing';
+const look =
+  'sha256sum -c /tmp/sum; nproc; a=$(wc -c < /tmp/grows); sleep 2; [ $(wc -c < /tmp/grows) -gt $a ] && echo go""ing';
 const intact = /noise: OK\s+2\s+going/;
 
 /** Domain 0 of real Xen, by its shell. */
