@@ -224,7 +224,7 @@ export class Decoder {
       const rep = row.instruction.rep ? (repeat === 0xf3 ? 1 : repeat === 0xf2 ? 2 : 0) : 0;
       const handler =
         row.handlers[variantNumber(this.#width, mod, lock, rep, this.#long ? 64 : 32, this.#address === 64 ? 64 : 32)];
-      if (handler === undefined) continue;
+      if (handler === undefined || handler < 0) continue;
       return this.#operands(row, handler, mod);
     }
     return false;

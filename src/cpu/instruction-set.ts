@@ -66,21 +66,28 @@ export const variantNumber = (
   mode: 64 | 32,
   address: 64 | 32,
 ): number =>
-  (((((width === 64 ? 2 : width === 32 ? 1 : 0) * 2 + (mod === 'm' ? 1 : 0)) * 2 + (lock ? 1 : 0)) * 3 + rep) * 2 +
-    (mode === 32 ? 1 : 0)) *
-    2 +
+  (mode === 32 ? PER_MODE : 0) +
+  (width === 64 ? 2 : width === 32 ? 1 : 0) * PER_WIDTH +
+  (((mod === 'm' ? 2 : 0) + (lock ? 1 : 0)) * 3 + rep) * 2 +
   (address === 32 ? 1 : 0);
+const PER_WIDTH = 24;
+const PER_MODE = 3 * PER_WIDTH;
+const VARIANTS = 2 * PER_MODE;
+const NO_HANDLER = -1;
 
 const REPS = ['none', 'rep', 'repne'] as const;
 const WIDTHS = [16, 32, 64] as const;
 const MODES = [64, 32] as const;
+const NO_REP = ['none'] as const;
+const NEITHER = [false] as const;
+const BOTH = [false, true] as const;
 
 /** One encoding row with its handlers. */
 export interface Encoding {
   readonly form: Form;
   readonly instruction: Instruction;
-  /** By `variantNumber`: table index of the handler; absent where the variant does not exist. */
-  readonly handlers: readonly (number | undefined)[];
+  /** By `variantNumber`: table index of the handler; negative where the variant does not exist. */
+  readonly handlers: Int16Array;
 }
 
 /** The interpreter in WebAssembly's binary format. */
@@ -115,6 +122,9 @@ export function buildInstructionSet(groups: readonly InstructionGroup[], interna
   for (const instruction of internal.instructions) registry.handlerFor(instruction, PLAIN, []);
   const encodings: Encoding[][][] = Array.from({ length: 7 }, () => Array.from({ length: 256 }, () => []));
   const instructions = groups.flatMap((g) => g.instructions);
+  const forms = instructions.reduce((sum, instruction) => sum + instruction.forms.length, 0);
+  const table = new Int16Array(forms * VARIANTS).fill(NO_HANDLER);
+  let at = 0;
   const names = new Set<string>();
   for (const { name } of instructions) {
     if (names.has(name)) throw new Error(`two instructions are named ${name}`);
@@ -122,7 +132,7 @@ export function buildInstructionSet(groups: readonly InstructionGroup[], interna
   }
   for (const instruction of instructions) {
     for (const text of instruction.forms) {
-      const encoding = encode(instruction, parseForm(text), (i, v, o) => registry.handlerFor(i, v, o));
+      const encoding = encode(instruction, parseForm(text), registry, table.subarray(at, (at += VARIANTS)));
       for (const opcode of opcodesOf(encoding.form)) encodings[encoding.form.map]?.[opcode]?.push(encoding);
     }
   }
@@ -214,11 +224,7 @@ class HandlerRegistry {
     const key = handlerKey(instruction, variant, operands);
     const known = this.#index.get(key);
     if (known !== undefined) return known;
-    const index = this.#add({ key, instruction, variant, operands }, (code, services, handler) => {
-      const u = new Semantics(code, variant, operands, services);
-      buildHandler(u, handler);
-      u.finish();
-    });
+    const index = this.handlers.push(new Handler(key, instruction, variant, operands)) - 1;
     this.#index.set(key, index);
     return index;
   }
@@ -231,37 +237,50 @@ class HandlerRegistry {
 
   addSimpleAddresses(): Map<number, number> {
     const simple = new Map<number, number>();
-    for (const [index, handler] of [...this.handlers.entries()]) {
-      const { instruction, variant, operands, key } = handler;
-      if (!instruction.common || variant.lock || !operands.some((o) => o.kind === 'm')) continue;
-      const added = this.#add({ ...handler, key: `${key}+simple` }, (code, services, self) => {
-        const u = new Semantics(code, variant, operands, services, { simpleAddress: true });
-        buildHandler(u, self);
-        u.finish();
-      });
-      simple.set(index, added);
+    const count = this.handlers.length;
+    for (let index = 0; index < count; index++) {
+      const handler = this.handlers[index];
+      if (!handler?.instruction.common || handler.variant.lock || !handler.operands.some((o) => o.kind === 'm')) continue;
+      simple.set(index, this.handlers.push(handler.withSimpleAddress()) - 1);
     }
     return simple;
   }
-
-  #add(base: HandlerBase, write: (code: Code, services: Services, handler: HandlerBase) => void): number {
-    this.handlers.push({ ...base, write: (code, services) => write(code, services, base) });
-    return this.handlers.length - 1;
-  }
 }
 
-interface HandlerBase {
+export class Handler {
   readonly key: string;
   readonly instruction: Instruction;
   readonly variant: Variant;
   readonly operands: readonly Operand[];
-}
-export interface Handler extends HandlerBase {
-  readonly write: (code: Code, services: Services) => void;
+  readonly #simpleAddress: boolean;
+
+  constructor(
+    key: string,
+    instruction: Instruction,
+    variant: Variant,
+    operands: readonly Operand[],
+    simpleAddress = false,
+  ) {
+    this.key = key;
+    this.instruction = instruction;
+    this.variant = variant;
+    this.operands = operands;
+    this.#simpleAddress = simpleAddress;
+  }
+
+  withSimpleAddress(): Handler {
+    return new Handler(`${this.key}+simple`, this.instruction, this.variant, this.operands, true);
+  }
+
+  write(code: Code, services: Services): void {
+    const u = new Semantics(code, this.variant, this.operands, services, { simpleAddress: this.#simpleAddress });
+    buildHandler(u, this);
+    u.finish();
+  }
 }
 
 /** A definition takes as many operands as its forms give; the missing ones are never looked at. */
-export function buildHandler(u: Semantics, { instruction, operands: [a, b, c, d] }: HandlerBase): void {
+export function buildHandler(u: Semantics, { instruction, operands: [a, b, c, d] }: Handler): void {
   u.begin();
   instruction.build(u, a ?? NONE, b ?? NONE, c ?? NONE, d ?? NONE);
 }
@@ -275,52 +294,59 @@ const specificity = (form: Form): number =>
   (form.prefix === 'any' ? 0 : form.prefix === 'NFx' ? 2 : 4) +
   (form.w === undefined && !form.noRexB ? 0 : 1);
 
-function handlerKey(instruction: Pick<Instruction, 'name'>, v: Variant, operands: readonly Operand[]): string {
-  const marks = [
-    v.mode === 32 ? '@32' : '',
-    v.address === 32 ? '@a32' : '',
-    v.lock ? '+lock' : '',
-    v.rep === 'none' ? '' : `+${v.rep}`,
-  ];
-  return `${instruction.name}/${v.width}:${operands.map((o) => o.kind + o.bits).join()}${marks.join('')}`;
+function handlerKey({ name }: Pick<Instruction, 'name'>, v: Variant, operands: readonly Operand[]): string {
+  let key = `${name}/${v.width}:`;
+  for (const [i, { kind, bits }] of operands.entries()) key += `${i === 0 ? '' : ','}${kind}${bits}`;
+  if (v.mode === 32) key += '@32';
+  if (v.address === 32) key += '@a32';
+  if (v.lock) key += '+lock';
+  return v.rep === 'none' ? key : `${key}+${v.rep}`;
 }
 
-function encode(
-  instruction: Instruction,
-  form: Form,
-  handlerFor: (i: Instruction, v: Variant, o: readonly Operand[]) => number,
-): Encoding {
-  const handlers: (number | undefined)[] = [];
+/** Each thread does this for a thousand rows before it has a decoder: what is known to be equal is not asked for again. */
+function encode(instruction: Instruction, form: Form, registry: HandlerRegistry, handlers: Int16Array): Encoding {
+  const perWidth = dependsOnWidth(form);
+  const reps = instruction.rep ? REPS : NO_REP;
   for (const mode of MODES) {
     if (form.modes !== 'both' && form.modes !== String(mode)) continue;
-    for (const width of WIDTHS) {
-      if (width === 64 && mode === 32) continue;
-      if (form.w === 1 && width !== 64) continue;
+    const ofMode = variantNumber(16, 'r', false, 0, mode, 64);
+    if (mode === 32 && !instruction.perMode && form.modes === 'both') {
+      handlers.copyWithin(ofMode, 0, 2 * PER_WIDTH);
+      continue;
+    }
+    let first = -1;
+    for (const [w, width] of WIDTHS.entries()) {
+      if ((width === 64 && mode === 32) || (form.w === 1 && width !== 64)) continue;
+      if (first >= 0 && !perWidth) {
+        const from = ofMode + first * PER_WIDTH;
+        handlers.copyWithin(ofMode + w * PER_WIDTH, from, from + PER_WIDTH);
+        continue;
+      }
+      first = w;
       for (const mod of modKinds(form)) {
         const operands = form.operands.map((spec, i) => operandOf(spec, i, width, mod));
-        const first = operands[0];
-        const firstSpec = form.operands[0];
+        const [operand] = operands;
+        const [spec] = form.operands;
         const effective =
-          !dependsOnWidth(form) && first && firstSpec
-            ? normalWidth(first, firstSpec.letter, sizeOf(firstSpec, width))
-            : width;
-        for (const lock of [false, true]) {
-          if (lock && (!instruction.lock || first?.kind !== 'm')) continue;
-          for (const [repNumber, rep] of REPS.entries()) {
-            if (rep !== 'none' && !instruction.rep) continue;
+          !perWidth && operand && spec ? normalWidth(operand, spec.letter, sizeOf(spec, width)) : width;
+        for (const lock of instruction.lock && operand?.kind === 'm' ? BOTH : NEITHER) {
+          for (const [repNumber, rep] of reps.entries()) {
             for (const address of MODES) {
-              const variant: Variant = {
-                width: effective,
-                mode: instruction.perMode ? mode : 64,
-                address: instruction.perAddress ? address : 64,
-                lock,
-                rep: rep === 'repne' && instruction.rep === 'count' ? 'rep' : rep,
-              };
-              handlers[variantNumber(width, mod, lock, repNumber, mode, address)] = handlerFor(
-                instruction,
-                variant,
-                operands,
-              );
+              const at = variantNumber(width, mod, lock, repNumber, mode, address);
+              handlers[at] =
+                address === 32 && !instruction.perAddress
+                  ? (handlers[at - 1] ?? NO_HANDLER)
+                  : registry.handlerFor(
+                      instruction,
+                      {
+                        width: effective,
+                        mode: instruction.perMode ? mode : 64,
+                        address: instruction.perAddress ? address : 64,
+                        lock,
+                        rep: rep === 'repne' && instruction.rep === 'count' ? 'rep' : rep,
+                      },
+                      operands,
+                    );
             }
           }
         }
