@@ -2,6 +2,7 @@
  * npm run bench [-- OPTION… NAME…]: measures the rows and workloads named, or all; --help tells more.
  * Progress goes to stderr, the result to stdout: tables, or with --json an array of {name, unit, value, peers}.
  */
+import { bundleWhenStale } from '../scripts/bundle.ts';
 import { Comparison, describe, type Compared } from './comparison/compare.ts';
 import { asJson, asMarkdown, asText } from './comparison/table.ts';
 import { workloads, type Workload } from './comparison/workloads.ts';
@@ -114,6 +115,7 @@ async function main(): Promise<number> {
     options.names.length === 0 || options.names.some((wanted) => matches(name, wanted));
   const with_ = options.peers ?? defaultPeers;
   const among = peers.filter(({ name }) => name === 'xenolith' || with_.includes(name));
+  await bundleWhenStale();
   const own = await measureRows(rows.filter(({ name }) => isChosen(name)));
   const side = await compare(
     workloads.filter(({ name }) => isChosen(`workload.${name}`)),

@@ -40,7 +40,7 @@ try {
     [...flags, join(import.meta.dirname, 'profile/workload.ts'), ...(values.run === undefined ? [] : [values.run])],
     {
       stdio: ['ignore', 'pipe', 'inherit'],
-      env: { ...process.env, XENOLITH_RUN_DIR: join(folder, 'run') },
+      env: { ...process.env, XENOLITH_NAMES: '1', XENOLITH_RUN_DIR: join(folder, 'run') },
     },
   );
   let said = '';

@@ -84,9 +84,9 @@ async function install() {
   } finally {
     clearInterval(ticking);
   }
-  // xl starts sooner from one file; without it, it runs from its sources.
-  const bundled = await run(pinnedNode, [join(root, 'scripts', 'xl-bundle.ts')]);
-  if (bundled !== 0) say('xl was not put into one file, and starts a little slower');
+  // xl, the daemon and workers start sooner from one file each; without, they run from their sources.
+  const bundled = await run(pinnedNode, [join(root, 'scripts', 'bundle.ts')]);
+  if (bundled !== 0) say('programs were not put into one file each, and start slower');
   markUpToDate();
   say(`dependencies installed in ${Math.round((Date.now() - begin) / 1000)} s`);
 }

@@ -1,5 +1,3 @@
-import { join } from 'node:path';
-import { bundleXl } from '../../scripts/xl-bundle.ts';
 import { liveGuest, median } from '../guest/boots.ts';
 import type { Row } from '../row.ts';
 
@@ -13,8 +11,6 @@ export const row: Row = {
   goal: 60,
   peers: {},
   async measure(note) {
-    // As an installation has it; where sources were changed since, xl runs from these.
-    await bundleXl(join(import.meta.dirname, '../../node_modules/.xenolith'));
     const { xenolith } = await liveGuest(note);
     const seconds: number[] = [];
     for (let round = 0; round < ROUNDS; round++) seconds.push(await xenolith.xl('list'));

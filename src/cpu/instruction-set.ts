@@ -240,7 +240,8 @@ class HandlerRegistry {
     const count = this.handlers.length;
     for (let index = 0; index < count; index++) {
       const handler = this.handlers[index];
-      if (!handler?.instruction.common || handler.variant.lock || !handler.operands.some((o) => o.kind === 'm')) continue;
+      if (!handler?.instruction.common || handler.variant.lock || !handler.operands.some((o) => o.kind === 'm'))
+        continue;
       simple.set(index, this.handlers.push(handler.withSimpleAddress()) - 1);
     }
     return simple;
@@ -327,8 +328,7 @@ function encode(instruction: Instruction, form: Form, registry: HandlerRegistry,
         const operands = form.operands.map((spec, i) => operandOf(spec, i, width, mod));
         const [operand] = operands;
         const [spec] = form.operands;
-        const effective =
-          !perWidth && operand && spec ? normalWidth(operand, spec.letter, sizeOf(spec, width)) : width;
+        const effective = !perWidth && operand && spec ? normalWidth(operand, spec.letter, sizeOf(spec, width)) : width;
         for (const lock of instruction.lock && operand?.kind === 'm' ? BOTH : NEITHER) {
           for (const [repNumber, rep] of reps.entries()) {
             for (const address of MODES) {

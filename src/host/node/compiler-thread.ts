@@ -1,5 +1,6 @@
 /** Starts the compiler's thread when the first vCPU wants it, and connects vCPUs to it. */
 import { MessageChannel, Worker } from 'node:worker_threads';
+import { startFile } from '../../toolstack/start-files.ts';
 import type { CompilerLink } from './compiler-messages.ts';
 
 /** Regions' code makes short-lived objects only. */
@@ -30,7 +31,7 @@ export class CompilerThread {
   }
 
   #start(): Worker {
-    const worker = new Worker(new URL('./compiler-worker.ts', import.meta.url), {
+    const worker = new Worker(startFile(new URL('./compiler-worker.ts', import.meta.url)), {
       name: 'compiler',
       resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MIB },
     });

@@ -1,5 +1,6 @@
 /** The thread that punches holes, started for the first one; all images share it. */
 import { Worker } from 'node:worker_threads';
+import { startFile } from '../../toolstack/start-files.ts';
 
 export interface HoleRequest {
   readonly id: number;
@@ -31,7 +32,7 @@ export function punchHoleLater(fd: number, offset: number, length: number): Prom
 }
 
 function start(): Worker {
-  const thread = new Worker(new URL('./hole-worker.ts', import.meta.url), { name: 'holes' });
+  const thread = new Worker(startFile(new URL('./hole-worker.ts', import.meta.url)), { name: 'holes' });
   const answer = (id: number, done: boolean): void => {
     waiting.get(id)?.(done);
     waiting.delete(id);

@@ -7,6 +7,7 @@
 import { closeSync, fstatSync, openSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import type { ImageOwner, MappedImage } from '../../toolstack/migration/mapped-image.ts';
+import { startFile } from '../../toolstack/start-files.ts';
 import { HOST_PAGE, memoryMap, MemoryMapError, type MemoryMap } from './memory-map.ts';
 import { quietFfi } from './quiet-ffi.ts';
 
@@ -95,7 +96,7 @@ class LeasedImage implements MappedImage {
     held.add(this);
     hearOfWriters();
     const workerData: Populating = { memory, ranges: this.#ranges };
-    const thread = new Worker(new URL('./populate-worker.ts', import.meta.url), {
+    const thread = new Worker(startFile(new URL('./populate-worker.ts', import.meta.url)), {
       name: 'populate',
       // What it closes, libc has opened: of that Node would warn.
       trackUnmanagedFds: false,

@@ -6,6 +6,7 @@ import type { HostState } from '../../hypervisor/host-state.ts';
 import type { Hypervisor, VcpuRunner } from '../../hypervisor/hypervisor.ts';
 import type { CheckOptions, Engine } from '../../cpu/index.ts';
 import { runDirectory } from '../../toolstack/daemon/run-directory.ts';
+import { startFile } from '../../toolstack/start-files.ts';
 import type { ClockStart } from './clock.ts';
 import { SpareWorkers } from './spare-workers.ts';
 import { CompilerThread } from './compiler-thread.ts';
@@ -112,7 +113,7 @@ export class VcpuThreads implements VcpuRunner {
 
   /** It runs what it is posted, a VcpuStart. */
   #createWorker(): Worker {
-    const worker = new Worker(new URL('./vcpu-worker.ts', import.meta.url), {
+    const worker = new Worker(startFile(new URL('./vcpu-worker.ts', import.meta.url)), {
       name: 'vcpu',
       resourceLimits: { stackSizeMb: STACK_MIB, maxYoungGenerationSizeMb: YOUNG_MIB },
       stdin: false,

@@ -7,12 +7,16 @@
  *   xenolithd --stop=N    the same within N seconds; 0 destroys them at once
  *   xenolithd --status    tells whether it runs; exit code 1 when it does not
  */
+import { spawn } from 'node:child_process';
 import { writeSync } from 'node:fs';
 import { flushCompileCache, getCompileCacheDir } from 'node:module';
+import { constants, setPriority } from 'node:os';
+import { fileURLToPath } from 'node:url';
 import { DaemonClient } from '../../toolstack/daemon/client.ts';
 import { acquireLock } from '../../toolstack/daemon/lock.ts';
 import { prepareRunDirectory } from '../../toolstack/daemon/prepare-run-directory.ts';
 import { runDirectory, type RunDirectory } from '../../toolstack/daemon/run-directory.ts';
+import { startFile } from '../../toolstack/start-files.ts';
 import { XenError } from '../../toolstack/xen-error.ts';
 import { boundCompiledCode } from './compiled-code.ts';
 
@@ -21,6 +25,8 @@ const usage = 'Usage: xenolithd [-F|--foreground] [--stop[=SECONDS]] [--status]'
 const stopSeconds = 60;
 /** A daemon may run for months, or be killed: what it has compiled is kept before, when starting is over. */
 const KEEP_CODE_MS = 10_000;
+/** It takes ten seconds of a processor: a daemon that has lived for so long is none of a test's. */
+const BUNDLE_MS = 60_000;
 /** The pipe on which who started the daemon waits for its word. */
 const handOverFd = 3;
 
@@ -136,6 +142,7 @@ async function serve(run: RunDirectory, say: (word: string) => void, where?: 'fo
     );
     say('ready');
     setTimeout(() => keepCompiledCode(log), KEEP_CODE_MS).unref();
+    if (isFromSources()) setTimeout(bundleForNextTime, BUNDLE_MS).unref();
     await ended;
     log('ended');
     lock.release();
@@ -155,6 +162,17 @@ function keepCompiledCode(log: (line: string) => void): void {
   } catch (error) {
     log(`compiled code in ${folder}: ${String(error)}`);
   }
+}
+
+const isFromSources = (): boolean => startFile(new URL('./xenolithd.ts', import.meta.url)).pathname.endsWith('.ts');
+
+/** Sources that have changed since the set-up: the next daemon need not start from them. Where the tools for it are missing, it does. */
+function bundleForNextTime(): void {
+  const program = fileURLToPath(new URL('../../../scripts/bundle.ts', import.meta.url));
+  const child = spawn(process.execPath, [program, '--when-stale'], { stdio: 'ignore', detached: true });
+  child.once('error', () => undefined);
+  if (child.pid !== undefined) setPriority(child.pid, constants.priority.PRIORITY_LOW);
+  child.unref();
 }
 
 const [argument = '', ...rest] = process.argv.slice(2);

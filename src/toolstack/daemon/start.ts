@@ -3,13 +3,14 @@ import { spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { startFile } from '../start-files.ts';
 import { XenError } from '../xen-error.ts';
 import { DaemonClient } from './client.ts';
 import { prepareRunDirectory } from './prepare-run-directory.ts';
 import type { RunDirectory } from './run-directory.ts';
 
 /** The room that knows where it runs has the program; it is started, never imported. */
-const program = fileURLToPath(new URL('../../host/node/xenolithd.ts', import.meta.url));
+const program = new URL('../../host/node/xenolithd.ts', import.meta.url);
 /** A daemon that has not said within this time whether it serves is broken. */
 const startTimeoutMs = 60_000;
 const retryMs = 20;
@@ -61,7 +62,7 @@ const engine = ['--no-wasm-inlining', '--no-wasm-inlining-call-indirect'] as con
 /** What the daemon wrote on its hand-over pipe: `ready`, `running`, or why it could not start. */
 function spawnDaemon(run: RunDirectory): Promise<string> {
   const log = openSync(logPath(run), 'a', 0o600);
-  const child = spawn(process.execPath, [...engine, program, '--serve'], {
+  const child = spawn(process.execPath, [...engine, fileURLToPath(startFile(program)), '--serve'], {
     cwd: '/',
     detached: true,
     env: { ...allocator, ...process.env, XENOLITH_RUN_DIR: run.path },

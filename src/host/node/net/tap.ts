@@ -3,6 +3,7 @@ import { closeSync, openSync, writeSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import type { LinkEnd } from '../../../dom0/net/link.ts';
 import { bytesOf, frameOf } from '../../../dom0/net/tap/virtio-net-header.ts';
+import { startFile } from '../../../toolstack/start-files.ts';
 import { becomeTap } from './libc.ts';
 
 /** Words that both threads see: frames that were sent to the main thread and not taken by it; not zero when the reader is to end. */
@@ -44,7 +45,7 @@ export function connectTap(fd: number, end: LinkEnd, onError: (error: Error) => 
   const shared = new SharedArrayBuffer(8);
   const words = new Int32Array(shared);
   const workerData: TapWorkerData = { fd, shared, most: MOST_WAITING };
-  const worker = new Worker(new URL('./tap-worker.ts', import.meta.url), { workerData, name: 'tap' });
+  const worker = new Worker(startFile(new URL('./tap-worker.ts', import.meta.url)), { workerData, name: 'tap' });
   worker.unref();
   worker.on('message', (bytes: Uint8Array) => {
     Atomics.sub(words, WAITING, 1);

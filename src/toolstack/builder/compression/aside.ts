@@ -3,6 +3,7 @@
  * services would stand still for all other domains meanwhile.
  */
 import { Worker } from 'node:worker_threads';
+import { startFile } from '../../start-files.ts';
 import type { Ramdisk } from '../ramdisk.ts';
 import type { AsideReply, AsideRequest } from './aside-worker.ts';
 import { CorruptData } from './corrupt-data.ts';
@@ -14,7 +15,10 @@ type Done = Extract<AsideReply, { ok: true }>;
  * that they lie in, and whoever gave them has them no more: a copy would cost time, and memory until somebody collects it.
  */
 export class Aside {
-  readonly #worker = new Worker(new URL('./aside-worker.ts', import.meta.url), { name: 'unpack', stdin: false });
+  readonly #worker = new Worker(startFile(new URL('./aside-worker.ts', import.meta.url)), {
+    name: 'unpack',
+    stdin: false,
+  });
   readonly #waiting: PromiseWithResolvers<AsideReply>[] = [];
   #failure: Error | undefined;
 
