@@ -104,7 +104,7 @@ static int decode(u8 *bytes, u32 length) {
   return crc(bytes, total) == *(u32 *)(bytes + total) ? (int)total : -1;
 }
 
-void input(const u8 *bytes, u32 length, void (*take)(u8 type, u32 id, u8 *content, u32 length)) {
+void input(const u8 *bytes, u32 length) {
   for (const u8 *end = bytes + length; bytes < end; bytes++) {
     u32 block = until_zero(bytes, end - bytes);
     if (block > ENCODED - encoded_length) too_long = 1;

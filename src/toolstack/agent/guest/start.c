@@ -1,4 +1,5 @@
-/* Where the kernel enters the program, how it calls the kernel, and the functions that compilers expect to be there. */
+/* What has to be written for the processor: where the kernel enters the program, how it calls the kernel, and loops over bytes, which a compiler that does not
+   optimize makes several times as long. */
 #include "agent.h"
 
 /* System V ABI to system calls: rdi number, rsi… arguments → rax number, rdi, rsi, rdx, r10, r8, r9. */
@@ -44,13 +45,20 @@ asm(".globl _start\n"
     "  and $-16, %rsp\n"
     "  call start_agent\n");
 
-/* rep movsb: what the compiler makes of a loop is several times as long. */
-void *memcpy(void *to, const void *from, u64 length);
 asm(".globl memcpy\n"
     "memcpy:\n"
     "  mov %rdi, %rax\n"
     "  mov %rdx, %rcx\n"
     "  rep movsb\n"
+    "  ret\n");
+
+asm(".globl memset\n"
+    "memset:\n"
+    "  mov %rdi, %r8\n"
+    "  mov %esi, %eax\n"
+    "  mov %rdx, %rcx\n"
+    "  rep stosb\n"
+    "  mov %r8, %rax\n"
     "  ret\n");
 
 /* CRC-32C of so many bytes, by the processor's instruction for it: crc32q (%rdi), %rax and crc32b (%rdi), %eax, which not every assembler knows. */
@@ -86,60 +94,3 @@ asm(".globl processor_has_crc\n"
     "  and $1, %eax\n"
     "  pop %rbx\n"
     "  ret\n");
-
-void *memmove(void *to, const void *from, u64 length) {
-  u8 *target = to;
-  const u8 *source = from;
-  if (target <= source || target >= source + length) return memcpy(to, from, length);
-  while (length-- > 0) target[length] = source[length];
-  return to;
-}
-
-void *memset(void *at, int value, u64 length) {
-  u8 *bytes = at;
-  while (length-- > 0) *bytes++ = value;
-  return at;
-}
-
-u64 length_of(const char *text) {
-  const char *end = text;
-  while (*end) end++;
-  return end - text;
-}
-
-int begins_with(const char *text, const char *beginning) {
-  while (*beginning)
-    if (*text++ != *beginning++) return 0;
-  return 1;
-}
-
-int same_text(const char *a, const char *b) {
-  return begins_with(a, b) && length_of(a) == length_of(b);
-}
-
-char *append(char *at, const char *text) {
-  u64 length = length_of(text);
-  memcpy(at, text, length + 1);
-  return at + length;
-}
-
-char *append_number(char *at, u64 number) {
-  char digits[20];
-  int count = 0;
-  do digits[count++] = '0' + number % 10;
-  while ((number /= 10) > 0);
-  while (count > 0) *at++ = digits[--count];
-  *at = 0;
-  return at;
-}
-
-void say(const char *text) {
-  sys_write(2, text, length_of(text));
-}
-
-void pause_for(long milliseconds) {
-  struct timespec time;
-  time.seconds = milliseconds / 1000;
-  time.nanoseconds = milliseconds % 1000 * 1000000;
-  sys_nanosleep(&time);
-}
