@@ -50,6 +50,10 @@ export interface HypervisorControl {
 export interface LocalPort {
   readonly port: number;
   notify(): void;
+  /** Events are not told of until `unmask`; one may be all the same. */
+  mask(): void;
+  /** What has come meanwhile is not known: who unmasks looks for himself. */
+  unmask(): void;
   /** The remote port becomes unbound again. Closing twice, or after the remote domain is gone, does nothing. */
   close(): void;
 }

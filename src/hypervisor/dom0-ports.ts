@@ -32,6 +32,7 @@ export class Dom0Ports {
       if (!open) return;
       open = false;
       this.#bindings.delete(port);
+      this.#state.unmask(port); // its next user is to hear something
       unbindFromDom0(domain, remotePort, port);
     };
     this.#bindings.set(port, { domid: domain.domid, onEvent, close });
@@ -41,6 +42,12 @@ export class Dom0Ports {
       port,
       notify: () => {
         if (open) raiseFromDom0(domain, remotePort, port);
+      },
+      mask: () => {
+        if (open) this.#state.mask(port);
+      },
+      unmask: () => {
+        if (open) this.#state.unmask(port);
       },
       close,
     };

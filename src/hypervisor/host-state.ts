@@ -41,6 +41,18 @@ export class HostState implements FreePages {
     Atomics.notify(this.words, WAKE);
   }
 
+  /**
+   * A port that is pending, without its word's being selected, makes no noise: `raise` finds that somebody has been there. A drain on account of another port in the
+   * word takes it for an event and unmasks it.
+   */
+  mask(port: Port): void {
+    Atomics.or(this.words, PENDING + (port >>> 5), 1 << (port & 31));
+  }
+
+  unmask(port: Port): void {
+    Atomics.and(this.words, PENDING + (port >>> 5), ~(1 << (port & 31)));
+  }
+
   /** Takes all pending ports, lowest first. */
   drain(onPort: (port: Port) => void): void {
     for (let group = 0; group < SELECTOR_WORDS; group++) {

@@ -1,10 +1,9 @@
-/** Domain 0's end of a frontend's event channel, with a mask as evtchn drivers have one. */
+/** Domain 0's end of a frontend's event channel, for a backend that may come later than its first event. */
 import type { LocalPort } from '../../hypervisor/control.ts';
 
 export class Channel {
   #port: LocalPort | undefined;
   #handler: (() => void) | undefined;
-  #masked = false;
   #pending = false;
 
   /** `bind` makes the port, whose events are then given to whoever listens. */
@@ -12,7 +11,7 @@ export class Channel {
     this.#port = bind(() => this.#event());
   }
 
-  /** Who hears of events from now on; an event that has come meanwhile, or while nobody listened, is told at once or after unmasking. */
+  /** Who hears of events from now on; of one that has come while nobody listened at once. */
   listen(handler: (() => void) | undefined): void {
     this.#handler = handler;
     this.#deliver();
@@ -22,14 +21,15 @@ export class Channel {
     this.#port?.notify();
   }
 
-  /** Events wait until `unmask`. */
+  /** The guest's events wake nobody until `unmask`; one may be told of all the same. */
   mask(): void {
-    this.#masked = true;
+    this.#port?.mask();
   }
 
+  /** Tells of an event, as one may have come meanwhile. */
   unmask(): void {
-    this.#masked = false;
-    this.#deliver();
+    this.#port?.unmask();
+    this.#event();
   }
 
   close(): void {
@@ -44,7 +44,7 @@ export class Channel {
   }
 
   #deliver(): void {
-    if (!this.#pending || this.#masked || this.#handler === undefined) return;
+    if (!this.#pending || this.#handler === undefined) return;
     this.#pending = false;
     this.#handler();
   }

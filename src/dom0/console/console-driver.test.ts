@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import { BackendHost, type FakeDevice } from '../testing/backend-host.ts';
 import { textOf } from '../testing/console-host.ts';
 import { ConsoleFrontend } from '../testing/console-frontend.ts';
+import { ManualTimers } from '../testing/manual-timers.ts';
 import { ConsoleDriver, type DomainConsole, type Listener, type Pty } from './index.ts';
 
 const RING = 3;
@@ -11,6 +12,7 @@ class World {
   readonly consoles = new Map<string, DomainConsole>();
   readonly screens: string[] = [];
   readonly listening = new Map<string, () => DomainConsole | undefined>();
+  readonly timers = new ManualTimers();
   readonly host: BackendHost<unknown>;
 
   constructor() {
@@ -18,6 +20,7 @@ class World {
       new ConsoleDriver({
         xs: { write: (path, value) => host.xs.write(path, value), exists: (path) => host.xs.exists(path) },
         scheduler: { defer: (task) => host.scheduler.defer(task) },
+        timers: this.timers,
         consoles: {
           add: (domid, num, console) => {
             this.consoles.set(`${domid}/${num}`, console);
@@ -82,6 +85,44 @@ describe('a console beside the first', () => {
     assert.deepEqual(world.screens, ['hello']);
     void console.attach().write(Buffer.from('answer'));
     assert.equal(front.take(), 'answer');
+  });
+
+  it('gives much without hearing of each piece that the guest takes, while it takes', async () => {
+    const world = new World();
+    const { front } = await world.connected();
+    const console = world.consoles.get('1/1');
+    assert.ok(console);
+    const text = Array.from({ length: 2000 }, (_, n) => String(n)).join(' ');
+    void console.attach().write(Buffer.from(text));
+    let taken = front.take(16);
+    front.heard = 0;
+    for (let n = 0; n < 40; n++) taken += front.take(16);
+    assert.equal(front.heard, 0);
+    // It stops for a while: from then on it is heard.
+    world.timers.pass(5);
+    assert.equal(world.timers.pending, 0);
+    taken += front.take(16);
+    assert.equal(front.heard, 1);
+    for (let n = 0; n < 1000 && taken.length < text.length; n++) {
+      taken += front.take(16);
+      if (n % 20 === 0) world.timers.pass(1);
+    }
+    assert.equal(taken, text);
+    // Until half of the ring is free after the stop, and what it takes of the last ring: not the 550 times that it has signalled.
+    assert.ok(front.heard < 110, `${front.heard} times`);
+    assert.equal(world.timers.pending, 0);
+  });
+
+  it('hears what the guest prints while it is given much', async () => {
+    const world = new World();
+    const { front } = await world.connected();
+    const console = world.consoles.get('1/1');
+    assert.ok(console);
+    void console.attach().write(Buffer.alloc(8000, 120));
+    front.take();
+    front.print('enough');
+    world.timers.pass(1);
+    assert.equal(textOf(console.attach()), 'enough');
   });
 
   it('takes the last words when its driver closes, and comes back with it', async () => {

@@ -4,7 +4,7 @@
  * console, in a page that the guest grants.
  */
 import type { BackendDriver, BackendInstance, Channel, DeviceGlue, FrontendLink, Keys } from '../backend/index.ts';
-import type { Scheduler } from '../scheduler.ts';
+import type { Scheduler, Timers } from '../scheduler.ts';
 import type { Xenstore } from '../xenstore/index.ts';
 import { ConsoleRing } from './console-ring.ts';
 import { ConsoleTerminal, type Pty } from './console-terminal.ts';
@@ -15,6 +15,7 @@ import { GuestLog } from './guest-log.ts';
 export interface ConsoleDriverServices {
   readonly xs: Pick<Xenstore, 'write' | 'exists'>;
   readonly scheduler: Scheduler;
+  readonly timers: Timers;
   readonly consoles: Pick<Consoles, 'add'>;
   readonly openPty: () => Pty | undefined;
   /** Listens on a unix socket, each of whose connections is a client of the console. Rejects with an Error that says why not. */
@@ -84,12 +85,16 @@ class ConsoleInstance implements BackendInstance<Connection> {
   }
 
   serve({ page, channel, log }: Connection): Keys {
-    const { scheduler, consoles, xs, openPty } = this.#services;
+    const { scheduler, timers, consoles, xs, openPty } = this.#services;
     const { domid, devid, frontendPath } = this.#device;
-    const console = new DomainConsole(domid, new ConsoleRing(page), log, scheduler);
+    const console = new DomainConsole(domid, new ConsoleRing(page), log, { scheduler, timers });
     this.#console = console;
     this.#channel = channel;
-    console.port = { port: 0, notify: () => channel.notify(), close: () => channel.listen(undefined) };
+    console.port = {
+      notify: () => channel.notify(),
+      close: () => channel.listen(undefined),
+      listening: (on) => (on ? channel.unmask() : channel.mask()),
+    };
     channel.listen(() => this.#device.guard(() => console.pump()));
     this.#forget = consoles.add(domid, devid, console);
     // An internal one is for who asks `consoles`.

@@ -108,7 +108,8 @@ export class Consoles {
     known?.console.end();
     const log = this.#logOf(this.#xs.read(`${base}/name`) ?? `domain-${domid}`);
     log.scrollBack.capacity = limitOf(this.#xs.read(`${base}/console/limit`));
-    const console = new DomainConsole(domid, new ConsoleRing(domain.frames.view(ringRef)), log, this.#scheduler);
+    const ring = new ConsoleRing(domain.frames.view(ringRef));
+    const console = new DomainConsole(domid, ring, log, { scheduler: this.#scheduler });
     try {
       console.port = this.#control.bindInterdomain(domid, remotePort, () => console.pump());
     } catch (error) {

@@ -1,7 +1,6 @@
 /** One domain's console: its ring, what it printed, and who is watching and typing. */
-import { XENCONS_IN_SIZE } from '../../abi/io/console.ts';
-import type { LocalPort } from '../../hypervisor/control.ts';
-import type { Scheduler } from '../scheduler.ts';
+import { XENCONS_IN_SIZE, XENCONS_OUT_SIZE } from '../../abi/io/console.ts';
+import type { Scheduler, Timers } from '../scheduler.ts';
 import { ConsoleClient } from './console-client.ts';
 import type { ConsoleRing } from './console-ring.ts';
 import type { GuestLog } from './guest-log.ts';
@@ -11,6 +10,24 @@ const OUTPUT_PER_PASS = 64 * 1024;
 /** Typed bytes that may wait for the guest. */
 const INPUT_LIMIT = 16 * 1024;
 
+/** While a guest takes a lot, it is looked at so often instead of hearing each of its events. */
+const QUIET_MS = 1;
+
+/** Domain 0's end of the console's event channel. */
+export interface ConsolePort {
+  notify(): void;
+  close(): void;
+  /** Whether events are to call `pump`. Who turns them on again looks, as one may have come. */
+  listening?: (on: boolean) => void;
+}
+
+/** When a console does what it does not do at once. */
+export interface ConsoleTimes {
+  readonly scheduler: Scheduler;
+  /** For those whose port can be told not to listen. */
+  readonly timers?: Timers | undefined;
+}
+
 /** Where a new client begins: at all that is kept of this name, at what this domain printed, or at what comes next. */
 export type AttachFrom = 'log' | 'domain' | 'now';
 
@@ -18,9 +35,11 @@ export class DomainConsole {
   readonly domid: number;
   readonly log: GuestLog;
   #ring: ConsoleRing | undefined;
-  readonly #scheduler: Scheduler;
+  readonly #times: ConsoleTimes;
   readonly #start: number;
-  #port: LocalPort | undefined;
+  #port: ConsolePort | undefined;
+  /** Ends the time in which no event is heard. */
+  #quiet: (() => void) | undefined;
   readonly #clients = new Set<ConsoleClient>();
   #input: Uint8Array[] = [];
   #inputBytes = 0;
@@ -28,11 +47,11 @@ export class DomainConsole {
   /** Where in the log this domain's output ends, once it does. */
   lastPosition: number | undefined;
 
-  constructor(domid: number, ring: ConsoleRing, log: GuestLog, scheduler: Scheduler) {
+  constructor(domid: number, ring: ConsoleRing, log: GuestLog, times: ConsoleTimes) {
     this.domid = domid;
     this.#ring = ring;
     this.log = log;
-    this.#scheduler = scheduler;
+    this.#times = times;
     this.#start = log.scrollBack.end;
   }
 
@@ -45,7 +64,7 @@ export class DomainConsole {
   }
 
   /** Whose event calls `pump`. */
-  set port(port: LocalPort) {
+  set port(port: ConsolePort) {
     this.#port = port;
   }
 
@@ -60,11 +79,12 @@ export class DomainConsole {
   /** Moves what there is to move, both ways: called on every event from the guest. */
   pump(): void {
     if (!this.#ring) return;
-    const taken = this.#takeOutput(this.#ring, OUTPUT_PER_PASS);
+    const { taken, awaited } = this.#takeOutput(this.#ring, OUTPUT_PER_PASS);
     const given = this.#giveInput(this.#ring);
-    if (taken > 0 || given) this.#port?.notify();
-    if (taken >= OUTPUT_PER_PASS) this.#scheduler.defer(() => this.pump());
+    if (awaited || given) this.#port?.notify();
+    if (taken >= OUTPUT_PER_PASS) this.#times.scheduler.defer(() => this.pump());
     if (taken > 0) for (const client of [...this.#clients]) client.wake();
+    if (given) this.#listenLater(this.#ring);
   }
 
   /** Queues input; returns how many bytes there was room for. */
@@ -74,7 +94,10 @@ export class DomainConsole {
     if (accepted.length === 0) return 0;
     this.#input.push(accepted);
     this.#inputBytes += accepted.length;
-    if (this.#giveInput(this.#ring)) this.#port?.notify();
+    if (this.#giveInput(this.#ring)) {
+      this.#port?.notify();
+      this.#listenLater(this.#ring);
+    }
     return accepted.length;
   }
 
@@ -93,6 +116,8 @@ export class DomainConsole {
     this.#takeOutput(this.#ring, OUTPUT_PER_PASS);
     this.#ring = undefined; // lets go of the domain's memory
     this.lastPosition = this.log.scrollBack.end;
+    this.#quiet?.();
+    if (this.#quiet !== undefined) this.#port?.listening?.(true); // to whoever goes on with it
     this.#port?.close();
     this.#input = [];
     this.log.pause();
@@ -101,15 +126,41 @@ export class DomainConsole {
     this.#clients.clear();
   }
 
-  #takeOutput(ring: ConsoleRing, limit: number): number {
+  /**
+   * `awaited`: the guest may have found no room and wait until it is told that there is. One that has found some hears nothing: an interrupt for each line that it prints
+   * would be for nothing. (A ring that was found full has been taken in two halves at most, of which one was half of it.)
+   */
+  #takeOutput(ring: ConsoleRing, limit: number): { taken: number; awaited: boolean } {
     let taken = 0;
+    let awaited = false;
     while (taken < limit) {
       const output = ring.takeOutput();
       if (!output) break;
       this.log.append(output);
       taken += output.length;
+      awaited ||= output.length >= XENCONS_OUT_SIZE / 2;
     }
-    return taken;
+    return { taken, awaited };
+  }
+
+  /**
+   * When more waits than the guest has room for. Linux tells of every 16 bytes that it takes, and to be woken for each of these costs guest and host more than the bytes; one
+   * that takes nothing for a while is listened to again.
+   */
+  #listenLater(ring: ConsoleRing): void {
+    const { timers } = this.#times;
+    const port = this.#port;
+    if (this.#inputBytes === 0 || this.#quiet !== undefined) return;
+    if (port?.listening === undefined || timers === undefined) return;
+    port.listening(false);
+    const before = ring.inputRoom;
+    this.#quiet = timers.after(QUIET_MS, () => {
+      this.#quiet = undefined;
+      const takes = ring.inputRoom !== before;
+      if (takes) this.pump();
+      if (takes) this.#listenLater(ring);
+      if (this.#quiet === undefined) port.listening?.(true);
+    });
   }
 
   #giveInput(ring: ConsoleRing): boolean {

@@ -4,6 +4,7 @@ import { it } from 'node:test';
 import type { BackendDriver, FrontendLink } from '../backend/index.ts';
 import { BackendHost, type FakeDevice } from '../testing/backend-host.ts';
 import { ConsoleFrontend } from '../testing/console-frontend.ts';
+import { ManualTimers } from '../testing/manual-timers.ts';
 import type { FakeDomain } from '../testing/fake-hypervisor.ts';
 import { Faults } from '../testing/faults.ts';
 import { ConsoleDriver, type ConsoleDriverServices, type DomainConsole, type Pty } from './index.ts';
@@ -28,6 +29,7 @@ class World {
     const services: ConsoleDriverServices = {
       xs: { write: (path, value) => host().xs.write(path, value), exists: (path) => host().xs.exists(path) },
       scheduler: { defer: (task) => host().scheduler.defer(task) },
+      timers: new ManualTimers(),
       consoles: {
         add: (domid, num, console) => {
           this.consoles.set(`${domid}/${num}`, console);

@@ -7,6 +7,8 @@ type Index = 'in_cons' | 'in_prod' | 'out_cons' | 'out_prod';
 
 export class ConsoleFrontend {
   readonly page: Uint8Array;
+  /** Signals that have woken domain 0. */
+  heard = 0;
   readonly #words: DataView;
   readonly #domain: FakeDomain;
   readonly #port: number;
@@ -48,7 +50,7 @@ export class ConsoleFrontend {
   }
 
   signal(): void {
-    this.#domain.send(this.#port);
+    if (this.#domain.send(this.#port)) this.heard += 1;
   }
 
   word(index: Index): number {

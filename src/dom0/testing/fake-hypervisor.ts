@@ -14,6 +14,8 @@ import {
 
 interface Channel {
   remote: (() => void) | undefined;
+  /** Domain 0 does not want to be woken. */
+  masked: boolean;
   /** Notifications from dom0 that the guest has not looked at. */
   raised: number;
 }
@@ -46,7 +48,7 @@ export class FakeDomain {
 
   allocUnbound(): number {
     const port = this.#channels.size + 1;
-    this.#channels.set(port, { remote: undefined, raised: 0 });
+    this.#channels.set(port, { remote: undefined, masked: false, raised: 0 });
     return port;
   }
 
@@ -57,8 +59,11 @@ export class FakeDomain {
     return {
       port: 100 + port,
       notify: () => void channel.raised++,
+      mask: () => void (channel.masked = true),
+      unmask: () => void (channel.masked = false),
       close: () => {
         channel.remote = undefined;
+        channel.masked = false;
       },
     };
   }
@@ -118,9 +123,12 @@ export class FakeDomain {
     return [...this.#grants.values()].reduce((sum, { mapped }) => sum + mapped, 0);
   }
 
-  /** EVTCHNOP_send by the guest. */
-  send(port: number): void {
-    this.#channels.get(port)?.remote?.();
+  /** EVTCHNOP_send by the guest; whether it wakes domain 0. */
+  send(port: number): boolean {
+    const channel = this.#channels.get(port);
+    if (channel?.remote === undefined || channel.masked) return false;
+    channel.remote();
+    return true;
   }
 
   /** How often dom0 has notified the port since the last call. */

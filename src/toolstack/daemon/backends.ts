@@ -19,7 +19,7 @@ export interface BackendOptions extends Omit<BackendServices, 'timers'> {
   /** What vifs are connected to; without it they cannot be. */
   readonly bridges: Bridges | undefined;
   /** For the consoles beside the first; without it there are none. */
-  readonly consoles?: Omit<ConsoleDriverServices, 'xs' | 'scheduler'>;
+  readonly consoles?: Omit<ConsoleDriverServices, 'xs' | 'scheduler' | 'timers'>;
   /** Of the host: Linux' netback gives as many queues. */
   readonly nrCpus: number;
   readonly scheduler: Scheduler;
@@ -74,7 +74,7 @@ export function startBackends(options: BackendOptions): Backends {
   };
   const maxQueues = Math.min(options.nrCpus, MAX_QUEUES);
   const vif = netback({ xs, scheduler, timers, maxQueues, findBridge: (address) => vifBridge(bridges, address) });
-  const more = options.consoles && new ConsoleDriver({ xs, scheduler, ...options.consoles });
+  const more = options.consoles && new ConsoleDriver({ xs, scheduler, timers, ...options.consoles });
   const disks = [
     new BackendDevices(new VbdDriver('vbd', vbd), services),
     new BackendDevices(new VbdDriver('qdisk', vbd), services),
