@@ -1,6 +1,6 @@
 /** What `npm run bench` measures, in the order it is told. What wants an undisturbed machine comes first. */
 import type { Row } from './row.ts';
-import { agentExec, agentOutput } from './rows/agent.ts';
+import { agentCopyIn, agentCopyOut, agentExec, agentOutput } from './rows/agent.ts';
 import { bootInit, bootShell, xlCreate } from './rows/boot.ts';
 import { create, destroy, guests, processor } from './rows/density.ts';
 import { vbdIops1, vbdIops32, vbdRead, vbdWrite, vbdWriteIops32 } from './rows/disk.ts';
@@ -58,5 +58,7 @@ export const rows: readonly Row[] = [
   forkMemory,
   agentExec,
   agentOutput,
+  agentCopyOut,
+  agentCopyIn,
   hypervisorSize,
 ];

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { median } from '../guest/boots.ts';
 import { Xenolith } from '../guest/xenolith.ts';
 import type { AgentClient } from '../../src/toolstack/agent/client.ts';
@@ -8,13 +9,23 @@ const MEMORY_MIB = 128;
 /** The first ones find code that is not translated yet. */
 const WARM_UP = 100;
 const PROGRAMS = 200;
-const OUTPUT_MIB = 4;
-const OUTPUTS = 3;
+const MIB = 2 ** 20;
+const TRANSFER_MIB = 4;
+const TRANSFERS = 3;
+/** Neither all zeros nor text. */
+const noise = randomBytes(TRANSFER_MIB * MIB);
 
-let times: Promise<{ readonly exec: number; readonly output: number }> | undefined;
+/** Milliseconds a program, and MB a second, of a guest that has done all of this before. */
+interface Figures {
+  readonly exec: number;
+  readonly output: number;
+  readonly copyIn: number;
+  readonly copyOut: number;
+}
 
-/** Milliseconds a program, and MB a second of what one prints, of a guest that has done both before. */
-async function measured(note: (text: string) => void): Promise<{ exec: number; output: number }> {
+let figures: Promise<Figures> | undefined;
+
+async function measured(note: (text: string) => void): Promise<Figures> {
   const channel = [`connection=internal, name=${channelName}`];
   const xenolith = await Xenolith.start(note, { memory: MEMORY_MIB, channel });
   try {
@@ -25,14 +36,17 @@ async function measured(note: (text: string) => void): Promise<{ exec: number; o
     for (let n = 0; n < WARM_UP; n++) await program(agent);
     const exec: number[] = [];
     for (let n = 0; n < PROGRAMS; n++) exec.push(await program(agent));
-    const output: number[] = [];
-    await agent.writeFile('/tmp/noise', crypto.getRandomValues(new Uint8Array(32 * 1024)));
-    for (let n = 0; n <= OUTPUTS; n++) {
-      note(`output ${n} of ${OUTPUTS}`);
-      output.push(await print(agent));
+    const transfers: { in: number[]; out: number[]; output: number[] } = { in: [], out: [], output: [] };
+    for (let n = 0; n <= TRANSFERS; n++) {
+      note(`transfers ${n} of ${TRANSFERS}`);
+      transfers.in.push(await throughput(() => agent.writeFile('/tmp/noise', noise)));
+      transfers.out.push(await throughput(() => agent.readFile('/tmp/noise')));
+      transfers.output.push(await throughput(() => print(agent)));
     }
     agent.close();
-    return { exec: median(exec), output: median(output.slice(1)) };
+    const warm = (values: number[]): number => median(values.slice(1));
+    const { in: copyIn, out: copyOut, output } = transfers;
+    return { exec: median(exec), output: warm(output), copyIn: warm(copyIn), copyOut: warm(copyOut) };
   } finally {
     await xenolith.close();
   }
@@ -45,16 +59,20 @@ async function program(agent: AgentClient): Promise<number> {
   return performance.now() - from;
 }
 
-/** Of bytes as they come, neither all zeros nor text. */
-async function print(agent: AgentClient): Promise<number> {
-  const script = `n=0; while [ $n -lt ${OUTPUT_MIB * 32} ]; do cat /tmp/noise; n=$((n + 1)); done`;
+/** MB a second of what brings, or takes, the noise. */
+async function throughput(transfer: () => Promise<Uint8Array | void>): Promise<number> {
   const from = performance.now();
-  const { stdout } = await (await agent.exec(['sh', '-c', script])).output();
-  if (stdout.length !== OUTPUT_MIB * 2 ** 20) throw new Error(`the guest printed ${stdout.length} bytes`);
-  return stdout.length / 1e6 / ((performance.now() - from) / 1000);
+  const got = await transfer();
+  const seconds = (performance.now() - from) / 1000;
+  if (got instanceof Uint8Array && !noise.equals(got)) throw new Error('the guest gave other bytes than it got');
+  return noise.length / 1e6 / seconds;
 }
 
-const measure = (note: (text: string) => void): NonNullable<typeof times> => (times ??= measured(note));
+async function print(agent: AgentClient): Promise<Uint8Array> {
+  return (await (await agent.exec(['cat', '/tmp/noise'])).output()).stdout;
+}
+
+const measure = (note: (text: string) => void): Promise<Figures> => (figures ??= measured(note));
 
 export const agentExec: Row = {
   name: 'agent.exec',
@@ -66,12 +84,32 @@ export const agentExec: Row = {
   measure: async (note) => (await measure(note)).exec,
 };
 
-export const agentOutput: Row = {
-  name: 'agent.output',
-  about: `what a program in a guest prints, ${OUTPUT_MIB} MiB of random bytes through the agent's channel; median of ${OUTPUTS}`,
+/** A transfer of so many MiB of random bytes. */
+const transfer = (name: string, about: string, goal: number, figure: (figures: Figures) => number): Row => ({
+  name,
+  about: `${about}, ${TRANSFER_MIB} MiB of random bytes; median of ${TRANSFERS}`,
   unit: 'MB/s',
   better: 'higher',
-  goal: 2,
+  goal,
   peers: {},
-  measure: async (note) => (await measure(note)).output,
-};
+  measure: async (note) => figure(await measure(note)),
+});
+
+export const agentOutput = transfer(
+  'agent.output',
+  'what a program in a guest prints, through the agent’s channel',
+  2,
+  ({ output }) => output,
+);
+export const agentCopyOut = transfer(
+  'agent.copy.out',
+  'a file of the guest read by its agent',
+  2,
+  ({ copyOut }) => copyOut,
+);
+export const agentCopyIn = transfer(
+  'agent.copy.in',
+  'a file written into the guest by its agent',
+  1,
+  ({ copyIn }) => copyIn,
+);

@@ -50,10 +50,8 @@ export interface HypervisorControl {
 export interface LocalPort {
   readonly port: number;
   notify(): void;
-  /** Events are not told of until `unmask`; one may be all the same. */
-  mask(): void;
-  /** What has come meanwhile is not known: who unmasks looks for himself. */
-  unmask(): void;
+  /** So many events from now on wake nobody, at most 127: it is known that they will come, and that they say nothing. 0: all are heard again. */
+  ignore(events: number): void;
   /** The remote port becomes unbound again. Closing twice, or after the remote domain is gone, does nothing. */
   close(): void;
 }

@@ -32,7 +32,7 @@ export class Dom0Ports {
       if (!open) return;
       open = false;
       this.#bindings.delete(port);
-      this.#state.unmask(port); // its next user is to hear something
+      this.#state.ignore(port, 0); // not those of its next user
       unbindFromDom0(domain, remotePort, port);
     };
     this.#bindings.set(port, { domid: domain.domid, onEvent, close });
@@ -43,11 +43,8 @@ export class Dom0Ports {
       notify: () => {
         if (open) raiseFromDom0(domain, remotePort, port);
       },
-      mask: () => {
-        if (open) this.#state.mask(port);
-      },
-      unmask: () => {
-        if (open) this.#state.unmask(port);
+      ignore: (events) => {
+        if (open) this.#state.ignore(port, events);
       },
       close,
     };

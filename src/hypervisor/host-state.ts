@@ -15,23 +15,32 @@ const LOG_LEVEL = 2;
 const GUEST_LOG_LEVEL = 3;
 const SELECTOR = 16;
 const PENDING = SELECTOR + SELECTOR_WORDS;
+/** A byte for each port: how many of its next events wake nobody. */
+const IGNORED = PENDING + PENDING_WORDS;
 
 export const MAX_DOM0_PORT = DOM0_PORTS - 1;
 
 export class HostState implements FreePages {
   readonly buffer: SharedArrayBuffer;
   readonly words: Int32Array;
+  readonly #ignored: Int8Array;
   /** The word to wait on for events: it changes with every one. */
   readonly wakeIndex = WAKE;
 
-  constructor(buffer: SharedArrayBuffer = new SharedArrayBuffer((PENDING + PENDING_WORDS) * 4)) {
+  constructor(buffer: SharedArrayBuffer = new SharedArrayBuffer(IGNORED * 4 + DOM0_PORTS)) {
     this.buffer = buffer;
-    this.words = new Int32Array(buffer);
+    this.words = new Int32Array(buffer, 0, IGNORED);
+    this.#ignored = new Int8Array(buffer, IGNORED * 4);
   }
 
   // --- domain 0's event channels ----------------------------------------------------------------------------------
 
+  ignore(port: Port, events: number): void {
+    Atomics.store(this.#ignored, port, events);
+  }
+
   raise(port: Port): void {
+    if (Atomics.load(this.#ignored, port) > 0 && Atomics.sub(this.#ignored, port, 1) > 0) return;
     const word = port >>> 5;
     const bit = 1 << (port & 31);
     if ((Atomics.or(this.words, PENDING + word, bit) & bit) !== 0) return;
@@ -39,18 +48,6 @@ export class HostState implements FreePages {
     if ((Atomics.or(this.words, SELECTOR + (word >>> 5), selected) & selected) !== 0) return;
     Atomics.add(this.words, WAKE, 1);
     Atomics.notify(this.words, WAKE);
-  }
-
-  /**
-   * A port that is pending, without its word's being selected, makes no noise: `raise` finds that somebody has been there. A drain on account of another port in the
-   * word takes it for an event and unmasks it.
-   */
-  mask(port: Port): void {
-    Atomics.or(this.words, PENDING + (port >>> 5), 1 << (port & 31));
-  }
-
-  unmask(port: Port): void {
-    Atomics.and(this.words, PENDING + (port >>> 5), ~(1 << (port & 31)));
   }
 
   /** Takes all pending ports, lowest first. */

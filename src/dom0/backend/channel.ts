@@ -21,15 +21,9 @@ export class Channel {
     this.#port?.notify();
   }
 
-  /** The guest's events wake nobody until `unmask`; one may be told of all the same. */
-  mask(): void {
-    this.#port?.mask();
-  }
-
-  /** Tells of an event, as one may have come meanwhile. */
-  unmask(): void {
-    this.#port?.unmask();
-    this.#event();
+  /** So many of the guest's events wake nobody; 0: all do again. */
+  ignore(events: number): void {
+    this.#port?.ignore(events);
   }
 
   close(): void {

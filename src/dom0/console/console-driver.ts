@@ -93,7 +93,7 @@ class ConsoleInstance implements BackendInstance<Connection> {
     console.port = {
       notify: () => channel.notify(),
       close: () => channel.listen(undefined),
-      listening: (on) => (on ? channel.unmask() : channel.mask()),
+      ignore: (events) => channel.ignore(events),
     };
     channel.listen(() => this.#device.guard(() => console.pump()));
     this.#forget = consoles.add(domid, devid, console);

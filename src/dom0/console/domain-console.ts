@@ -10,21 +10,23 @@ const OUTPUT_PER_PASS = 64 * 1024;
 /** Typed bytes that may wait for the guest. */
 const INPUT_LIMIT = 16 * 1024;
 
-/** While a guest takes a lot, it is looked at so often instead of hearing each of its events. */
-const QUIET_MS = 1;
+/** Of what it is given, Linux' driver takes so much at a time, and tells of it (drivers/tty/hvc/hvc_console.c, N_INBUF). */
+const TAKEN_AT_ONCE = 16;
+/** A guest that tells less often than Linux is looked at after this time. */
+const PATIENCE_MS = 5;
 
 /** Domain 0's end of the console's event channel. */
 export interface ConsolePort {
   notify(): void;
   close(): void;
-  /** Whether events are to call `pump`. Who turns them on again looks, as one may have come. */
-  listening?: (on: boolean) => void;
+  /** The next events, so many, are not to call `pump`; 0: all are. */
+  ignore?: (events: number) => void;
 }
 
 /** When a console does what it does not do at once. */
 export interface ConsoleTimes {
   readonly scheduler: Scheduler;
-  /** For those whose port can be told not to listen. */
+  /** For those whose port can ignore events. */
   readonly timers?: Timers | undefined;
 }
 
@@ -38,8 +40,8 @@ export class DomainConsole {
   readonly #times: ConsoleTimes;
   readonly #start: number;
   #port: ConsolePort | undefined;
-  /** Ends the time in which no event is heard. */
-  #quiet: (() => void) | undefined;
+  /** Events are ignored, and this ends the time after which the ring is looked at all the same. */
+  #hear: (() => void) | undefined;
   readonly #clients = new Set<ConsoleClient>();
   #input: Uint8Array[] = [];
   #inputBytes = 0;
@@ -84,7 +86,7 @@ export class DomainConsole {
     if (awaited || given) this.#port?.notify();
     if (taken >= OUTPUT_PER_PASS) this.#times.scheduler.defer(() => this.pump());
     if (taken > 0) for (const client of [...this.#clients]) client.wake();
-    if (given) this.#listenLater(this.#ring);
+    if (this.#ring.inputRoom === XENCONS_IN_SIZE) this.#hear?.();
   }
 
   /** Queues input; returns how many bytes there was room for. */
@@ -94,10 +96,7 @@ export class DomainConsole {
     if (accepted.length === 0) return 0;
     this.#input.push(accepted);
     this.#inputBytes += accepted.length;
-    if (this.#giveInput(this.#ring)) {
-      this.#port?.notify();
-      this.#listenLater(this.#ring);
-    }
+    if (this.#giveInput(this.#ring)) this.#port?.notify();
     return accepted.length;
   }
 
@@ -116,8 +115,7 @@ export class DomainConsole {
     this.#takeOutput(this.#ring, OUTPUT_PER_PASS);
     this.#ring = undefined; // lets go of the domain's memory
     this.lastPosition = this.log.scrollBack.end;
-    this.#quiet?.();
-    if (this.#quiet !== undefined) this.#port?.listening?.(true); // to whoever goes on with it
+    this.#hear?.(); // whoever goes on with the port
     this.#port?.close();
     this.#input = [];
     this.log.pause();
@@ -144,28 +142,34 @@ export class DomainConsole {
   }
 
   /**
-   * When more waits than the guest has room for. Linux tells of every 16 bytes that it takes, and to be woken for each of these costs guest and host more than the bytes; one
-   * that takes nothing for a while is listened to again.
+   * Linux tells of every 16 bytes that it takes, and to be woken for each of them costs guest and host more than the bytes; on a busy machine the guest waits until the
+   * host's scheduler comes back to it. These events are ignored: all of them, or those for three quarters of what is in the ring when more is to follow. A guest
+   * that tells less often than Linux does has something ignored that should have been heard, hence the time.
    */
-  #listenLater(ring: ConsoleRing): void {
+  #ignoreTaking(bytes: number, all: boolean): void {
     const { timers } = this.#times;
-    const port = this.#port;
-    if (this.#inputBytes === 0 || this.#quiet !== undefined) return;
-    if (port?.listening === undefined || timers === undefined) return;
-    port.listening(false);
-    const before = ring.inputRoom;
-    this.#quiet = timers.after(QUIET_MS, () => {
-      this.#quiet = undefined;
-      const takes = ring.inputRoom !== before;
-      if (takes) this.pump();
-      if (takes) this.#listenLater(ring);
-      if (this.#quiet === undefined) port.listening?.(true);
+    if (this.#port?.ignore === undefined || timers === undefined) return;
+    this.#hear?.();
+    const events = Math.ceil(bytes / TAKEN_AT_ONCE);
+    this.#port.ignore(all ? events : (events * 3) >> 2);
+    const stop = timers.after(PATIENCE_MS, () => {
+      this.#hear?.();
+      this.pump();
     });
+    this.#hear = () => {
+      this.#hear = undefined;
+      this.#port?.ignore?.(0);
+      stop();
+    };
   }
 
   #giveInput(ring: ConsoleRing): boolean {
     // Linux takes 16 bytes at a time and tells of each: what is given as often keeps it in interrupts. It comes again for more.
     if (ring.inputRoom < Math.min(this.#inputBytes, XENCONS_IN_SIZE / 2)) return false;
+    const room = ring.inputRoom;
+    const giving = Math.min(this.#inputBytes, room);
+    // Before the guest can see them.
+    if (giving > 0) this.#ignoreTaking(XENCONS_IN_SIZE - room + giving, giving === this.#inputBytes);
     let given = false;
     for (let first = this.#input[0]; first; first = this.#input[0]) {
       const count = ring.putInput(first);

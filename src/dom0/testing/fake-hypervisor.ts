@@ -14,8 +14,8 @@ import {
 
 interface Channel {
   remote: (() => void) | undefined;
-  /** Domain 0 does not want to be woken. */
-  masked: boolean;
+  /** Of the guest's next events: those that do not wake domain 0. */
+  ignored: number;
   /** Notifications from dom0 that the guest has not looked at. */
   raised: number;
 }
@@ -48,7 +48,7 @@ export class FakeDomain {
 
   allocUnbound(): number {
     const port = this.#channels.size + 1;
-    this.#channels.set(port, { remote: undefined, masked: false, raised: 0 });
+    this.#channels.set(port, { remote: undefined, ignored: 0, raised: 0 });
     return port;
   }
 
@@ -59,11 +59,10 @@ export class FakeDomain {
     return {
       port: 100 + port,
       notify: () => void channel.raised++,
-      mask: () => void (channel.masked = true),
-      unmask: () => void (channel.masked = false),
+      ignore: (events) => void (channel.ignored = events),
       close: () => {
         channel.remote = undefined;
-        channel.masked = false;
+        channel.ignored = 0;
       },
     };
   }
@@ -126,7 +125,7 @@ export class FakeDomain {
   /** EVTCHNOP_send by the guest; whether it wakes domain 0. */
   send(port: number): boolean {
     const channel = this.#channels.get(port);
-    if (channel?.remote === undefined || channel.masked) return false;
+    if (channel?.remote === undefined || channel.ignored-- > 0) return false;
     channel.remote();
     return true;
   }

@@ -1,5 +1,5 @@
 /**
- * What the host and the agent in a guest say to each other, as docs/agent.md has it: the numbers of guest/agent.h, and how requests and answers are
+ * What the host and the agent in a guest say to each other, as docs/agent.md has it: the numbers of guest/protocol.h, and how requests and answers are
  * written. All numbers are little-endian.
  */
 import { randomBytes } from 'node:crypto';

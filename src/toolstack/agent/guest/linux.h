@@ -45,7 +45,6 @@ long spawn(void *stack_top, void (*run)(void *), void *argument);
 #define sys_fchown(fd, uid, gid) SYS3(93, fd, uid, gid)
 #define sys_umask(mode) SYS1(95, mode)
 #define sys_setsid() SYS0(112)
-#define sys_setscheduler(pid, policy, priority) SYS3(144, pid, policy, priority)
 #define sys_getdents(fd, at, n) SYS3(217, fd, at, n)
 #define sys_exit(code) SYS1(231, code)
 #define sys_waitid(kind, id, info, options) SYS5(247, kind, id, info, options, 0)
@@ -65,7 +64,6 @@ enum { POLLIN = 1, POLLOUT = 4, POLLERR = 8, POLLHUP = 16, POLLNVAL = 32 };
 enum { SIGKILL = 9, SIGTERM = 15, SIGCHLD = 17 };
 enum { SIG_SETMASK = 2, WNOHANG = 1, WEXITED = 4, WNOWAIT = 0x1000000, P_ALL = 0 };
 enum { F_SETFL = 4, SEEK_SET = 0 };
-enum { SCHED_BATCH = 3, SCHED_RESET_ON_FORK = 0x40000000 };
 enum { TCGETS = 0x5401, TCSETSF = 0x5404, TIOCEXCL = 0x540c, FIONREAD = 0x541b };
 
 struct pollfd { int fd; u16 events; u16 revents; };

@@ -38,13 +38,6 @@ static void occupy_stdio(void) {
   sys_close(fd);
 }
 
-/* What ends wakes the agent three times: for each of its streams, and for itself. As a batch process it does not take the processor from what ends for the first of these, and
-   hears of all at once. Its programs are ordinary processes. Kernels before 2.6.32 do not know the flag, and nothing is lost. */
-static void be_patient(void) {
-  int priority = 0;
-  sys_setscheduler(0, SCHED_BATCH | SCHED_RESET_ON_FORK, &priority);
-}
-
 void start_agent(long *stack) {
   enum { PATIENCE = 100, STEP_MS = 100 };
   char **argv = (char **)(stack + 1);
@@ -58,7 +51,6 @@ void start_agent(long *stack) {
   prepare_frames();
   int signals = prepare_signals();
   occupy_stdio();
-  be_patient();
   sys_chdir("/"); /* where relative paths begin */
   if (path && same_text(path, "-")) {
     sys_fcntl(STDIN, F_SETFL, O_NONBLOCK);
