@@ -19,7 +19,7 @@ describe('programs in one file each', async () => {
   it('xl answers as the sources do', () => {
     const help = (file: string): string =>
       execFileSync(process.execPath, [file, 'help', 'create'], { encoding: 'utf8' });
-    assert.equal(help(join(folder, 'xl.cjs')), help(join(root, 'src/toolstack/xl/main.ts')));
+    assert.equal(help(join(folder, 'xl.cjs')), help(join(root, 'src/toolstack/xl/xl.ts')));
   });
 
   it('the daemon answers as the sources do', () => {

@@ -9,6 +9,7 @@ import { pathToFileURL } from 'node:url';
 import { build, type Plugin } from 'esbuild-wasm';
 import { StartFiles } from '../src/toolstack/start-files.ts';
 import { INTERPRETER, interpreter, moduleOptions, root, workers } from './bundle-sources.ts';
+import { xlScript } from './xl-script.ts';
 
 /** Modules that ask where they are get their place among the sources. */
 const places: Plugin = {
@@ -33,19 +34,9 @@ const placing = (url: string, path: string, here: string): string =>
     `const sourceFolder = (place) => ${path}.join(${here}, '../..', place, '..');`,
   ].join('\n');
 
-/** Of CommonJS, whose modules are loaded where they are asked for: most commands need few of Node's. */
-const xl = `
-import { run } from './src/toolstack/xl/run.ts';
-void run(process.argv.slice(2), {
-  out: (text: string) => void process.stdout.write(text),
-  err: (line: string) => void process.stderr.write(line + '\\n'),
-  env: process.env,
-}).then((code: number) => process.exit(code));
-`;
-
 const daemon = 'src/host/node/xenolithd.ts';
 /** What the bundles depend on beside the sources in them. */
-const makers = ['scripts/bundle.ts', 'scripts/bundle-sources.ts', 'package-lock.json'];
+const makers = ['scripts/bundle.ts', 'scripts/bundle-sources.ts', 'scripts/xl-script.ts', 'package-lock.json'];
 
 /** All of it into `folder`, which lies two levels below the root. */
 export async function bundle(folder: string): Promise<void> {
@@ -75,23 +66,10 @@ interface Bundled {
   readonly sources: readonly string[];
 }
 
-async function bundleXl(): Promise<Bundled> {
-  const { outputFiles, metafile } = await build({
-    stdin: { contents: xl, resolveDir: root, loader: 'ts' },
-    absWorkingDir: root,
-    bundle: true,
-    minify: true,
-    platform: 'node',
-    format: 'cjs',
-    target: 'es2024',
-    plugins: [places],
-    banner: { js: placing(`require('node:url')`, `require('node:path')`, '__dirname') },
-    metafile: true,
-    write: false,
-    logLevel: 'error',
-  });
-  const sources = Object.keys(metafile.inputs).filter((path) => path !== '<stdin>');
-  return { name: 'xl.cjs', contents: outputFiles[0]?.contents ?? new Uint8Array(), sources: [...sources, ...makers] };
+async function bundleXl(): Promise<Omit<Bundled, 'name'>> {
+  const banner = placing(`require('node:url')`, `require('node:path')`, '__dirname');
+  const { contents, sources } = await xlScript(places, banner);
+  return { contents, sources: [...sources, ...makers] };
 }
 
 async function bundleModules(): Promise<readonly Bundled[]> {

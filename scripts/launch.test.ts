@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, relative } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { after, describe, it } from 'node:test';
 
 const root = join(import.meta.dirname, '..');
@@ -39,5 +39,31 @@ describe('bin/launch', () => {
     assert.equal(where({ XDG_CACHE_HOME: folder, HOME: '/nowhere' }), join(folder, 'xenolith/compiled'));
     assert.equal(where({ XDG_CACHE_HOME: 'relative', HOME: folder }), join(folder, '.cache/xenolith/compiled'));
     assert.equal(where({}), null);
+  });
+
+  it('runs what an npm package has in place of the sources, with the Node that npm has fetched, or one that is new enough', () => {
+    const installed = join(folder, 'node_modules/xenolith');
+    for (const path of ['bin', 'dist/lib', '../node/bin', '../../old'])
+      mkdirSync(join(installed, path), { recursive: true });
+    copyFileSync(join(root, 'bin/launch'), join(installed, 'bin/launch'));
+    writeFileSync(join(installed, 'package.json'), '{ "type": "module" }');
+    writeFileSync(join(installed, 'dist/lib/program.js'), 'console.log(process.argv.slice(2).join());');
+    writeFileSync(join(installed, 'dist/lib/script.cjs'), 'console.log(require("node:path").basename(__filename));');
+    const old = join(folder, 'old');
+    writeFileSync(join(old, 'node'), '#!/bin/sh\necho v20.19.0\n', { mode: 0o755 });
+    const run = (path: string, ...args: readonly string[]): string =>
+      execFileSync(join(installed, 'bin/launch'), args, {
+        encoding: 'utf8',
+        env: { PATH: path, NODE_COMPILE_CACHE: folder },
+        stdio: 'pipe',
+      });
+    assert.equal(run(dirname(process.execPath), 'src/any/program.ts', 'a', 'b c'), 'a,b c\n');
+    for (const path of [`${old}:/usr/bin:/bin`, ''])
+      assert.throws(() => run(path, 'src/any/program.ts'), {
+        status: 69,
+        stderr: /^xenolith: Node\.js 26 is needed, .*: npm rebuild node/,
+      });
+    symlinkSync(process.execPath, join(installed, '../node/bin/node'));
+    assert.equal(run('', 'src/any/script.ts'), 'script.cjs\n');
   });
 });

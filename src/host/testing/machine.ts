@@ -27,13 +27,19 @@ export class Machine {
   readonly run = join(this.folder, 'run');
   readonly env: NodeJS.ProcessEnv;
 
-  /** @param env of the daemon and all commands, beside what the test itself was given */
-  constructor(env: NodeJS.ProcessEnv = {}) {
+  readonly #commands: string;
+
+  /**
+   * @param env of the daemon and all commands, beside what the test itself was given
+   * @param commands the folder with them
+   */
+  constructor(env: NodeJS.ProcessEnv = {}, commands = join(root, 'bin')) {
+    this.#commands = commands;
     this.env = { ...process.env, ...env, XENOLITH_RUN_DIR: this.run };
   }
 
   xl(...args: readonly string[]): Promise<Outcome> {
-    return this.#command(join(root, 'bin/xl'), args);
+    return this.#command(join(this.#commands, 'xl'), args);
   }
 
   /** As xl(), for commands that must succeed: their standard output. */
@@ -44,7 +50,7 @@ export class Machine {
   }
 
   daemon(...args: readonly string[]): Promise<Outcome> {
-    return this.#command(join(root, 'bin/xenolithd'), args);
+    return this.#command(join(this.#commands, 'xenolithd'), args);
   }
 
   /** Another program of the host, with this text on its standard input. */
@@ -94,7 +100,7 @@ export class Machine {
 
   console(name: string): GuestTerminal {
     return new GuestTerminal(
-      spawn(join(root, 'bin/xl'), ['console', name], { env: this.env, stdio: ['pipe', 'pipe', 'inherit'] }),
+      spawn(join(this.#commands, 'xl'), ['console', name], { env: this.env, stdio: ['pipe', 'pipe', 'inherit'] }),
     );
   }
 
@@ -141,7 +147,7 @@ export class Machine {
 
   /** The whole tree with values and permissions, without what only tells the time. */
   async xenstore(): Promise<string> {
-    const { code, out, err } = await this.#command(join(root, 'bin/xenstore-ls'), ['-f', '-p']);
+    const { code, out, err } = await this.#command(join(this.#commands, 'xenstore-ls'), ['-f', '-p']);
     if (code !== 0) throw new Error(err);
     return out;
   }

@@ -111,7 +111,7 @@ const hasShell = (name: string): boolean => spawnSync(name, ['-c', 'exit 0']).st
 describe('completion in a shell', () => {
   const test = new TestDaemon();
   const bin = test.path('bin');
-  const xl = `#!/bin/sh\nexec ${process.execPath} ${new URL('../main.ts', import.meta.url).pathname} "$@"\n`;
+  const xl = `#!/bin/sh\nexec ${process.execPath} ${new URL('../xl.ts', import.meta.url).pathname} "$@"\n`;
 
   before(async () => {
     await test.start();
