@@ -30,7 +30,7 @@ const topics = [
   { page: 'console', title: 'Consoles', sources: ['guest-console'] },
   { page: 'programs', title: 'Programs in a guest', sources: ['guest-program'] },
   { page: 'files', title: 'Files in a guest', sources: ['guest-files', 'protocol', 'outflow'] },
-  { page: 'devices', title: 'Disks and network interfaces', sources: ['guest-disks', 'guest-nics'] },
+  { page: 'devices', title: 'Disks and network interfaces', sources: ['guest-disks', 'guest-nics', 'egress'] },
   {
     page: 'moving',
     title: 'Snapshots, saving and moving',

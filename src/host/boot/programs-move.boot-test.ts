@@ -62,10 +62,31 @@ describe('a guest of a program', () => {
     await goesOn(guest);
   });
 
+  it('is not cloned for one who has given up, and goes on', async () => {
+    const enough = (): { readonly signal: AbortSignal; readonly giveUp: () => void } => {
+      const over = new AbortController();
+      return { signal: over.signal, giveUp: () => over.abort(new Error('enough')) };
+    };
+    const early = enough();
+    const snapshotting = guest.snapshot({ signal: early.signal });
+    early.giveUp();
+    await assert.rejects(snapshotting, /enough/);
+    await goesOn(guest);
+    await using snapshot = await guest.snapshot({ signal: enough().signal });
+    const late = enough();
+    const forking = snapshot.fork({ name: 'clone', signal: late.signal });
+    late.giveUp();
+    await assert.rejects(forking, /enough/);
+    await assert.rejects(guest.fork({ signal: AbortSignal.abort(new Error('before')) }), /before/);
+    await using clone = await snapshot.fork({ name: 'clone' });
+    assert.deepEqual(host.guests, [guest, clone]);
+    await goesOn(guest);
+  });
+
   it('moves to another host while it runs', async () => {
     await using other = await Host.open();
     const { guest: moved, passes, downtime, total } = await guest.migrate(other);
-    assert.deepEqual(guest.exit, { reason: 'migrated' });
+    assert.deepEqual([guest.exit, guest.name, moved.name], [{ reason: 'migrated' }, 'web', 'web']);
     assert.deepEqual([host.guests, other.guests], [[], [moved]]);
     assert.ok(passes > 1 && downtime > 0 && downtime < total);
     await goesOn(moved);

@@ -71,7 +71,14 @@ export type {
   WriteFileOptions,
 } from '../../toolstack/api/guest-files.ts';
 export type { GuestInfo, GuestState } from '../../toolstack/api/guest-info.ts';
-export type { ForwardConfig, GuestNics, NicInfo, PortForward } from '../../toolstack/api/guest-nics.ts';
+export type {
+  EgressSummary,
+  ForwardConfig,
+  GuestNics,
+  NicInfo,
+  PortForward,
+  Refused,
+} from '../../toolstack/api/guest-nics.ts';
 export type {
   ExecOptions,
   ExecResult,

@@ -61,6 +61,11 @@ export function nicSpec({ bridge, mac, ip, rate, mtu, egress }: NicConfig): stri
     .join(',');
 }
 
+/** Throws XenolithError for rules that cannot be. */
+export function checkEgress(rules: EgressRules): void {
+  egressSpec(rules);
+}
+
 function egressSpec(rules: EgressRules): string {
   try {
     compileRules(rules);

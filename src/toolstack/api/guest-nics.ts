@@ -1,11 +1,13 @@
 /** The network interfaces of a guest while it runs, and ports of the host that lead to it. */
 import { XenbusState } from '../../abi/io/xenbus.ts';
+import type { EgressSummary } from '../../dom0/net/egress/egress.ts';
 import type { HostParts } from '../assembly/assemble-host.ts';
 import { parseNic } from '../config/nic-spec.ts';
+import { egressOf, setEgress } from '../devices/nic-egress.ts';
 import { abortable } from './abortable.ts';
-import { nicSpec } from './config-text.ts';
-import { withApiErrors, XenolithError } from './errors.ts';
-import type { NicConfig } from './guest-config.ts';
+import { checkEgress, nicSpec } from './config-text.ts';
+import { asXenolithError, withApiErrors, XenolithError } from './errors.ts';
+import type { EgressRules, NicConfig } from './guest-config.ts';
 import type { KeepAlive } from './keep-alive.ts';
 import type { WaitOptions } from './wait-options.ts';
 
@@ -20,6 +22,8 @@ export interface NicInfo {
   /** The guest's driver uses it. */
   readonly connected: boolean;
 }
+
+export type { EgressSummary, Refused } from '../../dom0/net/egress/egress.ts';
 
 /** What is listened at, and where it leads. */
 export interface ForwardConfig {
@@ -91,6 +95,29 @@ export class GuestNics {
     signal?.throwIfAborted();
     const detach = (): Promise<void> => this.#glue.parts.manager.detachNic(this.#domid(), String(which));
     await this.#glue.keepAlive.during(abortable(withApiErrors(detach), signal));
+  }
+
+  /** What one of them, by its ethernet address or its number, may reach, and what it has. Throws XenolithError, with code GONE when the guest has ended. */
+  egress(which: string | number): EgressSummary {
+    const domid = this.#domid();
+    try {
+      const [found] = egressOf(this.#glue.parts, domid, String(which));
+      if (found === undefined) throw new XenolithError('INVALID', `the guest has no interface ${which}`);
+      const { rules, passed, refused } = found;
+      return { rules, passed, refused: { ...refused } };
+    } catch (error) {
+      throw asXenolithError(error);
+    }
+  }
+
+  /**
+   * What they may reach from now on, after a reboot too: all of them, or the one with this ethernet address or number. Connections that stand remain. Throws XenolithError, with code
+   * CONFIG for rules that cannot be.
+   */
+  async setEgress(rules: EgressRules, which?: string | number): Promise<void> {
+    checkEgress(rules);
+    const one = which === undefined ? undefined : String(which);
+    await withApiErrors(() => setEgress(this.#glue.parts, this.#domid(), rules, one));
   }
 
   /** Listens at a port of the host for a port of the guest, which has to be on a bridge with NAT. */

@@ -1,11 +1,13 @@
 /** A guest as it was at a moment, for any number of clones to begin from. */
 import type { DomainSnapshot } from '../fork/domain-snapshot.ts';
+import { abortable } from './abortable.ts';
 import { withApiErrors, XenolithError } from './errors.ts';
 import type { Guest } from './guest.ts';
 import type { KeepAlive } from './keep-alive.ts';
+import type { WaitOptions } from './wait-options.ts';
 
-/** How a clone is made. */
-export interface ForkOptions {
+/** How a clone is made. A signal gives up: nothing is left of the clone. */
+export interface ForkOptions extends WaitOptions {
   /** Of its own in the host; by default the parent's with the first number that is free: `web-1`. */
   readonly name?: string;
   /** It does not run before `start`. Default false. */
@@ -18,6 +20,8 @@ export interface SnapshotGlue {
   readonly keepAlive: KeepAlive;
   /** Takes a new domain, which is paused, into the host's guests. */
   readonly adopt: (domid: number, timeLimit: number | undefined) => Promise<Guest>;
+  /** Takes away a new domain that nobody wants any more. */
+  readonly discard: (domid: number) => Promise<void>;
 }
 
 /** Clones share what none of them has changed with the snapshot, so each costs what it writes. */
@@ -33,15 +37,18 @@ export class GuestSnapshot implements AsyncDisposable {
   }
 
   /** A guest that goes on where the snapshot was taken, with a name, a uuid and ethernet addresses of its own. Throws XenolithError. */
-  fork({ name, paused = false, timeLimit }: ForkOptions = {}): Promise<Guest> {
-    return this.#glue.keepAlive.during(
-      withApiErrors(async () => {
-        if (!this.#open) throw new XenolithError('CLOSED', 'the snapshot is closed');
-        const guest = await this.#glue.adopt(await this.#snapshot.fork({ name, paused: true }), timeLimit);
-        if (!paused) await guest.unpause();
-        return guest;
-      }),
-    );
+  async fork({ name, paused = false, timeLimit, signal }: ForkOptions = {}): Promise<Guest> {
+    signal?.throwIfAborted();
+    const fork = async (): Promise<Guest> => {
+      if (!this.#open) throw new XenolithError('CLOSED', 'the snapshot is closed');
+      const domid = await this.#snapshot.fork({ name, paused: true });
+      if (signal?.aborted === true) await this.#glue.discard(domid);
+      signal?.throwIfAborted();
+      const guest = await this.#glue.adopt(domid, timeLimit);
+      if (!paused) await guest.unpause();
+      return guest;
+    };
+    return this.#glue.keepAlive.during(abortable(withApiErrors(fork), signal));
   }
 
   /** No more clones; those that there are go on. */

@@ -29,6 +29,7 @@ export interface GuestGlue {
   readonly tell: (event: HostEvent) => void;
   readonly log: (line: string) => void;
   readonly adopt: SnapshotGlue['adopt'];
+  readonly discard: SnapshotGlue['discard'];
   /** Nothing is left of the guest. */
   readonly forget: (guest: Guest) => void;
 }
@@ -66,6 +67,8 @@ export class Guest implements AsyncDisposable {
   #stopped: ShutdownReason | undefined;
   /** Who ended it, when it did not end by itself. */
   #cause: ExitReason | undefined;
+  /** The name that it had here, while its domain is one that has left. */
+  #movedAs: string | undefined;
   #gone = false;
   #ofBoot: ReturnType<HostParts['console']>;
   #nextBoot = Promise.withResolvers<void>();
@@ -100,9 +103,9 @@ export class Guest implements AsyncDisposable {
     void this.#watch();
   }
 
-  /** Its name, of its own in this host. */
+  /** Its name, of its own in this host. It keeps it when it has moved to another. */
   get name(): string {
-    return this.#domain.name;
+    return this.#movedAs ?? this.#domain.name;
   }
 
   /** It stays the same over reboots, saving and moving. */
@@ -193,17 +196,23 @@ export class Guest implements AsyncDisposable {
     });
   }
 
-  /** The guest as it is at this moment, for clones to begin from; it goes on itself. Its kernel suspends for that, as for saving. */
-  snapshot(): Promise<GuestSnapshot> {
+  /**
+   * The guest as it is at this moment, for clones to begin from; it goes on itself. Its kernel suspends for that, as for saving. A signal ends the waiting, and there is no
+   * snapshot then.
+   */
+  snapshot({ signal }: WaitOptions = {}): Promise<GuestSnapshot> {
     const { parts } = this.#glue;
-    return this.#wait(undefined, async () => {
-      return new GuestSnapshot(this.#glue, await parts.manager.snapshot(this.#live().domid));
+    return this.#wait(signal, async () => {
+      const snapshot = await parts.manager.snapshot(this.#live().domid);
+      if (signal?.aborted === true) await snapshot.close();
+      signal?.throwIfAborted();
+      return new GuestSnapshot(this.#glue, snapshot);
     });
   }
 
   /** A clone that goes on where the guest is now: `snapshot`, and one `fork` of that. */
   async fork(options: ForkOptions = {}): Promise<Guest> {
-    await using snapshot = await this.snapshot();
+    await using snapshot = await this.snapshot(options);
     return await snapshot.fork(options);
   }
 
@@ -234,7 +243,12 @@ export class Guest implements AsyncDisposable {
   ): Promise<MigrationReport & { readonly guest?: Guest }> {
     return this.#wait(undefined, async () => {
       options.signal?.throwIfAborted();
-      const glue = { ...this.#glue, leave: () => this.#destroy('migrated') };
+      const { name } = this;
+      const leave = (): Promise<void> => {
+        this.#movedAs = name;
+        return this.#destroy('migrated');
+      };
+      const glue = { ...this.#glue, leave };
       const { domid } = this.#live();
       if ('command' in to) return migrateByCommand(glue, domid, to.command, options);
       return migrateWithin(glue, domid, to.receiver(), options);
@@ -280,7 +294,7 @@ export class Guest implements AsyncDisposable {
     return withApiErrors(() => act(this.#live()));
   }
 
-  #wait<T>(signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
+  async #wait<T>(signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
     signal?.throwIfAborted();
     return this.#glue.keepAlive.during(abortable(withApiErrors(work), signal));
   }

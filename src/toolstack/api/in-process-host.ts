@@ -83,6 +83,9 @@ export class InProcessHost implements AsyncDisposable {
         this.#checkOpen();
         return this.#adopt(domain, timeLimit);
       },
+      discard: async (domid) => {
+        if (parts.manager.domain(domid) !== undefined) await parts.manager.destroy(domid);
+      },
       forget: (guest) => this.#guests.delete(guest),
     };
   }

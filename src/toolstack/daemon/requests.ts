@@ -139,7 +139,7 @@ const handlers: Handlers<Method> = {
     return { node: { value: xenstore.read(path) ?? '', perms: xenstore.getPerms(path) ?? '', children } };
   },
   egress: (context, params) => listEgress(context, params),
-  setEgress: (context, params) => done(setEgress(context, params)),
+  setEgress: async (context, params) => done(await setEgress(context, params)),
   forwards: ({ network }) => ({ forwards: listForwards(network) }),
   addForward: ({ network }, params) => addForward(network, params),
   removeForward: async ({ network }, params) => done(await removeForward(network, params)),

@@ -28,10 +28,13 @@ export interface Refused {
   readonly frames: number;
 }
 
+/** What an interface may reach, and has. */
 export interface EgressSummary {
+  /** What it may reach. */
   readonly rules: EgressRules;
   /** For each rule that allows: connections, datagrams and names that it has let through. */
   readonly passed: readonly { readonly rule: EgressRule; readonly count: number }[];
+  /** What was refused since the interface came. */
   readonly refused: Refused;
 }
 
