@@ -37,8 +37,10 @@ import { TSC_KHZ } from './time.ts';
 import { writeContext } from './vcpu-context.ts';
 
 const PAGES_PER_KIB = 1024 / PAGE_SIZE;
-/** A vCPU leaves the guest within a millisecond; one that does not is stuck in a bug, and the toolstack goes on. */
-const PAUSE_WAIT_MS = 1000;
+/** A vCPU leaves the guest within a millisecond of its thread's own time, which on a busy machine may take seconds to come. */
+const PATIENCE_MS = 15_000;
+/** The thread of one that a bug of ours has crashed may have ended, and never does; the toolstack goes on. */
+const PATIENCE_WITH_CRASHED_MS = 1000;
 
 export class DomainControlOf implements DomainControl {
   readonly domid: number;
@@ -241,7 +243,7 @@ export class DomainControlOf implements DomainControl {
       // Flags and more are known to the vCPU's thread only, which has ended where a fault of ours ended it.
       Atomics.store(domain.i32, word('contextWanted'), 1);
       domain.kick(vcpu);
-      if (Atomics.wait(domain.i32, word('contextWanted'), 1, PAUSE_WAIT_MS) === 'timed-out') return undefined;
+      if (Atomics.wait(domain.i32, word('contextWanted'), 1, this.#patience) === 'timed-out') return undefined;
       const at = base + vcpuBlock.context;
       return domain.u8.slice(at, at + VcpuGuestContext.size);
     } finally {
@@ -286,11 +288,15 @@ export class DomainControlOf implements DomainControl {
     };
   }
 
+  get #patience(): number {
+    return this.domain.shutdownCode === shutdownReasons.crash ? PATIENCE_WITH_CRASHED_MS : PATIENCE_MS;
+  }
+
   /** On return no vCPU of the domain executes guest code. */
   pause(): void {
     const { domain } = this;
     domain.pause();
-    let patience = PAUSE_WAIT_MS;
+    let patience = this.#patience;
     for (let vcpu = 0; vcpu < domain.layout.maxVcpus; vcpu++) {
       const running = (domain.vcpuAt(vcpu) + VcpuState.at.running) >>> 2;
       for (; patience > 0 && Atomics.load(domain.i32, running) !== 0; patience--)

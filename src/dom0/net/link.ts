@@ -142,13 +142,15 @@ export function keepFrame(frame: Frame): Frame {
 export interface Bridge {
   /** Egress rules of ports are kept; a bridge that is not this host's own cannot. */
   readonly keepsEgress?: boolean;
-  /** A new port at the other end of the link. It goes when the link is closed. */
-  plug(end: LinkEnd, port: BridgePort): void;
+  /** A new port at the other end of the link. It goes when the link is closed. Returns its name where that is not the one that was asked for. */
+  plug(end: LinkEnd, port: BridgePort): string | undefined;
 }
 
 export interface BridgePort {
   /** As in a real domain 0: `vif3.0`, or what `vifname=` says; `tap0` … */
   readonly name: string;
+  /** Nobody has chosen the name: where somebody else has it, another will do. */
+  readonly mayBeRenamed?: boolean;
   /** The ethernet address that the configuration gives the interface, `00:16:3e:01:02:03`; not known for everything that is plugged in. */
   readonly mac?: string | undefined;
   /** What it may reach, now or later. */

@@ -1,6 +1,6 @@
 /** Clones of a real guest: each goes on with its own memory, disk and name, and so does the guest they are of. */
 import assert from 'node:assert/strict';
-import { truncateSync, writeFileSync } from 'node:fs';
+import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
 import { guestFiles, PLAIN_CONSOLE } from '../../toolstack/guest-files/guest-files.ts';
 import type { GuestTerminal } from '../testing/guest-terminal.ts';
@@ -94,10 +94,30 @@ describe('xl fork', () => {
   it('leaves clones running when the guest is gone, and what it wrote is on its disk alone', async () => {
     await tell(guest, 'late');
     await machine.ok('unpause', 'job-2');
-    await machine.ok('destroy', 'web');
+    await machine.ok('save', 'web', machine.path('web.save'));
+    assert.equal(await machine.state('web'), undefined);
     const clone = machine.console('job-2');
     await check(clone, 'web-1');
     await clone.leave();
+  });
+
+  it('makes clones of a saved domain, which stays saved', async () => {
+    const made = await machine.ok('fork', '-n', '2', '--name', 'saved', machine.path('web.save'));
+    assert.match(made, /^saved-1 \(domain \d+\)\nsaved-2 \(domain \d+\)\n$/);
+    const names = (await machine.list()).map(({ name }) => name);
+    assert.ok(!names.some((name) => name.startsWith('web--')), names.join());
+    const [one, two] = [machine.console('saved-1'), machine.console('saved-2')];
+    await check(one, 'late');
+    await tell(one, 'saved-1');
+    await check(two, 'late');
+    await check(one, 'saved-1');
+    for (const clone of [one, two]) await clone.leave();
+    const damaged = machine.path('damaged.save');
+    writeFileSync(damaged, readFileSync(machine.path('web.save')).subarray(0, 100_000));
+    const refused = await machine.xl('fork', damaged);
+    assert.equal(refused.code, 1);
+    assert.match(refused.err, /Restore failed: /);
+    assert.deepEqual((await machine.list()).map(({ name }) => name).sort(), [...names].sort());
   });
 
   it('says why a domain cannot be forked', async () => {

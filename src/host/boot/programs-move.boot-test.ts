@@ -1,6 +1,6 @@
 /** A real guest that a program writes down, brings back, and moves to another host of its process: its memory and its programs go along. */
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -81,6 +81,53 @@ describe('a guest of a program', () => {
     await using clone = await snapshot.fork({ name: 'clone' });
     assert.deepEqual(host.guests, [guest, clone]);
     await goesOn(guest);
+  });
+
+  it('is cloned as it was saved, while it goes on itself', async () => {
+    await using snapshot = await host.snapshot(file);
+    assert.deepEqual(host.guests, [guest]);
+    await using first = await snapshot.fork();
+    await using second = await snapshot.fork({ name: 'second' });
+    assert.deepEqual([first.name, second.name], ['web-1', 'second']);
+    assert.equal(new Set([guest.uuid, first.uuid, second.uuid]).size, 3);
+    const now = count;
+    for (const clone of [first, second]) {
+      count = 0;
+      await goesOn(clone);
+    }
+    count = now;
+    await goesOn(guest);
+    await assert.rejects(host.snapshot(join(folder, 'nosuch')), { code: 'FAILED' });
+    await assert.rejects(host.snapshot(file, { signal: AbortSignal.abort(new Error('before')) }), /before/);
+  });
+
+  it('does one thing at a time for which it has to suspend', async () => {
+    const begun = Promise.withResolvers<void>();
+    const goOn = Promise.withResolvers<void>();
+    let writes = 0;
+    const slow = new WritableStream<Uint8Array>({
+      // What it was made from is written before.
+      write: async () => {
+        if (++writes === 1) return;
+        begun.resolve();
+        await goOn.promise;
+      },
+    });
+    const saving = guest.save(slow, { after: 'run' });
+    await begun.promise;
+    await using other = await Host.open();
+    await assert.rejects(guest.fork(), /cannot be cloned: it is being saved$/);
+    await assert.rejects(guest.migrate(other), /cannot be moved: it is being saved$/);
+    await assert.rejects(guest.save(join(folder, 'second.save')), /cannot be saved: it is being saved$/);
+    goOn.resolve();
+    await saving;
+    assert.deepEqual([host.guests, other.guests, readdirSync(folder)], [[guest], [], ['web.save']]);
+    await goesOn(guest);
+    await using clone = await guest.fork();
+    assert.equal(clone.name, 'web-1');
+    const [one, two] = await Promise.all([guest.fork(), guest.fork()]);
+    assert.deepEqual([one.name, two.name].sort(), ['web-2', 'web-3']);
+    await Promise.all([one.destroy(), two.destroy()]);
   });
 
   it('moves to another host while it runs', async () => {

@@ -5,6 +5,7 @@ import { NetworkError } from '../../dom0/net/network.ts';
 import { XenstoreError } from '../../dom0/xenstore/index.ts';
 import { BuildError } from '../builder/build-error.ts';
 import { ConfigError } from '../config/config-error.ts';
+import { DuplicateName } from '../domain/creation-errors.ts';
 import { LibxlError, libxlErrors } from '../domain/libxl-error.ts';
 import { GuestFilesError } from '../guest-files/guest-files-error.ts';
 import { StreamError } from '../migration/byte-stream.ts';
@@ -146,6 +147,7 @@ function ownCode(error: Error): ErrorCode | undefined {
   if (error instanceof ExecError) return 'EXEC';
   if (error instanceof GuestFileError) return 'GUEST_FILE';
   if (error instanceof AgentError) return 'AGENT';
+  if (error instanceof DuplicateName) return 'NAME_IN_USE';
   if (error instanceof LibxlError) return libxlCodes[error.rc] ?? 'FAILED';
   if (error instanceof XenError || error instanceof XenstoreError) return 'FAILED';
   return undefined;

@@ -47,7 +47,7 @@ export class GuestDisks {
   list(): readonly DiskInfo[] {
     const domid = this.#domid();
     const { manager } = this.#glue.parts;
-    const states = new Map(manager.disks(domid).map(({ devid, state }) => [devid, state]));
+    const states = new Map(manager.devices.disks(domid).map(({ devid, state }) => [devid, state]));
     return this.#configs(domid).map((disk) => {
       const vdev = text(disk, 'vdev');
       return {
@@ -66,7 +66,10 @@ export class GuestDisks {
     const attach = async (): Promise<string> => {
       const domid = this.#domid();
       const vdev = config.vdev ?? freeVdev(new Set(this.#configs(domid).map((disk) => text(disk, 'vdev'))));
-      await this.#glue.parts.manager.attachDisk(domid, withAbsoluteTarget(parseDisk([diskSpec(config, vdev)], 'disk')));
+      await this.#glue.parts.manager.devices.attachDisk(
+        domid,
+        withAbsoluteTarget(parseDisk([diskSpec(config, vdev)], 'disk')),
+      );
       return vdev;
     };
     return this.#glue.keepAlive.during(abortable(withApiErrors(attach), signal));
@@ -75,7 +78,7 @@ export class GuestDisks {
   /** Resolves when the guest does not use it any more, and its image is closed. */
   async detach(vdev: string, { force = false, signal }: DetachOptions = {}): Promise<void> {
     signal?.throwIfAborted();
-    const detach = (): Promise<void> => this.#glue.parts.manager.detachDisk(this.#domid(), vdev, force);
+    const detach = (): Promise<void> => this.#glue.parts.manager.devices.detachDisk(this.#domid(), vdev, force);
     await this.#glue.keepAlive.during(abortable(withApiErrors(detach), signal));
   }
 

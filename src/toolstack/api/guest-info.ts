@@ -1,7 +1,7 @@
 /** What a guest has and does at one moment. */
 import type { HostParts } from '../assembly/assemble-host.ts';
 import { currentMemory } from '../domain/current-config.ts';
-import type { ManagedDomain } from '../domain/domain-manager.ts';
+import type { ManagedDomain } from '../domain/managed-domain.ts';
 
 /** `shutdown`: its kernel has stopped, and its domain is still there. */
 export type GuestState = 'running' | 'paused' | 'shutdown';

@@ -65,7 +65,7 @@ export class GuestNics {
     const domid = this.#domid();
     const { manager } = this.#glue.parts;
     const configs = manager.domain(domid)?.config.devices.nics ?? [];
-    return manager.nics(domid).map(({ devid, mac, state }) => {
+    return manager.devices.nics(domid).map(({ devid, mac, state }) => {
       const bridge = configs.find((nic) => nic['devid'] === devid)?.['bridge'];
       return {
         devid,
@@ -85,7 +85,7 @@ export class GuestNics {
       const next = Math.max(-1, ...this.list().map(({ devid }) => devid)) + 1;
       const { nic } = parseNic(nicSpec(config), next, { source: 'nic', report: (line) => said.push(line) });
       if (said.length > 0) throw new XenolithError('CONFIG', said.join('\n'), { lines: said });
-      await this.#glue.parts.manager.attachNic(domid, nic);
+      await this.#glue.parts.manager.devices.attachNic(domid, nic);
     };
     await this.#glue.keepAlive.during(abortable(withApiErrors(attach), signal));
   }
@@ -93,7 +93,7 @@ export class GuestNics {
   /** By its ethernet address or its number. Resolves when it is gone. */
   async detach(which: string | number, { signal }: WaitOptions = {}): Promise<void> {
     signal?.throwIfAborted();
-    const detach = (): Promise<void> => this.#glue.parts.manager.detachNic(this.#domid(), String(which));
+    const detach = (): Promise<void> => this.#glue.parts.manager.devices.detachNic(this.#domid(), String(which));
     await this.#glue.keepAlive.during(abortable(withApiErrors(detach), signal));
   }
 

@@ -1,12 +1,11 @@
 /** A guest as it was at a moment, for any number of clones to begin from. */
 import type { DomainSnapshot } from '../fork/domain-snapshot.ts';
-import { abortable } from './abortable.ts';
 import { withApiErrors, XenolithError } from './errors.ts';
 import type { Guest } from './guest.ts';
 import type { KeepAlive } from './keep-alive.ts';
 import type { WaitOptions } from './wait-options.ts';
 
-/** How a clone is made. A signal gives up: nothing is left of the clone. */
+/** How a clone is made. A signal gives up, and nothing is left of the clone when `fork` rejects. */
 export interface ForkOptions extends WaitOptions {
   /** Of its own in the host; by default the parent's with the first number that is free: `web-1`. */
   readonly name?: string;
@@ -48,7 +47,7 @@ export class GuestSnapshot implements AsyncDisposable {
       if (!paused) await guest.unpause();
       return guest;
     };
-    return this.#glue.keepAlive.during(abortable(withApiErrors(fork), signal));
+    return this.#glue.keepAlive.during(withApiErrors(fork));
   }
 
   /** No more clones; those that there are go on. */

@@ -1,6 +1,6 @@
 /** A guest: one domain after the other when it reboots, one object for whoever uses it. */
 import { shutdownReasons, type ShutdownReason } from '../../hypervisor/control.ts';
-import { isEnd, type DomainEvent, type ManagedDomain } from '../domain/domain-manager.ts';
+import { isEnd, type DomainEvent, type ManagedDomain } from '../domain/managed-domain.ts';
 import { setMaxMemory, setMemoryTarget } from '../domain/memory-target.ts';
 import { monitor } from '../domain/monitor.ts';
 import { setVcpusOnline } from '../domain/vcpu-online.ts';

@@ -1,12 +1,14 @@
 /** A host in the program's own process: guests, and what happens to them. */
 import { assembleHost, type AssemblyOptions, type HostParts } from '../assembly/assemble-host.ts';
 import type { DomainConfig } from '../config/domain-config.ts';
-import type { CreateOptions as DomainCreateOptions, ManagedDomain } from '../domain/domain-manager.ts';
+import type { CreateOptions as DomainCreateOptions, ManagedDomain } from '../domain/managed-domain.ts';
+import { snapshotSaved } from '../fork/saved-snapshot.ts';
 import { restoreFrom } from '../migration/transfer.ts';
 import { abortable } from './abortable.ts';
 import { asXenolithError, withApiErrors, XenolithError } from './errors.ts';
 import { EventStream } from './event-stream.ts';
 import type { GuestSource } from './guest-config.ts';
+import { GuestSnapshot } from './guest-snapshot.ts';
 import { Guest, type GuestGlue } from './guest.ts';
 import type { HostEvent } from './host-event.ts';
 import { KeepAlive } from './keep-alive.ts';
@@ -140,6 +142,34 @@ export class InProcessHost implements AsyncDisposable {
   }
 
   /**
+   * A guest that was saved, as `restore` takes it, for clones to begin from: nothing of it runs itself, so it may still run under its own name. Its disks have to be what they were
+   * when it was saved. Throws XenolithError.
+   */
+  async snapshot(
+    source: string | URL | AsyncIterable<Uint8Array>,
+    { signal }: WaitOptions = {},
+  ): Promise<GuestSnapshot> {
+    signal?.throwIfAborted();
+    this.#checkOpen();
+    const { manager } = this.#parts;
+    const take = async (): Promise<GuestSnapshot> => {
+      await using saved = await openSaved(this.#parts, source);
+      try {
+        const config = await readSavedConfig(saved.bytes);
+        const restore = restoreFrom(saved.bytes, { line: this.#glue.log }, saved.complete);
+        const snapshot = await snapshotSaved(manager, config, restore);
+        if (signal?.aborted === true) await snapshot.close();
+        signal?.throwIfAborted();
+        return new GuestSnapshot(this.#glue, snapshot);
+      } catch (error) {
+        saved.giveUp();
+        throw error;
+      }
+    };
+    return this.#keepAlive.during(abortable(withApiErrors(take), signal));
+  }
+
+  /**
    * What happens to guests from now on, until the host is closed, the signal is aborted or the loop is left. Of a reader that falls behind by more than
    * 1024 events the oldest are dropped.
    */
@@ -201,7 +231,6 @@ export class InProcessHost implements AsyncDisposable {
     { paused = false, signal }: CreateOptions,
   ): Promise<Guest> {
     const { manager } = this.#parts;
-    const inUse = manager.domidOf(config.c_info.name) !== undefined;
     const abandon = (): void => {
       const domain = manager.domains().find((candidate) => candidate.config === config);
       if (domain !== undefined) void manager.destroy(domain.domid).catch(this.#parts.onError);
@@ -214,9 +243,7 @@ export class InProcessHost implements AsyncDisposable {
       return guest;
     } catch (error) {
       signal?.throwIfAborted();
-      const known = asXenolithError(error);
-      if (!inUse || !(known instanceof XenolithError)) throw known;
-      throw new XenolithError('NAME_IN_USE', known.message, { lines: known.lines, cause: error });
+      throw asXenolithError(error);
     } finally {
       signal?.removeEventListener('abort', abandon);
     }

@@ -1,12 +1,12 @@
 /** Moving a running guest: to another host of this process, or to `xl migrate-receive` behind any command. At each moment one of both has it. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import type { Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { HostParts } from '../assembly/assemble-host.ts';
 import type { DomainConfig } from '../config/domain-config.ts';
-import type { ManagedDomain } from '../domain/domain-manager.ts';
+import type { ManagedDomain } from '../domain/managed-domain.ts';
 import { endedEarly, StreamError, type ByteSink } from '../migration/byte-stream.ts';
+import { drained } from '../drained.ts';
 import { restoreFrom, sendTo, type MigrationFigures } from '../migration/transfer.ts';
 import { messages, PipeSource } from '../xl/migration-handshake.ts';
 import { Pipe } from './byte-pipes.ts';
@@ -187,17 +187,6 @@ export async function migrateByCommand(
     await Promise.race([ended, sleep(LAST_MS, undefined, { signal: late.signal }).catch(() => undefined)]);
     late.abort();
   }
-}
-
-/** There is room for more, or nobody reads any more. */
-function drained(stream: Writable): Promise<void> {
-  return new Promise((resolve) => {
-    const go = (): void => {
-      stream.off('drain', go).off('close', go);
-      resolve();
-    };
-    stream.on('drain', go).on('close', go);
-  });
 }
 
 /** Characters of what a receiver says that an error repeats. */

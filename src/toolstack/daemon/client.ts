@@ -2,6 +2,7 @@
 import { connect, type Socket } from 'node:net';
 import type { JsonObject, JsonValue } from '../config/json.ts';
 import { XenError } from '../xen-error.ts';
+import { drained } from '../drained.ts';
 import { encodeMessage, FrameReader } from './frames.ts';
 import { protocolVersion, type Method, type Methods } from './protocol.ts';
 import { writeData } from './write-data.ts';
@@ -109,11 +110,7 @@ export class DaemonClient {
   }
 
   whenDrained(): Promise<void> {
-    if (!this.#socket.writableNeedDrain) return Promise.resolve();
-    return new Promise((resolve) => {
-      this.#socket.once('drain', () => resolve());
-      this.#socket.once('close', () => resolve());
-    });
+    return drained(this.#socket);
   }
 
   /** Nothing can be asked any more. */

@@ -11,7 +11,7 @@ const timers = new ManualTimers();
 
 before(async () => {
   const config = parseNetworkConfig('bridge = [ "name=lan, nat=0", "name=br0, host=1" ]', 'network.cfg');
-  const hostBridge = { plug: (): void => undefined };
+  const hostBridge = { plug: () => undefined };
   const network = { sockets: new FakeSockets(timers), timers, random32: () => 4, config, hostBridge: () => hostBridge };
   await test.start({ network });
   const vifs = '"bridge=xenbr0,egress=deb.example:80 10.0.0.0/8", "bridge=lan,vifname=inner", "bridge=br0"';

@@ -1,5 +1,8 @@
 /** What the daemon does to clone a domain. */
 import type { JsonObject } from '../config/json.ts';
+import type { CreateOptions } from '../domain/managed-domain.ts';
+import type { DomainSnapshot } from '../fork/domain-snapshot.ts';
+import { snapshotSaved } from '../fork/saved-snapshot.ts';
 import { XenError } from '../xen-error.ts';
 import type { CloneSummary, MigrationMethods } from './migration-protocol.ts';
 import * as read from './parameters.ts';
@@ -8,12 +11,44 @@ import { watch, type RequestContext } from './requests.ts';
 /** More than a host holds; a mistyped number should not fill it. */
 const MOST_CLONES = 1000;
 
-export async function fork(context: RequestContext, params: JsonObject): Promise<MigrationMethods['fork']['result']> {
+type Clones = MigrationMethods['fork']['result'];
+
+export async function fork(context: RequestContext, params: JsonObject): Promise<Clones> {
+  const wanted = wantedClones(params);
+  return makeClones(context, await context.manager.snapshot(read.domid(params)), wanted);
+}
+
+/** @param restore what fills a domain with what was saved */
+export async function forkSaved(
+  context: RequestContext,
+  params: JsonObject,
+  restore: CreateOptions['restore'],
+): Promise<Clones> {
+  const wanted = wantedClones(params);
+  return makeClones(context, await snapshotSaved(context.manager, read.config(params), restore), wanted);
+}
+
+interface WantedClones {
+  readonly count: number;
+  readonly paused: boolean;
+  readonly name: string | undefined;
+}
+
+function wantedClones(params: JsonObject): WantedClones {
+  return {
+    count: read.count(params, 'count', 1, MOST_CLONES),
+    paused: read.flag(params, 'paused'),
+    name: params['name'] === undefined ? undefined : read.text(params, 'name'),
+  };
+}
+
+/** The snapshot is closed. */
+async function makeClones(
+  context: RequestContext,
+  snapshot: DomainSnapshot,
+  { count, paused, name }: WantedClones,
+): Promise<Clones> {
   const { manager, onError } = context;
-  const count = read.count(params, 'count', 1, MOST_CLONES);
-  const paused = read.flag(params, 'paused');
-  const name = params['name'] === undefined ? undefined : read.text(params, 'name');
-  const snapshot = await manager.snapshot(read.domid(params));
   const clones: CloneSummary[] = [];
   try {
     while (clones.length < count) {

@@ -44,6 +44,11 @@ export interface MigrationMethods {
     params: { domid: number; count: number; paused: boolean; name?: string };
     result: { clones: readonly CloneSummary[] };
   };
+  /** Clones of a saved domain, as `fork` and `restore`. Events: `{ line }`. */
+  forkSaved: {
+    params: { config: JsonObject; path: string; offset: number; count: number; paused: boolean; name?: string };
+    result: { clones: readonly CloneSummary[] };
+  };
 }
 
 export interface CloneSummary {

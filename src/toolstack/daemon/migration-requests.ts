@@ -10,12 +10,13 @@ import {
   restoreFrom,
   saveTo,
   sendTo,
+  type MappedSource,
   type MigrationFigures,
   type TransferListener,
 } from '../migration/transfer.ts';
 import { XenError } from '../xen-error.ts';
 import type { Call } from './connection.ts';
-import { fork } from './fork-request.ts';
+import { fork, forkSaved } from './fork-request.ts';
 import type { MigrationMethods } from './migration-protocol.ts';
 import * as read from './parameters.ts';
 import { startDomain, type Handlers, type RequestContext } from './requests.ts';
@@ -24,20 +25,16 @@ export const migrationRequests: Handlers<keyof MigrationMethods> = {
   save: (context, params, call) =>
     withFile(read.text(params, 'path'), 'r+', (file) => save(context, params, call, file)),
   restore: (context, params, call) =>
-    withFile(read.text(params, 'path'), 'r', async (file) => {
-      const mapped = mappedSource(context, file, read.count(params, 'offset', 0, Number.MAX_SAFE_INTEGER));
-      try {
-        return await restore(context, params, call, mapped.source, mapped.complete);
-      } catch (error) {
-        mapped.giveUp();
-        throw error;
-      }
-    }),
+    withSaved(context, params, ({ source, complete }) => restore(context, params, call, source, complete)),
   migrateSend: send,
   giveAway: ({ transit }, params) => nothing(transit.give(read.domid(params))),
   takeBack: async ({ transit }, params) => nothing(await transit.takeBack(read.domid(params))),
   migrateReceive: receive,
   fork,
+  forkSaved: (context, params, call) =>
+    withSaved(context, params, ({ source, complete }) =>
+      forkSaved(context, params, restoreFrom(source, telling(call), complete)),
+    ),
   startReceived: ({ transit }, params) => nothing(transit.start(read.domid(params), read.flag(params, 'paused'))),
 };
 
@@ -120,6 +117,22 @@ async function restore(
   complete?: (domid: number) => void,
 ): Promise<{ domid: number }> {
   return startDomain(context, params, call, { restore: restoreFrom(source, telling(call), complete) });
+}
+
+function withSaved<T>(
+  context: RequestContext,
+  params: JsonObject,
+  use: (mapped: MappedSource) => Promise<T>,
+): Promise<T> {
+  return withFile(read.text(params, 'path'), 'r', async (file) => {
+    const mapped = mappedSource(context, file, read.count(params, 'offset', 0, Number.MAX_SAFE_INTEGER));
+    try {
+      return await use(mapped);
+    } catch (error) {
+      mapped.giveUp();
+      throw error;
+    }
+  });
 }
 
 async function withFile<T>(path: string, flags: 'r' | 'r+', use: (file: FileHandle) => Promise<T>): Promise<T> {

@@ -6,7 +6,8 @@ import type { DomainControl, HypervisorControl } from '../../hypervisor/control.
 import type { GuestAgents } from '../agent/guest-agents.ts';
 import type { JsonObject } from '../config/json.ts';
 import { formatUuid } from '../config/uuid.ts';
-import { isEnd, type CreateOptions, type DomainManager, type ManagedDomain } from '../domain/domain-manager.ts';
+import type { DomainManager } from '../domain/domain-manager.ts';
+import { isEnd, type CreateOptions, type ManagedDomain } from '../domain/managed-domain.ts';
 import { diskOf } from '../devices/disks.ts';
 import { nicOf } from '../devices/nics.ts';
 import { LibxlError } from '../domain/libxl-error.ts';
@@ -108,20 +109,20 @@ const handlers: Handlers<Method> = {
   rename: ({ manager }, params) => done(manager.rename(read.domid(params), read.text(params, 'name'))),
   sysrq: ({ manager }, params) => done(manager.sendSysrq(read.domid(params), read.text(params, 'letter'))),
   attachDisk: async ({ manager }, params) =>
-    done(await manager.attachDisk(read.domid(params), read.device(params, 'disk'))),
+    done(await manager.devices.attachDisk(read.domid(params), read.device(params, 'disk'))),
   findDisk: ({ xenstore }, params) =>
     done(void diskOf({ xs: xenstore }, read.domid(params), read.text(params, 'vdev'))),
   detachDisk: async ({ manager }, params) =>
-    done(await manager.detachDisk(read.domid(params), read.text(params, 'vdev'), read.flag(params, 'force'))),
-  disks: ({ manager }, params) => ({ disks: manager.disks(read.domid(params)) }),
-  insertCdrom: ({ manager }, params) => done(manager.insertCdrom(read.domid(params))),
+    done(await manager.devices.detachDisk(read.domid(params), read.text(params, 'vdev'), read.flag(params, 'force'))),
+  disks: ({ manager }, params) => ({ disks: manager.devices.disks(read.domid(params)) }),
+  insertCdrom: ({ manager }, params) => done(manager.devices.insertCdrom(read.domid(params))),
   attachNic: async ({ manager }, params) =>
-    done(await manager.attachNic(read.domid(params), read.device(params, 'nic'))),
+    done(await manager.devices.attachNic(read.domid(params), read.device(params, 'nic'))),
   findNic: ({ xenstore }, params) => done(void nicOf({ xs: xenstore }, read.domid(params), read.text(params, 'which'))),
   detachNic: async ({ manager }, params) =>
-    done(await manager.detachNic(read.domid(params), read.text(params, 'which'))),
-  channels: ({ manager }, params) => ({ channels: manager.channels(read.domid(params)) }),
-  nics: ({ manager }, params) => ({ nics: manager.nics(read.domid(params)) }),
+    done(await manager.devices.detachNic(read.domid(params), read.text(params, 'which'))),
+  channels: ({ manager }, params) => ({ channels: manager.devices.channels(read.domid(params)) }),
+  nics: ({ manager }, params) => ({ nics: manager.devices.nics(read.domid(params)) }),
   watchDeaths,
   attachConsole: async (context, params, call) => {
     const domid = read.domid(params);

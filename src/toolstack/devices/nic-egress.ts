@@ -47,7 +47,7 @@ export async function setEgress(
   const devices = wanted(context, domid, which);
   if (devices.length === 0) throw new XenError('the domain has no interfaces');
   for (const device of devices) summary(context, device);
-  for (const { devid } of devices) context.manager.setEgress(domid, devid, text);
+  for (const { devid } of devices) context.manager.devices.setEgress(domid, devid, text);
   const acts = (device: SplitDevice): boolean => formatEgress(summary(context, device).rules) === text;
   for (let turn = 0; !devices.every(acts); turn++) {
     if (turn === TURNS) throw new XenError('the backend has not taken its rules');
@@ -58,7 +58,7 @@ export async function setEgress(
 function wanted({ manager, xenstore }: EgressContext, domid: number, which: string | undefined): SplitDevice[] {
   if (manager.domain(domid) === undefined) throw noSuchDomainType(domid);
   if (which !== undefined) return [nicOf({ xs: xenstore }, domid, which)];
-  return manager.nics(domid).map(({ devid }) => ({ domid, devid, kind: 'vif', backendKind: 'vif' }));
+  return manager.devices.nics(domid).map(({ devid }) => ({ domid, devid, kind: 'vif', backendKind: 'vif' }));
 }
 
 function summary({ network, xenstore }: EgressContext, device: SplitDevice): InterfaceEgress {

@@ -5,10 +5,12 @@ import type { DomainConfig } from '../config/domain-config.ts';
 import { type XenError } from '../xen-error.ts';
 import { cleanUpLines, LibxlError, libxlLine } from './libxl-error.ts';
 
-export function duplicateName(domid: number, name: string): LibxlError {
-  return new LibxlError('INVAL', [
-    libxlLine('libxl__domain_rename', `Domain ${domid}:Domain with name "${name}" already exists.`),
-  ]);
+export class DuplicateName extends LibxlError {
+  /** @param more lines of who wanted it */
+  constructor(domid: number, name: string, more: readonly string[] = []) {
+    const line = libxlLine('libxl__domain_rename', `Domain ${domid}:Domain with name "${name}" already exists.`);
+    super('INVAL', [line, ...more], `a domain named "${name}" exists already`);
+  }
 }
 
 /** After a building error comes the line of the step that called the builder, then the clean-up. */

@@ -97,6 +97,7 @@ export const sourceLines = {
   libxl__psr_alloc_log_err_msg: 'libxl_psr.c:123',
   libxl__device_usbdev_add: 'libxl_usb.c:1732',
   domain_suspend_common_failed: 'libxl_dom_suspend.c',
+  domain_suspend_common_pvcontrol_suspending: 'libxl_dom_suspend.c',
   libxl__xc_domain_save_done: 'libxl_stream_write.c:347',
   libxl__xc_domain_restore_done: 'libxl_stream_read.c:851',
   domain_resume_done: 'libxl_dom_suspend.c:666',

@@ -1,153 +1,14 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { Consoles } from '../../dom0/console/index.ts';
-import { DiskImages } from '../../dom0/disk/index.ts';
-import { microtasks } from '../../dom0/scheduler.ts';
-import { MemoryDiskHost } from '../../dom0/testing/memory-disk-host.ts';
-import { Xenstored, type Xenstore } from '../../dom0/xenstore/index.ts';
 import type { DomainConfig, ShutdownAction, ShutdownReaction } from '../config/domain-config.ts';
-import { parseConfig } from '../config/parse-config.ts';
-import { FakeHost, type GuestDomain } from '../testing/fake-host.ts';
+import { configOf, DomainWorld, uuid } from '../testing/domain-world.ts';
 import { type XenError } from '../xen-error.ts';
-import { startBackends } from '../daemon/backends.ts';
 import { snapshotDisks } from '../devices/disk-layers.ts';
-import { DomainManager } from './domain-manager.ts';
-import { LibxlError } from './libxl-error.ts';
 import { stopDomains } from './stop-domains.ts';
-import { monitor, type CoreDumps } from './monitor.ts';
-import type { BootloaderService } from '../bootloader/service.ts';
-import type { Clock } from './services.ts';
-import { initialise } from './xenstore-tree.ts';
-
-const uuid = '11111111-aaaa-bbbb-cccc-000000000001';
-const text = `name="web"\nuuid="${uuid}"\nkernel="/boot/vmlinuz"\nramdisk="/boot/initrd"\nextra="quiet"\nmemory=64\nmaxvcpus=2\nvcpus=1`;
-
-function configOf(more = ''): DomainConfig {
-  return parseConfig(`${text}\n${more}\n`, 'web.cfg', { cpus: 2 }, () => undefined).config;
-}
-
-/** Time passes only when somebody sleeps. */
-class ManualClock implements Clock {
-  time = 1_700_000_000_000;
-  readonly slept: number[] = [];
-  /** Waits that are never over, as those for a guest that answers. */
-  endless = false;
-  #waiting: (() => void)[] = [];
-
-  /** All those waits are over after all. */
-  pass(): void {
-    for (const resolve of this.#waiting.splice(0)) resolve();
-  }
-
-  now(): number {
-    return this.time;
-  }
-
-  sleep(milliseconds: number, signal?: AbortSignal): Promise<void> {
-    if (this.endless)
-      return new Promise((resolve, reject) => {
-        this.#waiting.push(resolve);
-        signal?.addEventListener('abort', () => reject(new Error('over')));
-      });
-    this.slept.push(milliseconds);
-    this.time += milliseconds;
-    return Promise.resolve();
-  }
-}
-
-class World {
-  readonly host = new FakeHost();
-  readonly clock = new ManualClock();
-  readonly xenstored = new Xenstored(this.host.asHost());
-  readonly xs: Xenstore = this.xenstored.client();
-  readonly lines: string[] = [];
-  bootloader: BootloaderService = () => Promise.reject(new Error('no bootloader'));
-  readonly diskHost = new MemoryDiskHost();
-  readonly images = new DiskImages(this.diskHost, '/layers');
-  readonly manager: DomainManager;
-
-  constructor() {
-    initialise(this.xs, 512 * 1024);
-    startBackends({
-      control: this.host.asHost(),
-      xs: this.xenstored.client(),
-      images: this.images,
-      bridges: undefined,
-      nrCpus: 1,
-      scheduler: microtasks,
-      onError: (error) => this.lines.push(String(error)),
-      log: (line) => this.lines.push(line),
-    });
-    this.manager = new DomainManager({
-      hypervisor: this.host.asHost(),
-      store: this.xenstored,
-      consoles: new Consoles(this.host.asHost(), this.xs),
-      scheduling: { check: () => undefined, admit: () => undefined, forget: () => undefined },
-      bootloader: (request) => this.bootloader(request),
-      build: this.host.build,
-      images: this.images,
-      openLog: () => this.log,
-      clock: this.clock,
-    });
-  }
-
-  /** Where cores went. */
-  readonly dumped: string[] = [];
-  readonly dumps: CoreDumps = {
-    path: (name) => `/dump/${name}`,
-    dump: (control, path) => {
-      this.dumped.push(`${control.domid} ${path}`);
-      if (this.diskFull) return Promise.reject(new LibxlError('FAIL', ['no space']));
-      return Promise.resolve();
-    },
-  };
-  diskFull = false;
-
-  readonly log = { line: (line: string): void => void this.lines.push(line), close: (): void => undefined };
-
-  /** A domain that runs and is looked after; the promise is over when nobody does any more. */
-  async start(config = configOf()): Promise<{ guest: GuestDomain; ended: Promise<void> }> {
-    const domain = await this.manager.create(config);
-    this.manager.unpause(domain.domid);
-    const ended = monitor(domain, {
-      manager: this.manager,
-      clock: this.clock,
-      log: this.log,
-      pid: 7,
-      dumps: this.dumps,
-    });
-    return { guest: this.guest(), ended };
-  }
-
-  guest(): GuestDomain {
-    const guest = this.host.guests.at(-1);
-    assert(guest);
-    return guest;
-  }
-
-  /** The whole tree as `xenstore-ls -f -p` lists it, without what the clock says. */
-  tree(root = '/'): string[] {
-    const found: string[] = [];
-    const walk = (path: string): void => {
-      for (const name of this.xs.ls(path === '' ? '/' : path) ?? []) {
-        const child = `${path}/${name}`;
-        found.push(`${child} = "${this.xs.read(child) ?? ''}"   (${this.xs.getPerms(child) ?? ''})`);
-        walk(child);
-      }
-    };
-    walk(root === '/' ? '' : root);
-    return found;
-  }
-
-  async settled(condition: () => boolean): Promise<void> {
-    for (let turn = 0; turn < 200 && !condition(); turn++) await new Promise((resolve) => setImmediate(resolve));
-    assert(condition(), 'it did not come to that');
-  }
-}
 
 describe('creating a domain', () => {
   it('boots what its bootloader finds, and lets go of that when the domain is built', async () => {
-    const world = new World();
+    const world = new DomainWorld();
     let removed = 0;
     const disks = [{ pdev_path: import.meta.filename, vdev: 'xvda' }];
     await world.diskHost.create(import.meta.filename);
@@ -169,7 +30,7 @@ describe('creating a domain', () => {
   });
 
   it('leaves the tree that libxl leaves for a PV domain', async () => {
-    const world = new World();
+    const world = new DomainWorld();
     const before = new Set(world.tree());
     await world.manager.create(configOf());
     const added = world.tree().filter((line) => !before.has(line));
@@ -177,7 +38,7 @@ describe('creating a domain', () => {
   });
 
   it('leaves it paused until it is unpaused', async () => {
-    const world = new World();
+    const world = new DomainWorld();
     const { domid } = await world.manager.create(configOf());
     assert.equal(world.guest().info().paused, true);
     world.manager.unpause(domid);
@@ -185,7 +46,7 @@ describe('creating a domain', () => {
   });
 
   it('takes everything back when the kernel is missing, and says what libxl says', async () => {
-    const world = new World();
+    const world = new DomainWorld();
     const before = world.tree();
     await assert.rejects(world.manager.create(configOf('kernel="/nosuch/vmlinuz"')), (error: XenError) => {
       assert.deepEqual(error.lines, [
@@ -203,7 +64,7 @@ describe('creating a domain', () => {
   });
 
   it('refuses a name that is taken, domain 0 included', async () => {
-    const world = new World();
+    const world = new DomainWorld();
     await world.manager.create(configOf());
     const before = world.tree();
     for (const name of ['web', 'Domain-0']) {
@@ -221,7 +82,7 @@ describe('creating a domain', () => {
   });
 
   it('says which kinds of domain there are not yet', async () => {
-    const world = new World();
+    const world = new DomainWorld();
     await assert.rejects(world.manager.create(configOf('type="pvh"')), /type pvh are not supported yet/);
     assert.deepEqual(world.host.guests, []);
   });
@@ -229,7 +90,7 @@ describe('creating a domain', () => {
 
 describe("a clone's disks", () => {
   /** A domain with a disk, and what a clone of it is made from. */
-  async function original(world: World): Promise<{ clone: DomainConfig; images: string[] }> {
+  async function original(world: DomainWorld): Promise<{ clone: DomainConfig; images: string[] }> {
     world.clock.endless = true;
     await (await world.diskHost.create('/web.img')).truncate(65536);
     const config = configOf('disk=["vdev=xvda,backendtype=qdisk,target=/web.img"]');
@@ -243,7 +104,7 @@ describe("a clone's disks", () => {
   }
 
   it('stay over reboots, and no longer than the domain', async () => {
-    const world = new World();
+    const world = new DomainWorld();
     const { clone, images } = await original(world);
     assert.deepEqual(images, ['/layers/1-xvda']);
     const { guest } = await world.start(clone);
@@ -258,28 +119,28 @@ describe("a clone's disks", () => {
   });
 
   it('go when the clone cannot be made, or gives them up', async () => {
-    const world = new World();
+    const world = new DomainWorld();
     const { clone } = await original(world);
     clone.c_info.name = 'web';
     await assert.rejects(world.manager.create(clone));
     assert.deepEqual([...world.diskHost.files.keys()], ['/web.img']);
-    const other = new World();
+    const other = new DomainWorld();
     const { domid } = await other.manager.create((await original(other)).clone);
-    await other.manager.detachDisk(domid, 'xvda', true);
+    await other.manager.devices.detachDisk(domid, 'xvda', true);
     assert.deepEqual([...other.diskHost.files.keys()], ['/web.img']);
   });
 
   it('keep it, and what they read, from leaving the host', async () => {
-    const world = new World();
+    const world = new DomainWorld();
     const { clone } = await original(world);
     const made = await world.manager.create(clone);
     const web = world.manager.domain(1);
     assert.ok(web);
-    assert.match(world.manager.boundDisk(made, 'be saved') ?? '', /^its disk xvda is a clone's/);
-    assert.equal(world.manager.boundDisk(web, 'be saved'), undefined);
-    assert.match(world.manager.boundDisk(web, 'move') ?? '', /^its disk xvda is what clones read/);
+    assert.match(world.manager.devices.boundDisk(made, 'be saved') ?? '', /^its disk xvda is a clone's/);
+    assert.equal(world.manager.devices.boundDisk(web, 'be saved'), undefined);
+    assert.match(world.manager.devices.boundDisk(web, 'move') ?? '', /^its disk xvda is what clones read/);
     await world.manager.destroy(made.domid);
-    assert.equal(world.manager.boundDisk(web, 'move'), undefined);
+    assert.equal(world.manager.devices.boundDisk(web, 'move'), undefined);
   });
 });
 
@@ -321,7 +182,7 @@ describe('the end of a domain', () => {
   ];
   for (const [name, reason, reaction, action, said, left] of cases) {
     it(name, async () => {
-      const world = new World();
+      const world = new DomainWorld();
       const config = configOf();
       config.reactions[reaction] = action;
       const { guest } = await world.start(config);
@@ -334,7 +195,7 @@ describe('the end of a domain', () => {
   }
 
   it('writes the log that xl writes for a reboot and a poweroff', async () => {
-    const world = new World();
+    const world = new DomainWorld();
     const { guest, ended } = await world.start();
     guest.shutDown(1);
     await world.settled(() => world.manager.domain(2) !== undefined && world.guest().pauses === 0);
@@ -356,7 +217,7 @@ describe('the end of a domain', () => {
   });
 
   it('goes on when a core cannot be written', async () => {
-    const world = new World();
+    const world = new DomainWorld();
     world.diskFull = true;
     const config = configOf();
     config.reactions.on_crash = 'coredump_destroy';
@@ -375,7 +236,7 @@ describe('the end of a domain', () => {
   });
 
   it('leaves nothing behind', async () => {
-    const world = new World();
+    const world = new DomainWorld();
     const before = world.tree();
     const { guest, ended } = await world.start();
     guest.shutDown(0);
@@ -384,7 +245,7 @@ describe('the end of a domain', () => {
   });
 
   it('gives the successor after a reboot the same name and UUID, a new number, and a pause when it comes too soon', async () => {
-    const world = new World();
+    const world = new DomainWorld();
     const { guest } = await world.start();
     guest.shutDown(1);
     await world.settled(() => world.guest().domid === 2 && world.guest().pauses === 0);
@@ -394,7 +255,7 @@ describe('the end of a domain', () => {
   });
 
   it('ends the watch when somebody destroys the domain', async () => {
-    const world = new World();
+    const world = new DomainWorld();
     const { ended } = await world.start();
     await world.manager.destroy(1);
     await ended;
@@ -404,7 +265,7 @@ describe('the end of a domain', () => {
 
 describe('asking a guest to shut down', () => {
   it('waits until its kernel has taken the request', async () => {
-    const world = new World();
+    const world = new DomainWorld();
     world.clock.endless = true;
     await world.start();
     const asked = world.manager.request(1, 'poweroff');
@@ -415,7 +276,7 @@ describe('asking a guest to shut down', () => {
   });
 
   it('gives up after a minute', async () => {
-    const world = new World();
+    const world = new DomainWorld();
     await world.start();
     await assert.rejects(world.manager.request(1, 'reboot'), (error: XenError) => {
       const line = "libxl: error: libxl_domain.c:854:pvcontrol_cb: guest didn't acknowledge control request: -9";
@@ -426,7 +287,7 @@ describe('asking a guest to shut down', () => {
   });
 
   it('is content when the domain ends instead', async () => {
-    const world = new World();
+    const world = new DomainWorld();
     world.clock.endless = true;
     const { guest } = await world.start();
     const asked = world.manager.request(1, 'poweroff');
@@ -437,8 +298,8 @@ describe('asking a guest to shut down', () => {
 
 describe('the end of all domains', () => {
   /** Domain 1 shuts down when it is asked to, 2 does not, 3 is paused; the first is to be restarted, by its configuration. */
-  async function stop(milliseconds: number): Promise<{ world: World; said: string[] }> {
-    const world = new World();
+  async function stop(milliseconds: number): Promise<{ world: DomainWorld; said: string[] }> {
+    const world = new DomainWorld();
     const first = configOf();
     first.reactions.on_poweroff = 'restart';
     const { ended } = await world.start(first);
@@ -486,7 +347,7 @@ describe('the end of all domains', () => {
 
 describe('renaming', () => {
   it('changes both places of xenstore, and the name after a reboot', async () => {
-    const world = new World();
+    const world = new DomainWorld();
     const { guest } = await world.start();
     world.manager.rename(1, 'mail');
     assert.equal(world.xs.read('/local/domain/1/name'), 'mail');

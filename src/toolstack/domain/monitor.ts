@@ -3,7 +3,8 @@
  * each domain for this and writes `xl-NAME.log`; here it is a task of the daemon with the same log.
  */
 import { shutdownActions, type DomainConfig, type ShutdownAction } from '../config/domain-config.ts';
-import { isEnd, type DomainEnd, type DomainEvent, type DomainManager, type ManagedDomain } from './domain-manager.ts';
+import type { DomainManager } from './domain-manager.ts';
+import { isEnd, type DomainEnd, type DomainEvent, type ManagedDomain } from './managed-domain.ts';
 import type { DomainControl } from '../../hypervisor/control.ts';
 import { LibxlError } from './libxl-error.ts';
 import type { Clock, MonitorLog } from './services.ts';

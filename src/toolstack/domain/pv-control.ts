@@ -9,6 +9,16 @@ export type ControlRequest = 'poweroff' | 'reboot' | 'suspend' | 'halt';
 /** How long libxl waits for the kernel. */
 const timeoutMs = 60_000;
 
+const pathOf = (domid: number): string => `${domainPath(domid)}/control/shutdown`;
+
+/** The kernel has not taken the request, and will not any more; false: it has. */
+export function withdrawn(xs: Xenstore, domid: number, request: ControlRequest): boolean {
+  const path = pathOf(domid);
+  if (xs.read(path) !== request) return false;
+  xs.write(path, '');
+  return true;
+}
+
 /** Resolves when the kernel has written the node back empty, or the domain has gone (`gone`) instead. */
 export async function acknowledged(
   xs: Xenstore,
@@ -17,7 +27,7 @@ export async function acknowledged(
   clock: Clock,
   gone: AbortSignal,
 ): Promise<void> {
-  const path = `${domainPath(domid)}/control/shutdown`;
+  const path = pathOf(domid);
   xs.write(path, request);
   const over = new AbortController();
   const end = (): void => over.abort();

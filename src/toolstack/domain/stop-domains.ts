@@ -1,5 +1,6 @@
 /** The end of all domains, as Debian's xendomains has it when a host goes down: they are asked to shut down, and destroyed when they have not within a time. */
-import { isEnd, type DomainManager, type ManagedDomain } from './domain-manager.ts';
+import type { DomainManager } from './domain-manager.ts';
+import { isEnd, type ManagedDomain } from './managed-domain.ts';
 import type { Clock } from './services.ts';
 
 export interface StopOptions {

@@ -4,8 +4,10 @@
  */
 import { HypercallError, type DomainControl, type DomainTemplate, type Symbolizer } from '../../hypervisor/control.ts';
 import type { DomainConfig } from '../config/domain-config.ts';
-import type { DomainManager, ManagedDomain } from '../domain/domain-manager.ts';
+import type { DomainManager } from '../domain/domain-manager.ts';
+import type { ManagedDomain } from '../domain/managed-domain.ts';
 import { errorText } from '../domain/libxl-error.ts';
+import { occupied } from '../domain/occupation.ts';
 import type { BuiltRings, DomainServices } from '../domain/services.ts';
 import { renewSharedInfo, renewStartInfo, startInfoOf, type ArrivalRings } from '../migration/arrival.ts';
 import { viewOf } from '../migration/records.ts';
@@ -30,7 +32,7 @@ export interface DomainSnapshot {
 /** Where a guest that is suspended will look. */
 type ArrivalPages = Pick<ArrivalRings, 'startInfoMfn' | 'storeMfn' | 'consoleMfn'>;
 
-/** What is under way of a domain: its guest suspends for one at a time. */
+/** Clones of a domain that are under way: each is taken after the one before. */
 const turns = new WeakMap<ManagedDomain, Promise<unknown>>();
 
 /** See DomainManager.snapshot. */
@@ -38,29 +40,37 @@ export async function takeSnapshot(
   manager: DomainManager,
   domid: number,
   services: DomainServices,
+  name?: string,
 ): Promise<DomainSnapshot> {
   const domain = manager.domain(domid);
   if (domain === undefined) throw notForked(domid, domid === 0 ? 'Invalid argument' : 'No such process');
   const before = turns.get(domain) ?? Promise.resolve();
-  const turn = before.catch(() => undefined).then(() => take(manager, domain, services));
+  const turn = before
+    .catch(() => undefined)
+    .then(() => occupied(domain, 'cloned', () => take(manager, domain, services, name)));
   turns.set(domain, turn);
   return turn;
 }
 
-async function take(manager: DomainManager, domain: ManagedDomain, services: DomainServices): Promise<DomainSnapshot> {
+async function take(
+  manager: DomainManager,
+  domain: ManagedDomain,
+  services: DomainServices,
+  name = domain.name,
+): Promise<DomainSnapshot> {
   const { domid, control } = domain;
   const { clock, disks, images } = services;
   const rests = domain.resting !== undefined;
   const { paused, shutdown } = control.info();
   if (shutdown) throw notForked(domid, 'it has shut down');
   if (!rests && paused) throw notForked(domid, 'it is paused, and cannot suspend');
-  if (!rests) await suspend(manager, domid, clock);
+  if (!rests) await suspend(manager, domain, clock);
   try {
     // What is read from a disk lands in the guest's memory.
     await disks?.restDisks(domid);
     const disksSnapshot = await snapshotDisks(images, domain.config.devices.disks ?? []);
     try {
-      return freeze(manager, domain, disksSnapshot);
+      return freeze(manager, domain, disksSnapshot, name);
     } catch (error) {
       await disksSnapshot.close();
       throw error;
@@ -77,13 +87,15 @@ async function take(manager: DomainManager, domain: ManagedDomain, services: Dom
 }
 
 /** At once: nothing of the guest changes meanwhile. */
-function freeze(manager: DomainManager, domain: ManagedDomain, disks: DisksSnapshot): DomainSnapshot {
+function freeze(manager: DomainManager, domain: ManagedDomain, disks: DisksSnapshot, name: string): DomainSnapshot {
   const { control } = domain;
   const { frames, sharedInfoMfn, symbolize } = control;
   const pages = domain.resting === undefined ? arrivalPages(domain) : restingPages(domain, domain.resting);
+  // What it is, and not what it is to be after a reboot.
+  const config = structuredClone(manager.successorConfig({ ...domain, nextConfig: undefined }));
+  config.c_info.name = name;
   return new Snapshot(manager, {
-    // What it is, and not what it is to be after a reboot.
-    config: structuredClone(manager.successorConfig({ ...domain, nextConfig: undefined })),
+    config,
     pages,
     sharedInfo: frames.view(sharedInfoMfn).slice(),
     symbolize,

@@ -1,8 +1,10 @@
 /** Whole domains that are written down, sent, and brought back: what the daemon does for xl, and a program for itself (../api). */
 import type { FileHandle } from 'node:fs/promises';
 import type { DomainControl, XenVersion } from '../../hypervisor/control.ts';
-import type { DomainManager, ManagedDomain } from '../domain/domain-manager.ts';
+import type { DomainManager } from '../domain/domain-manager.ts';
+import type { ManagedDomain } from '../domain/managed-domain.ts';
 import { LibxlError, libxlLine } from '../domain/libxl-error.ts';
+import { occupied } from '../domain/occupation.ts';
 import type { BuiltRings, Clock } from '../domain/services.ts';
 import { StreamError, type ByteSink, type ByteSource } from './byte-stream.ts';
 import type { HostMemory } from './host-memory.ts';
@@ -55,17 +57,28 @@ export interface SaveRequest {
 
 /** A domain that cannot be saved goes on. Throws LibxlError, or the signal's reason. */
 export async function saveTo(
-  { manager, hypervisor, clock }: TransferGlue,
+  glue: TransferGlue,
   domid: number,
+  sink: ByteSink,
+  request: SaveRequest,
+  listener: TransferListener,
+): Promise<void> {
+  const domain = savable(glue, domid, 'be saved');
+  return occupied(domain, 'saved', () => save(glue, domain, sink, request, listener));
+}
+
+async function save(
+  { manager, hypervisor, clock }: TransferGlue,
+  domain: ManagedDomain,
   sink: ByteSink,
   { after, signal, complete }: SaveRequest,
   listener: TransferListener,
 ): Promise<void> {
-  const domain = savable(manager, domid, 'be saved');
+  const { domid } = domain;
   listener.line(`xc: info: Saving domain ${domid}, type x86 PV`);
   let suspended = false;
   try {
-    await suspend(manager, domid, clock);
+    await suspend(manager, domain, clock);
     suspended = true;
     const options = {
       xenVersion: hypervisor.version,
@@ -88,13 +101,24 @@ export async function saveTo(
  * nobody receives it any more. Throws LibxlError, or the reason of `gone`.
  */
 export async function sendTo(
-  { manager, hypervisor, clock, transit, memory }: TransferGlue,
+  glue: TransferGlue,
   domid: number,
   sink: ByteSink,
   gone: AbortSignal,
   listener: TransferListener,
 ): Promise<MigrationFigures> {
-  const domain = savable(manager, domid, 'move');
+  const domain = savable(glue, domid, 'move');
+  return occupied(domain, 'moved', () => send(glue, domain, sink, gone, listener));
+}
+
+async function send(
+  { manager, hypervisor, clock, transit, memory }: TransferGlue,
+  domain: ManagedDomain,
+  sink: ByteSink,
+  gone: AbortSignal,
+  listener: TransferListener,
+): Promise<MigrationFigures> {
+  const { domid } = domain;
   const began = clock.now();
   let stopped = began;
   listener.line(`xc: info: Saving domain ${domid}, type x86 PV`);
@@ -105,7 +129,7 @@ export async function sendTo(
     watchWrites: memory.watchWrites,
     suspend: async () => {
       stopped = clock.now();
-      await suspend(manager, domid, clock);
+      await suspend(manager, domain, clock);
       await transit.suspended(domain);
     },
   };
@@ -191,10 +215,11 @@ export function restoreFrom(
 }
 
 /** @param what it cannot do if one of its disks is bound to this host */
-function savable(manager: DomainManager, domid: number, what: 'move' | 'be saved'): ManagedDomain {
+function savable({ manager, transit }: TransferGlue, domid: number, what: 'move' | 'be saved'): ManagedDomain {
   const domain = manager.domain(domid);
   if (domain === undefined) throw notSaved(domid === 0 ? 'Invalid argument' : 'No such process');
-  const bound = manager.boundDisk(domain, what);
+  if (transit.holds(domid)) throw notSaved('it is on its way to another host');
+  const bound = manager.devices.boundDisk(domain, what);
   if (bound !== undefined) throw notSaved(bound);
   return domain;
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
-import type { DomainManager, ManagedDomain } from '../domain/domain-manager.ts';
+import type { DomainManager } from '../domain/domain-manager.ts';
+import type { ManagedDomain } from '../domain/managed-domain.ts';
 import { LibxlError } from '../domain/libxl-error.ts';
 import { Transit } from './transit.ts';
 

@@ -3,7 +3,8 @@
  * then on. A domain whose guide, the connection it is moved by, goes away before that stays with the sender, and the receiver's copy goes.
  */
 import { LibxlError } from '../domain/libxl-error.ts';
-import type { DomainManager, ManagedDomain } from '../domain/domain-manager.ts';
+import type { DomainManager } from '../domain/domain-manager.ts';
+import type { ManagedDomain } from '../domain/managed-domain.ts';
 
 /** What a suspended domain holds that the receiver needs. */
 export interface Disks {

@@ -26,6 +26,7 @@ export class GuestDomain extends FakeDomain {
   readonly created: CreateDomain;
   readonly #hypervisor: FakeHost;
   pauses = 1;
+  resumes = 0;
   busy = false;
   onlineVcpus = 1;
   handle: Uint8Array;
@@ -104,6 +105,12 @@ export class GuestDomain extends FakeDomain {
   destroy(): Promise<void> {
     this.#hypervisor.end(this.domid, 'gone');
     return Promise.resolve();
+  }
+
+  /** After a suspend. */
+  resume(): void {
+    this.state = 'running';
+    this.resumes += 1;
   }
 
   /** The guest's kernel calls SCHEDOP_shutdown. */

@@ -391,6 +391,7 @@ export const commandUsage: Readonly<Record<string, CommandUsage>> = {
       ['xl fork web', 'A clone of the domain web, called web-1, which goes on where web is; so does web'],
       ['xl fork --name job -n 20 web', 'Twenty of them: job-1 to job-20'],
       ['xl fork -p web', 'It stays paused; it can be forked again without disturbing web'],
+      ['xl fork -n 2 web.save', 'Two clones of what xl save has written: web-1 and web-2'],
       ["xl fork --json web | jq '.[0].domid'", 'For a script'],
     ],
   },

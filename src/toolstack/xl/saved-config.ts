@@ -1,7 +1,11 @@
 /** The configuration in front of a saved domain: what `xl save` and `xl migrate` write there, and what `xl restore` makes of it. */
+import { open, type FileHandle } from 'node:fs/promises';
 import { configFromJson, configToJson, type DomainConfig } from '../config/domain-config.ts';
 import { formatJson, type JsonObject, type JsonValue } from '../config/json.ts';
-import { saveFileHeader, type SavedConfig } from '../migration/save-file.ts';
+import { StreamError } from '../migration/byte-stream.ts';
+import { FileSource } from '../migration/file-stream.ts';
+import { readSaveFileHeader, saveFileHeader, type SavedConfig } from '../migration/save-file.ts';
+import { systemMessage } from '../system-message.ts';
 import { Exit, type Invocation } from './command.ts';
 import { parseOrExit, readConfig, withAbsolutePaths } from './config-file.ts';
 
@@ -25,6 +29,21 @@ export async function headerOf(
   const named = { ...json, c_info: keepDomid ? { ...c_info, domid } : c_info };
   const { bytes, config } = saveFileHeader(`${formatJson(named)}\n`);
   return { bytes, info: savedInfo(config) };
+}
+
+/** Of a saved domain's file. Ends xl when there is none. */
+export async function readHeader(file: string, err: (line: string) => void): Promise<SavedConfig> {
+  let handle: FileHandle | undefined;
+  try {
+    handle = await open(file);
+    return await readSaveFileHeader(new FileSource(handle, 0));
+  } catch (error) {
+    if (error instanceof StreamError) err(error.message);
+    else err(`Can't open restore file: ${systemMessage(error)}`);
+    throw new Exit(1);
+  } finally {
+    await handle?.close();
+  }
 }
 
 /** As xl prints it of what it writes and reads. */

@@ -97,7 +97,8 @@ class Vif implements BackendInstance<VifConnection> {
     const read = (key: string): string | undefined => this.#device.read(key);
     const ip = read('ip');
     if (ip !== undefined && ip !== '') this.#guard = SourceGuard.from(read('mac') ?? '', ip);
-    const name = read('vifname') ?? `vif${domid}.${devid}`;
+    const chosen = read('vifname');
+    const name = chosen ?? `vif${domid}.${devid}`;
     const bridge = await this.#services.findBridge({ domid, devid, name, read });
     this.#keepsEgress = bridge.keepsEgress ?? false;
     this.#setEgress(read('egress'));
@@ -107,11 +108,12 @@ class Vif implements BackendInstance<VifConnection> {
       room: () => this.#device.guard(() => this.#queues.forEach(({ tx }) => tx.room())),
     });
     this.#end = end;
-    bridge.plug(other, { name, mac: read('mac'), egress: this.#egress });
+    const mayBeRenamed = chosen === undefined;
+    const renamed = bridge.plug(other, { name, mayBeRenamed, mac: read('mac'), egress: this.#egress });
     // Also while no frontend is connected.
     const renew = (): void => this.#device.guard(() => this.#renewEgress());
     this.#stopEgress = this.#services.xs.watch(`${this.#device.path}/egress`, renew);
-    return {};
+    return renamed === undefined ? {} : { vifname: renamed };
   }
 
   connect(link: FrontendLink): VifConnection {

@@ -75,7 +75,7 @@ export class LearningSwitch implements Bridge {
     this.#options = options;
   }
 
-  plug(end: LinkEnd, bridgePort: BridgePort): void {
+  plug(end: LinkEnd, bridgePort: BridgePort): undefined {
     const port: Port = {
       end,
       name: bridgePort.name,

@@ -33,7 +33,7 @@ describe("a bridge of the host's", { skip: !may && 'only who may make bridges ca
     const bridge = hostBridge(name, (error) => assert.fail(error)) ?? assert.fail();
     for (const n of [1, 2]) {
       const [end, other] = LinkEnd.pair();
-      bridge.plug(other, { name: `${name}.${n}` });
+      assert.equal(bridge.plug(other, { name: `${name}.${n}` }), undefined);
       const mac = `00:16:3e:00:00:0${n}`;
       const peer = parseMac(`00:16:3e:00:00:0${3 - n}`) ?? assert.fail();
       guests.push(new NetGuest(end, nodeTimers, mac, `10.9.9.${n}`, peer));
@@ -81,6 +81,16 @@ describe("a bridge of the host's", { skip: !may && 'only who may make bridges ca
     one.connect('10.9.9.2', 80, 4000, user).write(new Uint8Array(3_000_000));
     await received.promise;
     assert.ok(two.frames < 1000, `${two.frames} frames: the kernel passes large segments whole`);
+  });
+
+  it('gives another name to one whose own another host of this machine has, unless somebody has chosen it', () => {
+    const bridge = hostBridge(name, () => undefined) ?? assert.fail();
+    for (const number of [2, 3]) {
+      const [end, other] = LinkEnd.pair();
+      ends.push(end);
+      assert.equal(bridge.plug(other, { name: `${name}.1`, mayBeRenamed: true }), `${name}.1-${number}`);
+    }
+    assert.match(ip('-o', 'link', 'show', 'master', name), new RegExp(`${name}\\.1-3`));
   });
 
   it('does not exist under another name, and a name that is taken is told', () => {

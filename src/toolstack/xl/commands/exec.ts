@@ -3,6 +3,7 @@ import type { AgentClient } from '../../agent/client.ts';
 import { AgentError, ExecError } from '../../agent/errors.ts';
 import { signalNumber } from '../../agent/linux-numbers.ts';
 import type { GuestProgram } from '../../agent/program.ts';
+import { drained } from '../../drained.ts';
 import { connectAgent, usualWait, waitOf } from '../agent-connection.ts';
 import { printHelp, readArguments, type Invocation } from '../command.ts';
 import type { ParsedOption } from '../getopt.ts';
@@ -100,7 +101,7 @@ async function copy(from: ReadableStream<Uint8Array>, to: NodeJS.WriteStream): P
   try {
     for await (const bytes of from) {
       if (!open) return;
-      if (!to.write(bytes)) await new Promise((resolve) => to.once('drain', resolve).once('error', resolve));
+      if (!to.write(bytes)) await drained(to);
     }
     // xl ends by exit(3), which leaves behind what a pipe has not taken yet.
     if (open) await new Promise<void>((resolve) => to.write('', () => resolve()));

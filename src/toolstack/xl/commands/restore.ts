@@ -1,17 +1,12 @@
 /** `xl restore` */
-import { open, type FileHandle } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { DomainConfig } from '../../config/domain-config.ts';
 import type { JsonObject } from '../../config/json.ts';
 import { XlSaveHeader } from '../../migration/stream-format.ts';
-import { StreamError } from '../../migration/byte-stream.ts';
-import { FileSource } from '../../migration/file-stream.ts';
-import { readSaveFileHeader, type SavedConfig } from '../../migration/save-file.ts';
-import { attempt, Exit, printHelp, readArguments, type Invocation } from '../command.ts';
+import { attempt, printHelp, readArguments, type Invocation } from '../command.ts';
 import { parseOrExit, readConfig, withAbsolutePaths } from '../config-file.ts';
 import { showFrames } from '../frames-progress.ts';
-import { savedConfig, savedInfo } from '../saved-config.ts';
-import { systemMessage } from '../../system-message.ts';
+import { readHeader, savedConfig, savedInfo } from '../saved-config.ts';
 
 const long = { vncviewer: 'V', 'vncviewer-autopass': 'A' };
 
@@ -42,20 +37,6 @@ export async function run(invocation: Invocation): Promise<number> {
     }),
   );
   return failure === undefined ? 0 : -failure;
-}
-
-async function readHeader(file: string, err: (line: string) => void): Promise<SavedConfig> {
-  let handle: FileHandle | undefined;
-  try {
-    handle = await open(file);
-    return await readSaveFileHeader(new FileSource(handle, 0));
-  } catch (error) {
-    if (error instanceof StreamError) err(error.message);
-    else err(`Can't open restore file: ${systemMessage(error)}`);
-    throw new Exit(1);
-  } finally {
-    await handle?.close();
-  }
 }
 
 function configOf(file: string, err: (line: string) => void): DomainConfig {
