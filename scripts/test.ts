@@ -26,14 +26,16 @@ interface Stage {
   readonly about: string;
   /** Left out by --quick. */
   readonly slow?: true;
+  /** Takes one processor only: runs while the stages before it do. */
+  readonly beside?: true;
   run(words: readonly string[]): Promise<Outcome>;
 }
 
 const stages: Readonly<Record<string, Stage>> = {
   rooms: { about: 'imports between the rooms', run: () => Promise.resolve(rooms()) },
   types: { about: 'TypeScript, once as a whole and once for each room that knows no host', run: types },
-  lint: { about: 'ESLint', run: () => tool('eslint', ['.', '--max-warnings', '0']) },
-  format: { about: 'Prettier', run: () => tool('prettier', ['--check', '--log-level', 'warn', '.']) },
+  lint: { about: 'ESLint', beside: true, run: () => tool('eslint', ['.', '--max-warnings', '0']) },
+  format: { about: 'Prettier', beside: true, run: () => tool('prettier', ['--check', '--log-level', 'warn', '.']) },
   unit: {
     about: 'unit tests',
     run: (words) => tests(['{src,scripts,bench}/**/*.test.ts'], words, { concurrency: 2, minutes: 10 }),
@@ -107,23 +109,26 @@ function chosenStages(): { names: string[]; words: string[] } {
   return { names, words: positionals };
 }
 
+async function timed(name: string, words: readonly string[]): Promise<{ outcome: Outcome; seconds: number }> {
+  const begin = performance.now();
+  const outcome = (await stages[name]?.run(words)) ?? { ok: false, note: '' };
+  return { outcome, seconds: (performance.now() - begin) / 1000 };
+}
+
 async function main(): Promise<number> {
   const { names, words } = chosenStages();
   const total = { passed: 0, failed: 0, skipped: 0 };
   const summary: string[] = [];
   let ok = true;
+  const early = new Map(names.filter((name) => stages[name]?.beside).map((name) => [name, timed(name, words)]));
   for (const name of names) {
-    const stage = stages[name];
-    if (!stage) continue;
-    console.log(`\n▸ ${name}: ${stage.about}`);
-    const begin = performance.now();
-    const outcome = await stage.run(words);
-    const seconds = ((performance.now() - begin) / 1000).toFixed(1);
+    console.log(`\n▸ ${name}: ${stages[name]?.about ?? ''}`);
+    const { outcome, seconds } = await (early.get(name) ?? timed(name, words));
     ok &&= outcome.ok;
     total.passed += outcome.counts?.passed ?? Number(outcome.ok);
     total.failed += outcome.counts?.failed ?? Number(!outcome.ok);
     total.skipped += outcome.counts?.skipped ?? 0;
-    summary.push(`${outcome.ok ? '✔' : '✖'} ${name.padEnd(8)}${seconds.padStart(7)} s  ${outcome.note}`);
+    summary.push(`${outcome.ok ? '✔' : '✖'} ${name.padEnd(8)}${seconds.toFixed(1).padStart(7)} s  ${outcome.note}`);
   }
   console.log(`\n${summary.join('\n')}`);
   // Checks count as one each. This plain form is what scripts that run us look for.
