@@ -1,5 +1,5 @@
 import { blockHashOf } from './dispatch.ts';
-import { BlockTable, JumpCache, Op, Region } from './state-layout.ts';
+import { BlockTable, JumpCache, Kept, Op, Region } from './state-layout.ts';
 
 interface Block {
   readonly op: number;
@@ -10,6 +10,13 @@ interface Block {
   readonly key: number;
 }
 
+/** Numbers of handlers, and how many there are. */
+interface Handlers {
+  readonly stale: number;
+  readonly cross: number;
+  readonly count: number;
+}
+
 const MAX_BLOCKS = BlockTable.entries / 2;
 
 /** Which operations came from which bytes: the block table, the pieces of frames that hold code, and their invalidation. */
@@ -18,20 +25,22 @@ export class CodeCache {
   readonly #bytes: Uint8Array;
   readonly #vcpu: number;
   readonly #framesAt: number;
-  readonly #staleHandler: number;
+  readonly #handlers: Handlers;
   #next: number;
   #count = 0;
   #pages = new Map<number, Block[]>();
+  /** Blocks with operations below this were decoded by another processor, in the domain that this one's is a clone of, and are not in `#pages`. */
+  #unlisted = 0;
   /** Called with the first operation of each block that becomes stale, before it is marked so. */
   onStale: (op: number) => void = () => undefined;
   onCleared: () => void = () => undefined;
 
-  constructor(memory: ArrayBufferLike, vcpu: number, framesAt: number, staleHandler: number) {
+  constructor(memory: ArrayBufferLike, vcpu: number, framesAt: number, handlers: Handlers) {
     this.#memory = new DataView(memory);
     this.#bytes = new Uint8Array(memory);
     this.#vcpu = vcpu;
     this.#framesAt = framesAt;
-    this.#staleHandler = staleHandler;
+    this.#handlers = handlers;
     this.#next = vcpu + Region.opsAt;
   }
 
@@ -41,11 +50,32 @@ export class CodeCache {
     return this.#next;
   }
 
-  /** `fresh`: the block table is empty already. */
-  clear(fresh = false): void {
-    const tables = this.#vcpu + Region.jumpCacheAt;
-    this.#bytes.fill(JumpCache.free, tables, this.#vcpu + Region.blockTableAt);
-    if (!fresh) this.#bytes.fill(0, this.#vcpu + Region.blockTableAt, this.#vcpu + Region.opsAt);
+  /** Begins with what the region holds: nothing in a new memory, or what the processor had decoded whose memory this one's is a copy of. */
+  adopt(): void {
+    this.#forgetJumps();
+    const kept = this.#vcpu + Region.keptAt;
+    const next = this.#memory.getUint32(kept + Kept.next, true);
+    if (next === 0) return;
+    this.#next = this.#unlisted = next;
+    this.#count = this.#memory.getUint32(kept + Kept.count, true);
+    // Its translated regions were its own.
+    for (let n = 0; n < Kept.entries; n++) {
+      const entry = kept + Kept.regions + n * Kept.entrySize;
+      const op = this.#memory.getUint32(entry, true);
+      if (op !== 0 && this.#memory.getUint32(op + Op.handler, true) === this.#handlers.count + n)
+        this.#memory.setUint32(op + Op.handler, this.#memory.getUint32(entry + 4, true), true);
+    }
+    this.#bytes.fill(0, kept + Kept.regions, kept + Kept.size);
+  }
+
+  #forgetJumps(): void {
+    this.#bytes.fill(JumpCache.free, this.#vcpu + Region.jumpCacheAt, this.#vcpu + Region.keptAt);
+  }
+
+  clear(): void {
+    this.#list();
+    this.#forgetJumps();
+    this.#bytes.fill(0, this.#vcpu + Region.keptAt, this.#vcpu + Region.opsAt);
     for (const page of this.#pages.keys()) this.#setMask(page, 0, 0);
     this.#pages = new Map();
     this.#next = this.#vcpu + Region.opsAt;
@@ -66,34 +96,70 @@ export class CodeCache {
   ): number[] {
     this.#next = end;
     this.#count++;
+    this.#memory.setUint32(this.#vcpu + Region.keptAt + Kept.next, end, true);
+    this.#memory.setUint32(this.#vcpu + Region.keptAt + Kept.count, this.#count, true);
     const entry = this.#entry(host, mode);
     const before = this.#memory.getUint32(entry + BlockTable.op, true);
     // A block for this address is replaced (its second page moved): whoever still points at the old one looks again.
     if (before !== 0) {
       this.onStale(before);
-      this.#memory.setUint32(before + Op.handler, this.#staleHandler, true);
+      this.#memory.setUint32(before + Op.handler, this.#handlers.stale, true);
     }
     this.#memory.setUint32(entry + BlockTable.key, host, true);
     this.#memory.setUint32(entry + BlockTable.key + 4, mode, true);
     this.#memory.setUint32(entry + BlockTable.op, op, true);
     const fresh: number[] = [];
+    let bytes = 0;
     for (const [firstByte, lastByte] of pieces) {
-      const page = firstByte - ((firstByte - this.#framesAt) & 4095);
-      let blocks = this.#pages.get(page);
-      if (!blocks) {
-        blocks = [];
-        this.#pages.set(page, blocks);
-        fresh.push(page);
-      }
-      blocks.push({ op, end, firstByte, lastByte, key: entry });
-      this.#mark(page, firstByte, lastByte);
+      const page = this.#listed({ op, end, firstByte, lastByte, key: entry });
+      if (page !== undefined) fresh.push(page);
+      this.#mark(this.#pageOf(firstByte), firstByte, lastByte);
+      bytes += lastByte + 1 - firstByte;
     }
+    this.#memory.setUint32(entry + BlockTable.size, (end - op) | (bytes << 16), true);
     return fresh;
+  }
+
+  #pageOf(host: number): number {
+    return host - ((host - this.#framesAt) & 4095);
+  }
+
+  /** @returns the block's page when it is the first one there */
+  #listed(block: Block): number | undefined {
+    const page = this.#pageOf(block.firstByte);
+    const blocks = this.#pages.get(page);
+    if (blocks) blocks.push(block);
+    else this.#pages.set(page, [block]);
+    return blocks ? undefined : page;
+  }
+
+  /** Finds out where the blocks came from that another processor had decoded. */
+  #list(): void {
+    const before = this.#unlisted;
+    this.#unlisted = 0;
+    if (before === 0) return;
+    const table = this.#vcpu + Region.blockTableAt;
+    for (let key = table; key < this.#vcpu + Region.opsAt; key += BlockTable.entrySize) {
+      const op = this.#memory.getUint32(key + BlockTable.op, true);
+      if (op === 0 || op >= before) continue;
+      const host = this.#memory.getUint32(key + BlockTable.key, true);
+      const size = this.#memory.getUint32(key + BlockTable.size, true);
+      const end = op + (size & 0xffff);
+      const afterPage = host + (size >>> 16) - (this.#pageOf(host) + 4096);
+      this.#listed({ op, end, firstByte: host, lastByte: host + (size >>> 16) - 1 - Math.max(0, afterPage), key });
+      if (afterPage <= 0) continue;
+      // An operation tells where the second page is. That may be the first one, under a handler of a region.
+      let cross = end - Op.size;
+      while (cross > op && this.#memory.getUint32(cross + Op.handler, true) !== this.#handlers.cross) cross -= Op.size;
+      const firstByte = this.#memory.getUint32(cross + Op.imm, true);
+      this.#listed({ op, end, firstByte, lastByte: firstByte + afterPage - 1, key });
+    }
   }
 
   /** Bytes are about to be written: every operation that came from them becomes stale. */
   written(host: number, length: number): void {
-    const page = host - ((host - this.#framesAt) & 4095);
+    const page = this.#pageOf(host);
+    if (this.#unlisted !== 0 && this.#isMarked(page)) this.#list();
     const blocks = this.#pages.get(page);
     if (!blocks) return;
     const last = host + length - 1;
@@ -105,7 +171,7 @@ export class CodeCache {
       }
       this.onStale(block.op);
       for (let op = block.op; op < block.end; op += Op.size)
-        this.#memory.setUint32(op + Op.handler, this.#staleHandler, true);
+        this.#memory.setUint32(op + Op.handler, this.#handlers.stale, true);
       if (this.#memory.getUint32(block.key + BlockTable.op, true) === block.op)
         this.#memory.setUint32(block.key + BlockTable.op, 0, true);
     }
@@ -125,6 +191,10 @@ export class CodeCache {
   /** Whether a frame holds code that operations came from. */
   holds(page: number): boolean {
     return this.#pages.has(page);
+  }
+
+  #isMarked(page: number): boolean {
+    return this.#memory.getBigUint64(this.#maskAt(page), true) !== 0n;
   }
 
   #entry(host: number, mode: number): number {

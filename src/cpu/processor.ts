@@ -47,8 +47,8 @@ export interface ProcessorOptions {
   readonly regionAt: number;
   readonly framesAt: number;
   readonly frameCount: number;
-  /** The region is all zero, as that of a new memory is: its large tables need not be emptied. */
-  readonly fresh?: boolean;
+  /** What the region holds is right: nothing, as in a new memory, or what a processor has left in the memory that this one is a copy of. */
+  readonly adopts?: boolean;
   /** The others of the same memory, if there are any. */
   readonly siblings?: Siblings | undefined;
   /** Nanoseconds of guest time: what RDTSC counts. The TSC runs at 1 GHz on every host. */
@@ -122,7 +122,11 @@ export class Processor {
     this.#framesAt = o.framesAt;
     this.#frameCount = o.frameCount;
     this.#handlers = { next: o.set.handler('(next)'), cross: o.set.handler('(cross)'), stop: o.set.handler('(stop)') };
-    this.#cache = new CodeCache(buffer, o.regionAt, o.framesAt, o.set.handler('(stale)'));
+    this.#cache = new CodeCache(buffer, o.regionAt, o.framesAt, {
+      stale: o.set.handler('(stale)'),
+      cross: this.#handlers.cross,
+      count: o.set.handlers.length,
+    });
     this.#decoder = new Decoder(o.set);
     this.#set = o.set;
     this.#siblings = o.siblings;
@@ -145,6 +149,7 @@ export class Processor {
         set: o.set,
         compiler: o.compiler ?? new InlineCompiler(o.set),
         memory: this.memory,
+        keptAt: o.regionAt + Region.keptAt,
         cache: this.#cache,
         exports: instance.exports,
         imports,
@@ -170,7 +175,8 @@ export class Processor {
       this.memory.setUint32(this.regionAt + S.siblingMasksEnd, masksAt + stride * count, true);
       this.memory.setUint32(this.regionAt + S.siblingStride, stride, true);
     }
-    this.#cache.clear(o.fresh);
+    if (o.adopts) this.#cache.adopt();
+    else this.#cache.clear();
     this.#profile = new ProfileWriter(buffer, o.regionAt + Region.profileAt);
     this.#spaces = new AddressSpaces(this.memory, o.regionAt, o, this.#exports);
     this.setSpace(0);

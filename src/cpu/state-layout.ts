@@ -125,8 +125,17 @@ export const JumpCache = {
 /** A store that was noted, see siblings.ts; none where `bytes` is 0. */
 export const Stores = { entries: 8, size: 8, host: 0, bytes: 4 } as const;
 
-/** Block table: (host address of the first byte, mode) → operation; open addressing, linear probing. */
-export const BlockTable = { entries: 1 << 18, entrySize: 16, key: 0, op: 8 } as const;
+/**
+ * Block table: (host address of the first byte, mode) → operation; open addressing, linear probing. `size`: bytes of the block's operations, and in the high half those of
+ * the code that they came from.
+ */
+export const BlockTable = { entries: 1 << 18, entrySize: 16, key: 0, op: 8, size: 12 } as const;
+
+/**
+ * For the processor of a clone, which finds this and all that was decoded (code-cache.ts): where the next operation goes, how many blocks there are, and by its place in the table
+ * behind the interpreter's handlers the operation that enters a translated region, with the handler that it had.
+ */
+export const Kept = { next: 0, count: 4, regions: 16, entries: 4350, entrySize: 8, size: 4096 * 9 } as const;
 
 /** A predecoded operation. Fields a, b, c name registers by slot offset. */
 export const Op = {
@@ -176,7 +185,8 @@ const tlbAt = S.end;
 const tlbSet = Tlb.entries * Tlb.entrySize;
 const jumpCacheAt = tlbAt + ADDRESS_SPACES * tlbSet;
 const jumpCacheSet = JumpCache.entries * JumpCache.entrySize;
-const blockTableAt = jumpCacheAt + ADDRESS_SPACES * jumpCacheSet;
+const keptAt = jumpCacheAt + ADDRESS_SPACES * jumpCacheSet;
+const blockTableAt = keptAt + Kept.size;
 const opsAt = blockTableAt + BlockTable.entries * BlockTable.entrySize;
 const profileAt = opsAt + OPS * Op.size;
 const apartAt = profileAt + align(Profile.size);
@@ -189,6 +199,7 @@ export const Region = {
   tlbSet,
   jumpCacheAt,
   jumpCacheSet,
+  keptAt,
   blockTableAt,
   opsAt,
   opsEnd: profileAt,

@@ -11,9 +11,9 @@ import { VcpuState } from './state.ts';
 import type { Vcpu } from './vcpu.ts';
 
 /** Ranges that a vCPU has room for: address and length. */
-const ROOM = 64;
+export const ROOM = 64;
 /** A mask has 8 bytes for each frame, and a bit for each 64 bytes of it. */
-const MASK_BYTES = 8;
+export const MASK_BYTES = 8;
 const PIECE_SHIFT = 6;
 
 const maskIndex = (domain: Domain, vcpu: number, mfn: Mfn): number =>

@@ -3,6 +3,7 @@
  * not have is what others had of the domain (event channels, grants, domain 0's mappings) and what only a vCPU's thread knows. It finds itself as after a restore.
  */
 import { PAGE_SIZE, type Mfn } from '../abi/numbers.ts';
+import { MASK_BYTES, ROOM } from './code-coherence.ts';
 import type { DomainTemplate } from './control.ts';
 import type { DomainLayout } from './domain-memory.ts';
 import { cpuRegionAt, DOMAIN_AT, vcpuAt } from './domain-memory.ts';
@@ -33,14 +34,20 @@ export class DomainTemplateOf implements DomainTemplate {
   }
 }
 
-/** All but the vCPUs' processor regions, which hold what can be made anew. */
+/** All but what the vCPUs' processors can make anew, and are quick to. What they have decoded they are not, and it is right where the frames hold what they held. */
 export function frozenParts(layout: DomainLayout): readonly MemoryPart[] {
-  const blocks = Array.from({ length: layout.maxVcpus }, (_, vcpu) => ({
-    at: vcpuAt(layout, vcpu),
-    end: cpuRegionAt(layout, vcpu),
-  }));
+  const { codeMask, decoded } = layout.processor;
+  const blocks = Array.from({ length: layout.maxVcpus }, (_, vcpu) => {
+    const region = cpuRegionAt(layout, vcpu);
+    const masks = Math.ceil((layout.totalFrames * MASK_BYTES) / PAGE_SIZE) * PAGE_SIZE;
+    const kept = decoded && [
+      { at: region + decoded[0], end: region + decoded[1] },
+      { at: region + codeMask, end: region + codeMask + masks },
+    ];
+    return [{ at: vcpuAt(layout, vcpu), end: region }, ...(kept ?? [])];
+  });
   const end = layout.framesAt + layout.totalFrames * PAGE_SIZE;
-  return [{ at: DOMAIN_AT, end: layout.vcpusAt }, ...blocks, { at: layout.framesAt, end }];
+  return [{ at: DOMAIN_AT, end: layout.vcpusAt }, ...blocks.flat(), { at: layout.framesAt, end }];
 }
 
 /** What a new, paused domain over a template's memory changes there. Returns its vCPUs that are online: they go on from the contexts in their blocks. */
@@ -66,8 +73,18 @@ export function beginFrom(
     domain.set('sharedPages', domain.get('totPages'));
     grow(domain, 1);
   });
-  for (const at of vcpus) domain.u8.fill(0, at, at + VcpuState.size);
+  for (const at of vcpus) clearVcpu(domain, at);
   initialiseSharedInfo(domain, clock);
   initialiseRunstates(domain, clock.now());
   return online;
+}
+
+/** Of what was written to code that its processor has decoded, and has not been told yet, a vCPU still hears. */
+function clearVcpu(domain: Domain, at: number): void {
+  const { written, writtenCount } = VcpuState.at;
+  const count = domain.u32[(at + writtenCount) >>> 2] ?? 0;
+  const ranges = domain.u32.slice((at + written) >>> 2, ((at + written) >>> 2) + 2 * ROOM);
+  domain.u8.fill(0, at, at + VcpuState.size);
+  domain.u32[(at + writtenCount) >>> 2] = count;
+  domain.u32.set(ranges, (at + written) >>> 2);
 }

@@ -84,6 +84,8 @@ export interface ProcessorShape {
   readonly exitRequest: number;
   /** Offset in the region of 8 bytes for each frame that are zero while no code of the frame is decoded. */
   readonly codeMask: number;
+  /** From and up to which offset what is decoded lies, multiples of 4 KiB, when a processor can go on with that in a copy of the memory. */
+  readonly decoded?: readonly [from: number, end: number];
   /** Offset of the f64 that counts instructions executed. */
   readonly retired: number;
   /** Offset of what src/cpu/profile.ts writes; absent when the processor keeps no profile. */

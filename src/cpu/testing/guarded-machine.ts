@@ -161,11 +161,7 @@ export class GuardedMachine {
     assert.deepEqual(this.#readConstants(), this.#constants);
     for (const view of [0, 1])
       this.#checkTlb(this.#view.getUint32(REGION_AT + S.views + view * View.size + View.tlb, true));
-    for (
-      let entry = REGION_AT + Region.jumpCacheAt;
-      entry < REGION_AT + Region.blockTableAt;
-      entry += JumpCache.entrySize
-    ) {
+    for (let entry = REGION_AT + Region.jumpCacheAt; entry < REGION_AT + Region.keptAt; entry += JumpCache.entrySize) {
       const op = this.#view.getUint32(entry + JumpCache.op, true);
       const free = this.#view.getUint8(entry + JumpCache.va) === JumpCache.free;
       assert.ok(

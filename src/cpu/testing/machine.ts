@@ -1,5 +1,6 @@
 import { cpuRegionSize, type Engine, Processor, processorModule } from '../index.ts';
 import type { CheckOptions } from '../processor.ts';
+import { frameBitsAt, Region } from '../state-layout.ts';
 
 export const REGION_AT = 65536;
 const FRAMES = 64;
@@ -20,11 +21,18 @@ export class Machine {
   readonly framesAt: number;
   now = 0;
 
-  constructor(engine: Engine = 'interpreter', check: CheckOptions = {}) {
+  /** `parent`: whose frames it has copies of, with what was decoded from them. */
+  constructor(engine: Engine = 'interpreter', check: CheckOptions = {}, parent?: Machine) {
     this.framesAt = REGION_AT + cpuRegionSize(FRAMES);
     const pages = Math.ceil((this.framesAt + FRAMES * 4096) / 65536);
     this.memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
     this.view = new DataView(this.memory.buffer);
+    const copy = (from: number, end: number): void => {
+      if (parent) new Uint8Array(this.memory.buffer).set(new Uint8Array(parent.memory.buffer, from, end - from), from);
+    };
+    copy(REGION_AT + Region.keptAt, REGION_AT + Region.opsEnd);
+    copy(REGION_AT + Region.codeMaskAt, REGION_AT + frameBitsAt(FRAMES));
+    copy(this.framesAt, this.framesAt + FRAMES * 4096);
     this.processor = new Processor({
       engine,
       check,
@@ -33,6 +41,7 @@ export class Machine {
       regionAt: REGION_AT,
       framesAt: this.framesAt,
       frameCount: FRAMES,
+      adopts: true,
       now: () => this.now,
       random: () => 0x5eed,
     });

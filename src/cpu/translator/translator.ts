@@ -1,6 +1,6 @@
 import type { CodeCache } from '../code-cache.ts';
 import type { Handler, InstructionSet } from '../instruction-set.ts';
-import { Op } from '../state-layout.ts';
+import { Kept, Op } from '../state-layout.ts';
 import { type CodeView, Discovery } from './discover.ts';
 import type { RegionCompiler } from './compiler.ts';
 import type { RegionGates } from './gates.ts';
@@ -29,6 +29,7 @@ export class Translator {
   readonly #set: InstructionSet;
   readonly #compiler: RegionCompiler;
   readonly #memory: DataView;
+  readonly #keptAt: number;
   readonly #table: WebAssembly.Table;
   readonly #imports: WebAssembly.ModuleImports;
   readonly #gates: RegionGates | undefined;
@@ -49,6 +50,8 @@ export class Translator {
     set: InstructionSet;
     compiler: RegionCompiler;
     memory: DataView;
+    /** Host address of `Kept`. */
+    keptAt: number;
     cache: CodeCache;
     exports: WebAssembly.Exports;
     imports: WebAssembly.ModuleImports;
@@ -58,6 +61,7 @@ export class Translator {
     this.#set = o.set;
     this.#compiler = o.compiler;
     this.#memory = o.memory;
+    this.#keptAt = o.keptAt;
     this.#table = o.exports['handlers'] as WebAssembly.Table;
     this.#imports = { ...o.imports, ...(o.exports as WebAssembly.ModuleImports) };
     this.#gates = o.gates;
@@ -132,6 +136,7 @@ export class Translator {
         const run: unknown = instance.exports[name];
         this.#table.set(region.index, gates ? gates.add(region.index, region.job, run, alone?.exports[name]) : run);
         this.#memory.setUint32(region.entry + Op.handler, region.index, true);
+        this.#keep(region.index, region.entry, region.original);
       }
     }
   }
@@ -164,7 +169,14 @@ export class Translator {
     // Whatever still runs in it may finish; its code goes with the last function of its module.
     this.#table.set(region.index, null);
     this.#gates?.remove(region.index);
+    this.#keep(region.index, 0, 0);
     this.#free.push(region.index);
+  }
+
+  #keep(index: number, entry: number, original: number): void {
+    const at = this.#keptAt + Kept.regions + (index - this.#set.handlers.length) * Kept.entrySize;
+    this.#memory.setUint32(at, entry, true);
+    this.#memory.setUint32(at + 4, original, true);
   }
 
   /** The code cache was emptied: nothing refers to any region any more. */

@@ -2,6 +2,9 @@
 export class Bytes {
   #data = new Uint8Array(256);
   #length = 0;
+  /** Where the last `local.set` begins and ends. */
+  #setAt = 0;
+  #setEnd = -1;
 
   get length(): number {
     return this.#length;
@@ -10,11 +13,29 @@ export class Bytes {
   /** Starts anew; what `view` gave before is overwritten. */
   clear(): void {
     this.#length = 0;
+    this.#setEnd = -1;
   }
 
   all(values: readonly number[]): void {
+    if (values[0] === 0x20 && this.#length === this.#setEnd && this.#tee(values)) return;
     if (this.#length + values.length > this.#data.length) this.#grow(values.length);
     for (let i = 0; i < values.length; i++) this.#data[this.#length++] = values[i] ?? 0;
+  }
+
+  /** local.set, which becomes local.tee when what follows is a local.get of the same. */
+  localSet(index: number): void {
+    this.#setAt = this.#length;
+    this.byte(0x21);
+    this.u32(index);
+    this.#setEnd = this.#length;
+  }
+
+  #tee(get: readonly number[]): boolean {
+    if (this.#setEnd - this.#setAt !== get.length) return false;
+    for (let i = 1; i < get.length; i++) if (this.#data[this.#setAt + i] !== get[i]) return false;
+    this.#data[this.#setAt] = 0x22;
+    this.#setEnd = -1;
+    return true;
   }
 
   byte(value: number): void {

@@ -332,8 +332,7 @@ export class Code {
 
   #set(index: number, value: Value): void {
     value.emit(this.#out);
-    this.#out.byte(0x21);
-    this.#out.u32(index);
+    this.#out.localSet(index);
   }
 
   #open(opcode: number, body: () => void, otherwise?: () => void): void {

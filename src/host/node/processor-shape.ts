@@ -7,6 +7,7 @@ export const processorShape: ProcessorShape = {
   regionSize: cpuRegionSize,
   exitRequest: S.exitRequest,
   codeMask: Region.codeMaskAt,
+  decoded: [Region.keptAt, Region.opsEnd],
   retired: S.retired,
   profile: Region.profileAt,
 };

@@ -99,7 +99,7 @@ function placeOf(domain: Domain, vcpu: number) {
     frameCount: layout.totalFrames,
     siblings: siblingsOf(domain, vcpu),
     // Each vCPU has one thread, which begins once.
-    fresh: true,
+    adopts: true,
   };
 }
 

@@ -4,7 +4,7 @@ import { PTE } from '../../abi/arch-x86/page-table.ts';
 import { Errno } from '../../abi/errno.ts';
 import { PAGE_SIZE } from '../../abi/numbers.ts';
 import type { DomainControl, DomainTemplate, GrantMapping } from '../control.ts';
-import { mov, program, store } from './testing/code.ts';
+import { hex, mov, program, store } from './testing/code.ts';
 import { PvGuest, RAM, frames, powerOff, stackTop, va } from './testing/pv-guest.ts';
 
 const VALUE = 0x1234;
@@ -49,6 +49,21 @@ describe('a domain that begins in a template', () => {
     guest.control.unpause();
     guest.host.run(() => guest.control.info().shutdown);
     assert.equal(word(guest.control, frames.data), VALUE);
+  });
+
+  it('hears of writes to code that was decoded in the template', () => {
+    const guest = resting();
+    guest.write(frames.code, 0, program(mov(RAX, 1), store(va(frames.data), RAX), hex('eb fe')));
+    guest.control.unpause();
+    guest.host.run(() => word(guest.control, frames.data) === 1);
+    guest.control.pause();
+    guest.control.setVcpuContext(0, { rip: va(frames.code), rsp: stackTop, rsi: 0, cr3Mfn: frames.l4 });
+    // The number in `mov`, which nobody has executed since.
+    guest.write(frames.code, 2, Uint8Array.of(9));
+    const one = clone(guest, guest.control.freeze());
+    one.unpause();
+    guest.host.run(() => word(one, frames.data) === 9);
+    assert.equal(word(guest.control, frames.data), 1);
   });
 
   it('has none of the ports, grants and mappings', () => {
