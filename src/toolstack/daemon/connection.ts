@@ -127,11 +127,19 @@ export class Connection {
     }
     this.#agent?.close();
     this.#agent = link;
-    // Bounded by what the client has told the guest that it may send.
-    link.onMessage = (message) => {
-      if (!this.#socket.destroyed) writeData(this.#socket, [encodeFrame(message)]);
+    // Bounded by what the client has told the guest that it may send. What comes together goes together: a program's end is four messages.
+    const frames: Uint8Array[] = [];
+    const flush = (): void => {
+      const ready = frames.splice(0);
+      if (ready.length > 0 && !this.#socket.destroyed) writeData(this.#socket, ready);
     };
-    link.onEnd = (why) => this.#send({ event: { agentEnd: why.message } });
+    link.onMessage = (message) => {
+      if (frames.push(encodeFrame(message)) === 1) queueMicrotask(flush);
+    };
+    link.onEnd = (why) => {
+      flush();
+      this.#send({ event: { agentEnd: why.message } });
+    };
   }
 
   /** A client that reads slowly waits at its place in the scroll-back; nothing piles up here. */
