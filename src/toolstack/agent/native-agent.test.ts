@@ -58,6 +58,12 @@ describe('the agent for guests', () => {
     assert.equal(await run('cat'), '||0'); // without a stdin there is nothing to read
   });
 
+  fact('hands on more arguments than it has room for in itself, which come in several frames', async () => {
+    const many = Array.from({ length: 2000 }, (_, n) => `argument ${n}`);
+    assert.equal(await run('printf', '%s\n', ...many), `${many.join('\n')}\n||0`);
+    assert.equal(await run('printf', '%s', 'x'.repeat(100_000)), `${'x'.repeat(100_000)}||0`);
+  });
+
   fact('says what is missing', async () => {
     await assert.rejects(client.exec(['no-such-command']), CommandNotFoundError);
     await assert.rejects(client.exec(['true'], { cwd: join(folder, 'nowhere') }), NoSuchDirectoryError);
