@@ -9,6 +9,7 @@ import { endedEarly, StreamError, type ByteSink } from '../migration/byte-stream
 import { drained } from '../drained.ts';
 import { restoreFrom, sendTo, type MigrationFigures } from '../migration/transfer.ts';
 import { messages, PipeSource } from '../xl/migration-handshake.ts';
+import { Patience, STALLED_MS } from '../xl/patience.ts';
 import { Pipe } from './byte-pipes.ts';
 import { XenolithError } from './errors.ts';
 import type { Guest } from './guest.ts';
@@ -18,6 +19,8 @@ import type { WaitOptions } from './wait-options.ts';
 
 /** How a guest is moved. A signal that comes before it runs there leaves it running here. */
 export interface MigrateOptions extends WaitOptions {
+  /** Milliseconds after which a receiver that says nothing, or takes nothing, counts as gone. Default three minutes; a guest gets one to suspend. */
+  readonly patience?: number;
   /** Hears how far it is. */
   readonly onProgress?: OnTransferProgress;
 }
@@ -120,7 +123,7 @@ export async function migrateByCommand(
   { parts, log, leave }: MigrateGlue,
   domid: number,
   command: string,
-  { signal, onProgress }: MigrateOptions,
+  { signal, onProgress, patience = STALLED_MS }: MigrateOptions,
 ): Promise<MigrationReport> {
   const child = spawn('sh', ['-c', command], { stdio: ['pipe', 'pipe', 'pipe'] });
   let said = '';
@@ -139,11 +142,19 @@ export async function migrateByCommand(
     child.kill();
   };
   signal?.addEventListener('abort', abort, { once: true });
+  const stalled = (): StreamError => new StreamError(`the receiver has done nothing for ${patience / 1000} s`);
+  const taking = new Patience(patience, () => {
+    gone.abort(stalled());
+    child.stdin.destroy();
+  });
   const sink: ByteSink = {
     async write(chunks) {
       for (const chunk of chunks) {
         gone.signal.throwIfAborted();
-        if (!child.stdin.write(chunk.slice())) await drained(child.stdin);
+        if (child.stdin.write(chunk.slice())) continue;
+        taking.begin();
+        await drained(child.stdin);
+        taking.end();
       }
     },
   };
@@ -151,6 +162,8 @@ export async function migrateByCommand(
   let given = false;
   try {
     await answers.expect('banner', 'banner');
+    // Not before: who logs in by ssh may have to type.
+    answers.limit(patience);
     await sink.write([savedHeader(parts, domid)]);
     const figures = await sendTo(parts, domid, sink, gone.signal, listener(log, onProgress));
     suspended = true;
@@ -175,17 +188,21 @@ export async function migrateByCommand(
     if (suspended && !given) await parts.transit.takeBack(domid);
     signal?.throwIfAborted();
     if (!(error instanceof StreamError)) throw error;
+    const why = answers.stalled ? stalled().message : error.message;
     const what = given
       ? 'the receiver was given the guest and has not said whether it runs: look at both ends before one is resumed'
-      : error.message;
+      : why;
     throw new XenolithError('STREAM', what, { lines: [...said.trimEnd().split('\n'), what], cause: error });
   } finally {
     signal?.removeEventListener('abort', abort);
+    taking.end();
     child.stdin.end();
     child.stdout.destroy();
     const late = new AbortController();
     await Promise.race([ended, sleep(LAST_MS, undefined, { signal: late.signal }).catch(() => undefined)]);
     late.abort();
+    // One that hangs has nothing left to do.
+    if (child.exitCode === null) child.kill();
   }
 }
 

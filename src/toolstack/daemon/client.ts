@@ -3,7 +3,7 @@ import { connect, type Socket } from 'node:net';
 import type { JsonObject, JsonValue } from '../config/json.ts';
 import { XenError } from '../xen-error.ts';
 import { drained } from '../drained.ts';
-import { encodeMessage, FrameReader } from './frames.ts';
+import { encodeMessage, FrameError, FrameReader } from './frames.ts';
 import { protocolVersion, type Method, type Methods } from './protocol.ts';
 import { writeData } from './write-data.ts';
 
@@ -99,8 +99,9 @@ export class DaemonClient {
         reject(gone());
         return;
       }
+      const message = requestMessage({ id, method, params: params as JsonObject });
       this.#waiting.set(id, { resolve: (result) => resolve(result as unknown as Methods[M]['result']), reject });
-      this.#socket.write(encodeMessage({ id, method, params: params as JsonObject }));
+      this.#socket.write(message);
     });
   }
 
@@ -179,4 +180,14 @@ function toError({ message, lines, rc }: JsonObject): RequestError {
 
 function isObject(value: JsonValue | undefined): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** Throws XenError for one that the daemon would not take. */
+function requestMessage(request: JsonObject): Uint8Array {
+  try {
+    return encodeMessage(request);
+  } catch (error) {
+    if (!(error instanceof FrameError)) throw error;
+    throw new XenError(`the domain's configuration is too long for the daemon: ${error.message}`, { cause: error });
+  }
 }

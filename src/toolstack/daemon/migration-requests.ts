@@ -33,7 +33,7 @@ export const migrationRequests: Handlers<keyof MigrationMethods> = {
   fork,
   forkSaved: (context, params, call) =>
     withSaved(context, params, ({ source, complete }) =>
-      forkSaved(context, params, restoreFrom(source, telling(call), complete)),
+      forkSaved(context, params, call, restoreFrom(source, telling(call), complete)),
     ),
   startReceived: ({ transit }, params) => nothing(transit.start(read.domid(params), read.flag(params, 'paused'))),
 };

@@ -98,7 +98,9 @@ function number(value: JsonValue | undefined, name: string, least: number, most:
 }
 
 function string(value: JsonValue | undefined, name: string): string {
-  if (typeof value !== 'string' || value.length > maxText) return refuse(name);
+  if (typeof value !== 'string') return refuse(name);
+  if (value.length > maxText)
+    throw new XenError(`${name} is too long: ${value.length} characters, of ${maxText} at most`);
   return value;
 }
 

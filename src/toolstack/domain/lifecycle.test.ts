@@ -254,6 +254,24 @@ describe('the end of a domain', () => {
     assert.deepEqual(world.clock.slept, [2000]);
   });
 
+  it('leaves /vm/UUID to those who have the same UUID, whoever of them ends first', async () => {
+    for (const order of [
+      [1, 2],
+      [2, 1],
+    ]) {
+      const world = new DomainWorld();
+      const before = world.tree();
+      await world.manager.create(configOf());
+      await world.manager.create(configOf('name="twin"'));
+      const [first = 0, second = 0] = order;
+      await world.manager.destroy(first);
+      assert.equal(world.xs.read(`/vm/${uuid}/uuid`), uuid);
+      assert.equal(world.xs.read(`/local/domain/${second}/vm`), `/vm/${uuid}`);
+      await world.manager.destroy(second);
+      assert.deepEqual(world.tree(), before);
+    }
+  });
+
   it('ends the watch when somebody destroys the domain', async () => {
     const world = new DomainWorld();
     const { ended } = await world.start();

@@ -7,10 +7,8 @@ import { attempt, printHelp, readArguments, type Invocation } from '../command.t
 import { showFrames } from '../frames-progress.ts';
 import { daemonEnded } from '../daemon-ended.ts';
 import { messages, PipeSource } from '../migration-handshake.ts';
-import { STALLED_MS } from '../patience.ts';
+import { stalledMs } from '../patience.ts';
 import { savedConfig, savedInfo } from '../saved-config.ts';
-
-const stalled = `has said nothing for ${STALLED_MS / 1000} s`;
 
 const long = { colo: 'c', 'coloft-script': 'S:', 'userspace-colo-proxy': 'U' };
 
@@ -25,6 +23,8 @@ export async function run(invocation: Invocation): Promise<number> {
     err('xl: domains with checkpoints (Remus, COLO) are not supported');
     return 1;
   }
+  const patience = stalledMs(process.env);
+  const stalled = `has said nothing for ${patience / 1000} s`;
   const client = await invocation.daemon();
   err('migration target: Ready to receive domain.');
   const source = new PipeSource(process.stdin);
@@ -32,7 +32,7 @@ export async function run(invocation: Invocation): Promise<number> {
   const say = (text: string): void => void process.stdout.write(text, 'latin1');
   try {
     say(messages.banner);
-    source.limit(STALLED_MS);
+    source.limit(patience);
     const saved = await readSaveFileHeader(source);
     err(`Loading new save file <incoming migration stream> (new xl fmt info ${savedInfo(saved)})`);
     err(' Savefile contains xl domain config in JSON format');

@@ -10,7 +10,7 @@ import { StreamError } from '../../migration/byte-stream.ts';
 import { attempt, findDomain, readArguments, type Invocation } from '../command.ts';
 import { showFrames } from '../frames-progress.ts';
 import { messages, PipeSource } from '../migration-handshake.ts';
-import { Patience, STALLED_MS } from '../patience.ts';
+import { Patience, stalledMs } from '../patience.ts';
 import { headerOf } from '../saved-config.ts';
 import { daemonEnded } from '../daemon-ended.ts';
 
@@ -66,7 +66,7 @@ class Sender {
       return 1;
     }
     // Not before: who logs in by ssh may have to type.
-    this.#answers.limit(STALLED_MS);
+    this.#answers.limit(stalledMs(process.env));
     this.#child.stdin.write(header.bytes);
     err(`Saving to migration stream new xl format (info ${header.info})`);
     const figures = await this.#sendDomain(client);
@@ -94,7 +94,7 @@ class Sender {
       lost = true;
       client.close();
     };
-    const patience = new Patience(STALLED_MS, lose);
+    const patience = new Patience(stalledMs(process.env), lose);
     client.onData = (bytes) => {
       if (stdin.write(bytes)) return;
       client.pause();

@@ -1,0 +1,104 @@
+/** Ctrl-C for xl, and peers that say nothing, while a guest is saved, moved or cloned: the guest goes on, and nothing else is left. */
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { guestFiles, PLAIN_CONSOLE } from '../../toolstack/guest-files/guest-files.ts';
+import { messages } from '../../toolstack/xl/migration-handshake.ts';
+import type { GuestTerminal } from '../testing/guest-terminal.ts';
+import { Machine, until } from '../testing/machine.ts';
+import { Host, images } from '../node/xenolith.ts';
+
+const xl = join(fileURLToPath(new URL('../../..', import.meta.url)), 'bin/xl');
+/** Says that it is there, and takes nothing. */
+const deaf = `printf '${messages.banner.replace('\n', '\\n')}'; exec sleep 300`;
+
+describe('what is interrupted', () => {
+  const machine = new Machine({ XENOLITH_MIGRATE_PATIENCE: '2' });
+  let guest: GuestTerminal;
+  let filesBefore: readonly string[];
+
+  before(async () => {
+    const { kernel, ramdisk } = await guestFiles();
+    guest = await machine.boot({ name: 'web', kernel, ramdisk, memory: 128, cmdline: `console=hvc0 ${PLAIN_CONSOLE}` });
+    await guest.ready();
+    await guest.run('dd if=/dev/urandom of=/tmp/noise bs=1M count=32 2>/dev/null; sha256sum /tmp/noise > /tmp/sum');
+    filesBefore = files();
+  });
+  after(() => machine.close());
+
+  const files = (): readonly string[] => readdirSync(machine.folder).filter((name) => name !== 'run');
+
+  /** Runs xl, and interrupts it when it has said that. Its exit code; undefined: the signal has ended it. */
+  async function interrupted(when: RegExp | 'soon', ...args: readonly string[]): Promise<string> {
+    const child = spawn(xl, args, { env: machine.env, stdio: ['ignore', 'pipe', 'pipe'] });
+    let said = '';
+    const look = (text: string): void => {
+      said += text;
+      if (when !== 'soon' && when.test(said)) child.kill('SIGINT');
+    };
+    child.stdout.setEncoding('utf8').on('data', look);
+    child.stderr.setEncoding('utf8').on('data', look);
+    if (when === 'soon') await until('a clone', async () => (await machine.list()).length > 2);
+    if (when === 'soon') child.kill('SIGINT');
+    const [code, signal] = (await once(child, 'close')) as [number | null, string | null];
+    assert.ok(signal === 'SIGINT' || code === 130 || code === 1, `${code} ${signal}: ${said}`);
+    return said;
+  }
+
+  async function goesOn(): Promise<void> {
+    await until('the guest alone', async () => {
+      const names = (await machine.list()).map(({ name }) => name);
+      return names.join() === 'Domain-0,web';
+    });
+    assert.match(await guest.run('sha256sum -c /tmp/sum'), /OK/);
+    assert.deepEqual(files(), filesBefore);
+  }
+
+  it('is a save', async () => {
+    for (const when of [/Saving domain/, /Frames: /]) {
+      const said = await interrupted(when, 'save', 'web', machine.path('web.save'));
+      assert.doesNotMatch(said, /saved successfully/);
+      await goesOn();
+    }
+  });
+
+  it('is a migration', async () => {
+    await interrupted(/Saving domain/, 'migrate', '-s', '', 'web', deaf);
+    await goesOn();
+  });
+
+  it('is the making of clones: those that there are go again', async () => {
+    await interrupted('soon', 'fork', '-n', '500', 'web');
+    await goesOn();
+  });
+
+  it('is not waited for when it takes nothing, or says nothing', async () => {
+    const sender = await machine.xl('migrate', '-s', '', 'web', deaf);
+    assert.equal(sender.code, 1);
+    assert.match(sender.err, /migration sender: the receiver has closed the migration stream/);
+    await goesOn();
+    const receiver = spawn(xl, ['migrate-receive'], { env: machine.env, stdio: ['pipe', 'ignore', 'pipe'] });
+    let said = '';
+    receiver.stderr.setEncoding('utf8').on('data', (text: string) => (said += text));
+    const [code] = (await once(receiver, 'close')) as [number];
+    assert.equal(code, 1);
+    assert.match(said, /migration target: the sender has said nothing for 2 s/);
+    await goesOn();
+  });
+
+  it('is so in a program, too', async () => {
+    await using host = await Host.open();
+    await using own = await host.create({ ...(await images.busybox()), name: 'own' });
+    await own.exec(['true']);
+    await assert.rejects(own.migrate({ command: deaf }, { patience: 1000 }), {
+      code: 'STREAM',
+      message: /the receiver has done nothing for 1 s/,
+    });
+    assert.deepEqual([own.name, own.exit], ['own', undefined]);
+    assert.equal((await own.exec(['echo', 'on'])).stdout, 'on\n');
+  });
+});
