@@ -139,6 +139,14 @@ describe('a guest of a program', () => {
     await goesOn(moved);
   });
 
+  it('leaves a snapshot behind that is closed with its host, once', async () => {
+    const other = await Host.open();
+    const snapshot = await other.snapshot(file);
+    await other.close();
+    await assert.rejects(snapshot.fork(), { code: 'CLOSED' });
+    await snapshot.close();
+  });
+
   it('is not brought back from a file that is cut off', async () => {
     const cut = async function* (): AsyncGenerator<Uint8Array, void, undefined> {
       yield new Uint8Array(100);

@@ -1,6 +1,8 @@
 /** Domains in threads of their own: what ends one of them, and that nothing ends the others. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { after, describe, it } from 'node:test';
+import { Worker } from 'node:worker_threads';
 import { SharedInfo } from '../../abi/arch-x86.ts';
 import { SchedPoll } from '../../abi/sched.ts';
 import type { DomainControl, DomainInfo } from '../../hypervisor/control.ts';
@@ -135,6 +137,32 @@ describe('a host with threads', { timeout: 60_000 }, () => {
     assert.match(host.readConsole(), new RegExp(`d${bad.domid}v0: vCPU thread ended: RangeError`));
     await until(good, (info) => info.blocked);
     await Promise.all([good.destroy(), bad.destroy()]);
+  });
+
+  it('waits for the registers of a vCPU whose thread gets no processor for a while', async () => {
+    const domain = createSmallGuest(host, spin);
+    const layout = computeLayout({
+      maxPages: 64,
+      maxVcpus: 1,
+      maxEvtchnPort: 1023,
+      maxGrantFrames: 64,
+      processor: processorShape,
+    });
+    assert.ok(layout);
+    // It has no thread yet: this one takes its place.
+    const busy = `
+      const { workerData: { buffer, at } } = require('node:worker_threads');
+      const words = new Int32Array(buffer);
+      while (Atomics.load(words, at) === 0) Atomics.wait(words, at, 0, 5);
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2500);
+      Atomics.store(words, at, 0);
+      Atomics.notify(words, at);`;
+    const at = (vcpuAt(layout, 0) + VcpuState.at.contextWanted) >>> 2;
+    const worker = new Worker(busy, { eval: true, workerData: { buffer: domain.frames.dataView.buffer, at } });
+    await once(worker, 'online');
+    assert.ok(domain.getVcpuContext(0));
+    await once(worker, 'exit');
+    await domain.destroy();
   });
 
   it('gives all memory back in the end', async () => {

@@ -19,6 +19,8 @@ export interface SnapshotGlue {
   readonly keepAlive: KeepAlive;
   /** Takes a new domain, which is paused, into the host's guests. */
   readonly adopt: (domid: number, timeLimit: number | undefined) => Promise<Guest>;
+  /** All that are open, of the host. */
+  readonly snapshots: Set<GuestSnapshot>;
   /** Takes away a new domain that nobody wants any more. */
   readonly discard: (domid: number) => Promise<void>;
 }
@@ -33,6 +35,7 @@ export class GuestSnapshot implements AsyncDisposable {
   constructor(glue: SnapshotGlue, snapshot: DomainSnapshot) {
     this.#glue = glue;
     this.#snapshot = snapshot;
+    glue.snapshots.add(this);
   }
 
   /** A guest that goes on where the snapshot was taken, with a name, a uuid and ethernet addresses of its own. Throws XenolithError. */
@@ -50,10 +53,11 @@ export class GuestSnapshot implements AsyncDisposable {
     return this.#glue.keepAlive.during(withApiErrors(fork));
   }
 
-  /** No more clones; those that there are go on. */
+  /** No more clones; those that there are go on. Closing the host does it too. */
   async close(): Promise<void> {
     if (!this.#open) return;
     this.#open = false;
+    this.#glue.snapshots.delete(this);
     await this.#snapshot.close();
   }
 

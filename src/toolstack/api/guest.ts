@@ -30,6 +30,7 @@ export interface GuestGlue {
   readonly log: (line: string) => void;
   readonly adopt: SnapshotGlue['adopt'];
   readonly discard: SnapshotGlue['discard'];
+  readonly snapshots: SnapshotGlue['snapshots'];
   /** Nothing is left of the guest. */
   readonly forget: (guest: Guest) => void;
 }
@@ -218,7 +219,7 @@ export class Guest implements AsyncDisposable {
 
   /**
    * Writes it down, as `xl save`: into a file, or a stream that is closed then. It is destroyed afterwards unless `after` says otherwise; a guest that
-   * cannot be saved goes on. A signal acts once its kernel has suspended, which takes moments.
+   * cannot be saved, or whose saving is given up, goes on.
    */
   save(target: string | URL | WritableStream<Uint8Array>, options: SaveOptions = {}): Promise<void> {
     return this.#wait(undefined, async () => {

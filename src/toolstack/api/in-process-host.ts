@@ -85,6 +85,7 @@ export class InProcessHost implements AsyncDisposable {
         this.#checkOpen();
         return this.#adopt(domain, timeLimit);
       },
+      snapshots: new Set(),
       discard: async (domid) => {
         if (parts.manager.domain(domid) !== undefined) await parts.manager.destroy(domid);
       },
@@ -200,7 +201,7 @@ export class InProcessHost implements AsyncDisposable {
     return this.#parts.hypervisor.readConsole();
   }
 
-  /** Ends all guests, as pulling their plugs does, and lets go of everything. */
+  /** Ends all guests, as pulling their plugs does, closes snapshots, and lets go of everything. */
   close(): Promise<void> {
     this.#closing ??= this.#keepAlive.during(withApiErrors(() => this.#close()));
     return this.#closing;
@@ -213,6 +214,7 @@ export class InProcessHost implements AsyncDisposable {
 
   async #close(): Promise<void> {
     await Promise.all(this.guests.map((guest) => guest.destroy()));
+    await Promise.all([...this.#glue.snapshots].map((snapshot) => snapshot.close()));
     await this.#parts.close();
     this.#removeFolder();
     for (const stream of [...this.#streams]) stream.end();

@@ -71,6 +71,31 @@ describe('a guest that is asked to suspend', () => {
     });
   });
 
+  it('goes on when whoever asked has given up, before it took notice and after', async () => {
+    const { world, domain, guest } = await deafGuest();
+    const early = new AbortController();
+    const asked = suspend(world.manager, domain, world.clock, early.signal);
+    assert.equal(kernelOf(world).read(node), 'suspend');
+    early.abort(new Error('enough'));
+    await assert.rejects(asked, /enough/);
+    assert.equal(kernelOf(world).read(node), '');
+    const late = new AbortController();
+    const again = suspend(world.manager, domain, world.clock, late.signal);
+    kernelOf(world).write(node, '');
+    await turn();
+    late.abort(new Error('enough'));
+    await assert.rejects(again, /enough/);
+    guest.shutDown(shutdownReasons.suspend);
+    await world.settled(() => guest.resumes === 1);
+    // What was asked first and is late does not take back what another asks.
+    const third = suspend(world.manager, domain, world.clock);
+    assert.equal(kernelOf(world).read(node), 'suspend');
+    kernelOf(world).write(node, '');
+    guest.shutDown(shutdownReasons.suspend);
+    await third;
+    await assert.rejects(suspend(world.manager, domain, world.clock, early.signal), /enough/);
+  });
+
   it('is told from one that ends in another way', async () => {
     const { world, domain, guest } = await deafGuest();
     const asked = suspend(world.manager, domain, world.clock);

@@ -9,12 +9,21 @@ import type { Clock } from '../domain/services.ts';
 /** How long libxl gives a guest that has acknowledged. */
 const TIMEOUT_MS = 60_000;
 
-/** Resolves when the domain has shut down with reason suspend. Throws LibxlError; the guest then goes on, whenever it does suspend. */
-export async function suspend(manager: DomainManager, domain: ManagedDomain, clock: Clock): Promise<void> {
+/**
+ * Resolves when the domain has shut down with reason suspend. Throws LibxlError, or the signal's reason; the guest then goes on, whenever it does suspend.
+ */
+export async function suspend(
+  manager: DomainManager,
+  domain: ManagedDomain,
+  clock: Clock,
+  signal?: AbortSignal,
+): Promise<void> {
+  signal?.throwIfAborted();
   const { domid } = domain;
   const over = new AbortController();
   let stop = (): void => undefined;
   const ended = new Promise<number>((resolve, reject) => {
+    signal?.addEventListener('abort', () => reject(signal.reason as Error), { signal: over.signal });
     stop = manager.onEvent((event) => {
       if (event.domid !== domid || !isEnd(event)) return;
       if (event.kind === 'destroyed') reject(failed(domid, 'guest was destroyed'));
@@ -23,12 +32,7 @@ export async function suspend(manager: DomainManager, domain: ManagedDomain, clo
   });
   ended.catch(() => undefined);
   try {
-    await manager.request(domid, 'suspend').catch((error: unknown) => {
-      if (!(error instanceof LibxlError) || error.rc !== libxlErrors.TIMEDOUT) throw error;
-      // It may have taken the request since, and then suspends.
-      if (manager.withdraw(domid, 'suspend'))
-        throw failed(domid, "guest didn't acknowledge suspend, cancelling request", error);
-    });
+    await Promise.race([taken(manager, domid, over.signal), ended]);
     const late = clock.sleep(TIMEOUT_MS, over.signal).then(() => 'late' as const);
     late.catch(() => undefined);
     const reason = await Promise.race([ended, late]);
@@ -38,9 +42,25 @@ export async function suspend(manager: DomainManager, domain: ManagedDomain, clo
     }
     if (reason !== shutdownReasons.suspend)
       throw failed(domid, 'guest we were suspending has shut down with unexpected reason code');
+  } catch (error) {
+    if (signal?.aborted === true && !manager.withdraw(domid, 'suspend')) resumeLater(manager, domain);
+    throw error;
   } finally {
     over.abort();
     stop();
+  }
+}
+
+/** Resolves when the guest's kernel has taken the request. */
+async function taken(manager: DomainManager, domid: number, over: AbortSignal): Promise<void> {
+  try {
+    await manager.request(domid, 'suspend');
+  } catch (error) {
+    // Another's request may stand there by now.
+    if (over.aborted || !(error instanceof LibxlError) || error.rc !== libxlErrors.TIMEDOUT) throw error;
+    // It may have taken the request since, and then suspends.
+    if (manager.withdraw(domid, 'suspend'))
+      throw failed(domid, "guest didn't acknowledge suspend, cancelling request", error);
   }
 }
 

@@ -78,7 +78,7 @@ async function save(
   listener.line(`xc: info: Saving domain ${domid}, type x86 PV`);
   let suspended = false;
   try {
-    await suspend(manager, domain, clock);
+    await suspend(manager, domain, clock, signal);
     suspended = true;
     const options = {
       xenVersion: hypervisor.version,
@@ -129,7 +129,7 @@ async function send(
     watchWrites: memory.watchWrites,
     suspend: async () => {
       stopped = clock.now();
-      await suspend(manager, domain, clock);
+      await suspend(manager, domain, clock, gone);
       await transit.suspended(domain);
     },
   };

@@ -40,6 +40,8 @@ export async function run(invocation: Invocation): Promise<number> {
     const late = new AbortController();
     await Promise.race([ended, sleep(LAST_MS, undefined, { signal: late.signal }).catch(() => undefined)]);
     late.abort();
+    // One that hangs has nothing left to do.
+    if (child.exitCode === null) child.kill();
   }
 }
 
