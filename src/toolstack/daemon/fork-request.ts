@@ -60,6 +60,8 @@ async function makeClones(
   const clones: CloneSummary[] = [];
   try {
     while (clones.length < count) {
+      // A clone takes a few milliseconds and nothing in it waits for long: others are served in between, and the end of who asked is heard.
+      await new Promise<void>((resolve) => setImmediate(resolve));
       gone.throwIfAborted();
       const called = name === undefined || count === 1 ? name : `${name}-${clones.length + 1}`;
       const domid = await snapshot.fork({ name: called, paused });
