@@ -10,6 +10,7 @@ import { row as hypervisorSize } from './rows/hypervisor-size.ts';
 import { natDownload, natUpload } from './rows/nat.ts';
 import { vifRoundTrip, vifThroughput } from './rows/network.ts';
 import { migrated, restored, saved, stopped } from './rows/migration.ts';
+import { row as restoreLazy } from './rows/restore-lazy.ts';
 import { hypercall, pageFault, syscall } from './rows/round-trips.ts';
 import { imageRequests, imageThroughput } from './rows/image.ts';
 import { row as smpSpeedup } from './rows/smp-speedup.ts';
@@ -49,6 +50,7 @@ export const rows: readonly Row[] = [
   imageRequests,
   saved,
   restored,
+  restoreLazy,
   migrated,
   stopped,
   forkRunning,

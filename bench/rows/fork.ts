@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { median } from '../guest/boots.ts';
+import { atRest } from '../guest/thread-times.ts';
 import { Xenolith } from '../guest/xenolith.ts';
 import type { Row } from '../row.ts';
 
@@ -11,8 +12,7 @@ const ROUNDS = 5;
 /** Clones that are counted together for what each of them takes, of the smaller guest. */
 const CROWD = 8;
 const KIB = 1024;
-/** The daemon makes threads ready for clones that may come, and has time for it here. */
-const REST_MS = 4000;
+const RENEWAL_MS = 500;
 
 /** In milliseconds, from the request. */
 interface Times {
@@ -21,8 +21,12 @@ interface Times {
   /** A clone that has not run yet is cloned: until the new one has executed instructions, and until its shell answers. */
   readonly begun: number[];
   readonly answered: number[];
-  /** Bytes that the daemon's process holds more for each of `CROWD` clones at rest. */
-  readonly clone: number;
+}
+
+/** Spare threads are made some tenths of a second after others were taken. */
+async function rest(pid: number): Promise<void> {
+  await sleep(RENEWAL_MS);
+  await atRest(pid);
 }
 
 /** What the process has alone, and its part of what it shares with itself: smaps counts pages that clones share once for each. */
@@ -31,13 +35,26 @@ function held(pid: number): number {
   return Number(/^Pss:\s+(\d+) kB$/m.exec(text)?.[1]) * KIB;
 }
 
-async function forks(memory: number, note: (text: string) => void): Promise<Times> {
+/** A fork whose daemon has made ready what it makes ready for clones that may come. */
+interface Begun {
+  readonly clone: number;
+  readonly at: number;
+}
+
+interface Forks {
+  readonly times: Times;
+  /** Bytes that the daemon's process holds more for each of `CROWD` clones at rest. */
+  readonly clone: number;
+}
+
+/** `only` what has to do with size: how long a clone of a template takes until it runs. */
+async function forks(memory: number, note: (text: string) => void, only?: 'begun'): Promise<Forks> {
   const xenolith = await Xenolith.start(note, { memory });
   const { daemon, pid } = xenolith;
   const forked = async (domid: number, count: number, paused = false): Promise<readonly number[]> =>
     (await daemon.call('fork', { domid, count, paused })).clones.map((clone) => clone.domid);
-  const timed = async (domid: number): Promise<{ clone: number; at: number }> => {
-    await sleep(REST_MS);
+  const timed = async (domid: number): Promise<Begun> => {
+    await rest(pid);
     const at = performance.now();
     const [clone = NaN] = await forked(domid, 1);
     return { clone, at };
@@ -49,36 +66,39 @@ async function forks(memory: number, note: (text: string) => void): Promise<Time
     const times = { running: [] as number[], begun: [] as number[], answered: [] as number[] };
     for (let round = 1; round <= ROUNDS; round++) {
       note(`clones of a guest with ${memory} MiB, ${round} of ${ROUNDS}`);
-      const one = await timed(guest.domid);
-      times.running.push(performance.now() - one.at);
-      await daemon.call('destroy', { domid: one.clone });
+      if (only === undefined) {
+        const one = await timed(guest.domid);
+        times.running.push(performance.now() - one.at);
+        await daemon.call('destroy', { domid: one.clone });
+      }
       const other = await timed(template);
       for (let begun = false; !begun;)
         begun = (await daemon.call('vcpus', { domids: [other.clone] })).vcpus.some((vcpu) => vcpu.instructions > 0);
       times.begun.push(performance.now() - other.at);
+      if (only === 'begun') {
+        await daemon.call('destroy', { domid: other.clone });
+        continue;
+      }
       const shell = await xenolith.attached(other.clone);
       await shell.run('true');
       times.answered.push(performance.now() - other.at);
       await shell.destroy();
     }
+    if (only === 'begun') return { times, clone: NaN };
     note(`${CROWD} clones at rest`);
-    await sleep(REST_MS);
+    await rest(pid);
     const before = held(pid);
     await forked(template, CROWD);
-    await sleep(3 * REST_MS);
-    return { ...times, clone: (held(pid) - before) / CROWD };
+    await rest(pid);
+    return { times, clone: (held(pid) - before) / CROWD };
   } finally {
     await xenolith.close();
   }
 }
 
-const measured = new Map<number, Promise<Times>>();
+let small: Promise<Forks> | undefined;
 
-function of(memory: number, note: (text: string) => void): Promise<Times> {
-  const known = measured.get(memory) ?? forks(memory, note);
-  measured.set(memory, known);
-  return known;
-}
+const ofSmall = (note: (text: string) => void): Promise<Forks> => (small ??= forks(SMALL_MIB, note));
 
 const peers = { 'LightVM, restore (of its paper)': 20 };
 
@@ -89,7 +109,7 @@ export const forkRunning: Row = {
   better: 'lower',
   goal: 100,
   peers,
-  measure: async (note) => median((await of(SMALL_MIB, note)).running),
+  measure: async (note) => median((await ofSmall(note)).times.running),
 };
 
 export const forkTemplate: Row = {
@@ -99,7 +119,7 @@ export const forkTemplate: Row = {
   better: 'lower',
   goal: 10,
   peers,
-  measure: async (note) => median((await of(SMALL_MIB, note)).begun),
+  measure: async (note) => median((await ofSmall(note)).times.begun),
 };
 
 export const forkTemplateLarge: Row = {
@@ -109,7 +129,7 @@ export const forkTemplateLarge: Row = {
   better: 'lower',
   goal: 10,
   peers,
-  measure: async (note) => median((await of(LARGE_MIB, note)).begun),
+  measure: async (note) => median((await forks(LARGE_MIB, note, 'begun')).times.begun),
 };
 
 export const forkAnswer: Row = {
@@ -119,7 +139,7 @@ export const forkAnswer: Row = {
   better: 'lower',
   goal: 100,
   peers: {},
-  measure: async (note) => median((await of(SMALL_MIB, note)).answered),
+  measure: async (note) => median((await ofSmall(note)).times.answered),
 };
 
 export const forkMemory: Row = {
@@ -129,5 +149,5 @@ export const forkMemory: Row = {
   better: 'lower',
   goal: 40,
   peers: {},
-  measure: async (note) => (await of(SMALL_MIB, note)).clone / 1e6,
+  measure: async (note) => (await ofSmall(note)).clone / 1e6,
 };
