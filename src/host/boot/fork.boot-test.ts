@@ -28,6 +28,8 @@ describe('xl fork', () => {
       vif: [''],
     });
     await guest.ready();
+    // What its kernel says would stand among the answers.
+    await guest.run('dmesg -n 1');
     await guest.run(
       'modprobe xen-blkfront; modprobe xen-netfront; mke2fs -q /dev/xvda && mkdir -p /mnt && mount /dev/xvda /mnt',
     );

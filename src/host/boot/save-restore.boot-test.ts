@@ -31,6 +31,8 @@ describe('xl save and restore', () => {
       vif: [''],
     });
     await guest.ready();
+    // What its kernel says would stand among the answers.
+    await guest.run('dmesg -n 1');
   });
   after(() => machine.close());
 
