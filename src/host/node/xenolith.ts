@@ -9,6 +9,7 @@ import { nodeDiskHost } from './disk-files.ts';
 import { createHost } from './hypervisor-host.ts';
 import { mapImage } from './map-image.ts';
 import { nodeNetwork } from './net/network-host.ts';
+import { readCached } from './page-cache.ts';
 import { watchWrites } from './write-watch.ts';
 
 /** What a host has. */
@@ -33,7 +34,7 @@ export class Host extends InProcessHost {
         host: createHost({ ...(memory === undefined ? {} : { memoryMiB: memory }), keepsProcess: false }),
         network: { ...nodeNetwork, config: parseNetworkConfig(networkConfig, 'networkConfig') },
         diskHost: nodeDiskHost,
-        memory: { mapImage, watchWrites },
+        memory: { mapImage, readCached, watchWrites },
       },
       log,
     );

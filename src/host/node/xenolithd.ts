@@ -98,6 +98,7 @@ async function serve(run: RunDirectory, say: (word: string) => void, where?: 'fo
     const { nodeNetwork } = await import('./net/network-host.ts');
     const { nodeDiskHost } = await import('./disk-files.ts');
     const { mapImage } = await import('./map-image.ts');
+    const { readCached } = await import('./page-cache.ts');
     const { watchWrites } = await import('./write-watch.ts');
     const { openPty } = await import('./pty.ts');
     const { autoConfigs, autoFolders } = await import('../../toolstack/config/auto-folder.ts');
@@ -117,7 +118,7 @@ async function serve(run: RunDirectory, say: (word: string) => void, where?: 'fo
       run,
       diskHost: nodeDiskHost,
       network: nodeNetwork,
-      memory: { mapImage, watchWrites },
+      memory: { mapImage, readCached, watchWrites },
       openPty: () => openPty(log),
       log,
       serialPorts: devices.filter((device) => device !== 'vga'),

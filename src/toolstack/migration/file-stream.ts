@@ -1,29 +1,41 @@
 /** A file as a stream: from an offset on, to its end. */
 import type { FileHandle } from 'node:fs/promises';
+import { setImmediate } from 'node:timers/promises';
 import { endedEarly, type ByteSink, type ByteSource } from './byte-stream.ts';
+import type { ReadCached } from './host-memory.ts';
 import type { MappedImage } from './mapped-image.ts';
 
 const READ_AHEAD = 64 * 1024;
 /** What one call of writev(2) takes (IOV_MAX). */
 const MAX_CHUNKS = 1024;
+/** Reads that wait for nothing, after which others have a turn. */
+const READS_PER_TURN = 64;
+
+/** How bytes of a file come without waiting for it; what the platform has no way for is missing. */
+export interface QuickReads {
+  readonly image?: MappedImage | undefined;
+  readonly readCached?: ReadCached | undefined;
+}
 
 export class FileSource implements ByteSource {
   readonly #file: FileHandle;
   /** Of what has not been read from the file yet. */
   #position: number;
-  #ahead = new Uint8Array();
+  /** Shared, as `readCached` wants it. */
+  readonly #buffer = new Uint8Array(new SharedArrayBuffer(READ_AHEAD));
+  #ahead = this.#buffer.subarray(0, 0);
+  readonly #quick: QuickReads;
+  #sinceTurn = 0;
 
-  readonly #image: MappedImage | undefined;
-
-  constructor(file: FileHandle, offset: number, image?: MappedImage) {
+  constructor(file: FileHandle, offset: number, quick: QuickReads = {}) {
     this.#file = file;
     this.#position = offset;
-    this.#image = image;
+    this.#quick = quick;
   }
 
   place(target: Uint8Array): boolean {
     const from = this.#position - this.#ahead.length;
-    if (this.#image?.map(target, from) !== true) return false;
+    if (this.#quick.image?.map(target, from) !== true) return false;
     const end = from + target.length;
     this.#ahead = this.#ahead.subarray(target.length);
     if (end > this.#position) this.#position = end;
@@ -38,6 +50,7 @@ export class FileSource implements ByteSource {
 
   async readInto(target: Uint8Array): Promise<void> {
     let done = this.#take(target);
+    if (done < target.length) done += await this.#readNow(target.subarray(done));
     if (target.length - done < READ_AHEAD && done < target.length) {
       await this.#readAhead();
       done += this.#take(target.subarray(done));
@@ -57,11 +70,30 @@ export class FileSource implements ByteSource {
     return taken.length;
   }
 
+  /** All or nothing, to its place or to the buffer first: how many bytes. */
+  async #readNow(target: Uint8Array): Promise<number> {
+    if (this.#sinceTurn++ >= READS_PER_TURN) {
+      this.#sinceTurn = 0;
+      await setImmediate();
+    }
+    if (this.#isCached(target)) {
+      this.#position += target.length;
+      return target.length;
+    }
+    if (target.length >= READ_AHEAD || !this.#isCached(this.#buffer)) return 0;
+    this.#position += READ_AHEAD;
+    this.#ahead = this.#buffer;
+    return this.#take(target);
+  }
+
+  #isCached(into: Uint8Array): boolean {
+    return this.#quick.readCached?.(this.#file.fd, this.#position, [into]) === true;
+  }
+
   async #readAhead(): Promise<void> {
-    const buffer = new Uint8Array(READ_AHEAD);
-    const { bytesRead } = await this.#file.read(buffer, 0, READ_AHEAD, this.#position);
+    const { bytesRead } = await this.#file.read(this.#buffer, 0, READ_AHEAD, this.#position);
     this.#position += bytesRead;
-    this.#ahead = buffer.subarray(0, bytesRead);
+    this.#ahead = this.#buffer.subarray(0, bytesRead);
   }
 }
 

@@ -128,14 +128,16 @@ describe('a domain in a file', () => {
       const bytes = readFileSync(path);
       const to = new FakePvDomain();
       const source = new FileSource(file, head.length, {
-        map(target, offset) {
-          assert.equal(offset % PAGE_SIZE, 0);
-          target.set(bytes.subarray(offset, offset + target.length));
-          for (let at = 0; at < target.length; at += PAGE_SIZE) mapped.push((target.byteOffset + at) / PAGE_SIZE);
-          return true;
+        image: {
+          map(target, offset) {
+            assert.equal(offset % PAGE_SIZE, 0);
+            target.set(bytes.subarray(offset, offset + target.length));
+            for (let at = 0; at < target.length; at += PAGE_SIZE) mapped.push((target.byteOffset + at) / PAGE_SIZE);
+            return true;
+          },
+          settle: () => undefined,
+          giveUp: () => undefined,
         },
-        settle: () => undefined,
-        giveUp: () => undefined,
       });
       await readLibxlStream(source, async () => void (await restoreDomain(to, source)));
       const tables: readonly number[] = [pages.l1, pages.l2, pages.l3, pages.l4];
@@ -144,6 +146,21 @@ describe('a domain in a file', () => {
         [...from.populated].filter((pfn) => !tables.includes(pfn)),
       );
       for (const pfn of [0, 10, 30, PAGES - 1]) assert.deepEqual(to.frames.view(pfn), from.page(pfn));
+      // The same, where some of it is in the page cache.
+      let asked = 0;
+      const again = new FakePvDomain();
+      const partly = new FileSource(file, head.length, {
+        readCached(fd, offset, [into]) {
+          assert.equal(fd, file.fd);
+          if (into === undefined) return false;
+          const isThere = ++asked % 3 !== 0 && offset + into.length <= bytes.length;
+          into.set(isThere ? bytes.subarray(offset, offset + into.length) : new Uint8Array(into.length).fill(0xee));
+          return isThere;
+        },
+      });
+      await readLibxlStream(partly, async () => void (await restoreDomain(again, partly)));
+      assert.ok(asked > 3);
+      for (const pfn of [0, 10, 30, PAGES - 1]) assert.deepEqual(again.frames.view(pfn), from.page(pfn));
     } finally {
       await file.close();
       rmSync(folder, { recursive: true });

@@ -162,7 +162,7 @@ export function mappedSource(
 ): MappedSource {
   const image = memory.mapImage?.(file.fd);
   return {
-    source: new FileSource(file, offset, image),
+    source: new FileSource(file, offset, { image, readCached: memory.readCached }),
     complete(domid) {
       if (image === undefined) return;
       image.settle({ standStill: (work) => transit.standStill(domid, work), onError });
