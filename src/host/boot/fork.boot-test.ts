@@ -7,7 +7,7 @@ import type { GuestTerminal } from '../testing/guest-terminal.ts';
 import { Machine } from '../testing/machine.ts';
 
 /** By hand: XENOLITH_FORK_CLONES=100. */
-const CLONES = Number(process.env['XENOLITH_FORK_CLONES'] ?? 4);
+const CLONES = Number(process.env['XENOLITH_FORK_CLONES'] ?? 3);
 
 describe('xl fork', () => {
   const machine = new Machine();
@@ -34,7 +34,7 @@ describe('xl fork', () => {
       'modprobe xen-blkfront; modprobe xen-netfront; mke2fs -q /dev/xvda && mkdir -p /mnt && mount /dev/xvda /mnt',
     );
     await guest.run('ifconfig eth0 10.0.2.15 netmask 255.255.255.0 up; echo web > /tmp/who; echo web > /mnt/who; sync');
-    await guest.run('dd if=/dev/urandom of=/tmp/noise bs=1M count=8 2>/dev/null; sha256sum /tmp/noise > /tmp/sum');
+    await guest.run('dd if=/dev/urandom of=/tmp/noise bs=1M count=2 2>/dev/null; sha256sum /tmp/noise > /tmp/sum');
     await guest.run('(while :; do echo >> /tmp/grows; usleep 10000; done) & echo $! > /tmp/pid');
   });
   after(() => machine.close());

@@ -10,7 +10,7 @@ import { after, describe, it } from 'node:test';
 import { guestFiles, PLAIN_CONSOLE } from '../../toolstack/guest-files/guest-files.ts';
 import { Machine, patience } from '../testing/machine.ts';
 
-const rounds = Number(process.env['XENOLITH_LITMUS_ROUNDS'] ?? 25);
+const rounds = Number(process.env['XENOLITH_LITMUS_ROUNDS'] ?? 10);
 const source = join(import.meta.dirname, 'programs/litmus.c');
 
 describe('memory that several vCPUs share', () => {
