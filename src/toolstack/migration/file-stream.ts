@@ -6,6 +6,8 @@ import type { ReadCached } from './host-memory.ts';
 import type { MappedImage } from './mapped-image.ts';
 
 const READ_AHEAD = 64 * 1024;
+/** From the page cache: what stands between pages that are mapped. */
+const CACHED_AHEAD = 16 * 1024;
 /** What one call of writev(2) takes (IOV_MAX). */
 const MAX_CHUNKS = 1024;
 /** Reads that wait for nothing, after which others have a turn. */
@@ -80,9 +82,10 @@ export class FileSource implements ByteSource {
       this.#position += target.length;
       return target.length;
     }
-    if (target.length >= READ_AHEAD || !this.#isCached(this.#buffer)) return 0;
-    this.#position += READ_AHEAD;
-    this.#ahead = this.#buffer;
+    const ahead = this.#buffer.subarray(0, CACHED_AHEAD);
+    if (target.length >= CACHED_AHEAD || !this.#isCached(ahead)) return 0;
+    this.#position += CACHED_AHEAD;
+    this.#ahead = ahead;
     return this.#take(target);
   }
 

@@ -62,7 +62,8 @@ const CONSOLE_GRANT = 0;
 const STORE_GRANT = 1;
 const GUEST_WIDTH = 8;
 const PT_LEVELS = 4;
-const NO_ENTRY = 0xff;
+/** INVALID_P2M_ENTRY, one half of it. */
+const NO_ENTRY = 0xffff_ffff;
 
 interface VcpuRecords {
   context?: Uint8Array;
@@ -282,9 +283,7 @@ class Restoring {
 
   #pagesThere(): number[] {
     const pfns: number[] = [];
-    this.#populated.forEach((there, pfn) => {
-      if (there === 1) pfns.push(pfn);
-    });
+    for (let pfn = 0; pfn < this.#maxFrames; pfn++) if (this.#populated[pfn] === 1) pfns.push(pfn);
     return pfns;
   }
 
@@ -295,14 +294,13 @@ class Restoring {
 
   #writeP2m(frames: readonly number[]): void {
     frames.forEach((pfn, i) => {
-      const page = this.#domain.frames.view(this.#page(pfn, 'its P2M table'));
-      const view = viewOf(page);
-      page.fill(NO_ENTRY);
+      const { buffer, byteOffset } = this.#domain.frames.view(this.#page(pfn, 'its P2M table'));
+      const words = new Uint32Array(buffer, byteOffset, P2M_ENTRIES * 2).fill(NO_ENTRY);
       for (let entry = 0; entry < P2M_ENTRIES; entry++) {
         const listed = i * P2M_ENTRIES + entry;
         if (this.#populated[listed] !== 1) continue;
-        view.setUint32(entry * 8, listed, true);
-        view.setUint32(entry * 8 + 4, 0, true);
+        words[entry * 2] = listed;
+        words[entry * 2 + 1] = 0;
       }
     });
   }
