@@ -2,6 +2,7 @@
  * npm run interop: a PV guest goes from real Xen to here and back, and one that was booted here goes to real Xen. Real Xen 4.17 is Debian's, on QEMU TCG; what
  * it needs is fetched by apt. Takes about five minutes; the exit code is the verdict.
  */
+import { createHash } from 'node:crypto';
 import {
   closeSync,
   ftruncateSync,
@@ -84,14 +85,17 @@ class RealXen {
   /** Saves a domain, whose image is then a file here. */
   async save(name: string, slot: number, path: string): Promise<void> {
     const told = await this.run(
-      `xl save ${name} /tmp/image 2>/tmp/told || cat /tmp/told; dd if=/tmp/image of=/dev/vda bs=1M seek=${slot * SLOT_MIB} 2>/dev/null; sync; echo size $(stat -c %s /tmp/image) end; rm /tmp/image`,
+      `if xl save ${name} /tmp/image 2>/tmp/told; then dd if=/tmp/image of=/dev/vda bs=1M seek=${slot * SLOT_MIB} 2>&1; sync; echo size $(stat -c %s /tmp/image) sum $(md5sum < /tmp/image) end; else cat /tmp/told; df /tmp; fi; rm /tmp/image`,
     );
-    const size = Number(/size (\d+) end/.exec(told)?.[1]);
+    const [, length, sum] = /size (\d+) sum ([0-9a-f]{32}) +- end/.exec(told) ?? [];
+    const size = Number(length);
     if (!(size > 0 && size <= SLOT_MIB * MIB)) throw new XenError(`real Xen did not save ${name}: ${told.trim()}`);
     const image = Buffer.alloc(size);
     const disk = openSync(this.#disk, 'r');
     readSync(disk, image, 0, size, slot * SLOT_MIB * MIB);
     closeSync(disk);
+    if (createHash('md5').update(image).digest('hex') !== sum)
+      throw new XenError(`the image of ${name} was changed on its way: ${told.trim()}`);
     writeFileSync(path, image);
   }
 
