@@ -1,6 +1,6 @@
 /**
  * npm run interop: a PV guest goes from real Xen to here and back, and one that was booted here goes to real Xen. Real Xen 4.17 is Debian's, on QEMU TCG; what
- * it needs is fetched by apt. Takes about five minutes; the exit code is the verdict.
+ * it needs is fetched by apt. Takes about four minutes; the exit code is the verdict.
  */
 import { createHash } from 'node:crypto';
 import {

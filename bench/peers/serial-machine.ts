@@ -1,4 +1,6 @@
 /** A guest whose console is the standard input and output of an emulator's process. */
+import type { Writable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { ConsoleText } from '../guest/console-text.ts';
 import { GuestShell } from '../guest/guest-shell.ts';
 import { PROGRAMS } from '../comparison/guest-image.ts';
@@ -25,6 +27,20 @@ export interface Emulator {
   readonly devices?: DeviceVariables;
 }
 
+/** Real Xen keeps so much for a domain 0 that is not reading (SERIAL_RX_SIZE, drivers/char/console.c), and loses the rest. */
+const ROOM = 128;
+const PIECE = 32;
+const PIECE_MS = 50;
+
+/** Types a line, a long one slowly. */
+async function type(input: Writable, line: string): Promise<void> {
+  const step = line.length < ROOM ? ROOM : PIECE;
+  for (let at = 0; at < line.length; at += step) {
+    if (at > 0) await sleep(PIECE_MS);
+    input.write(line.slice(at, at + step));
+  }
+}
+
 export async function startSerialMachine({ program, args, hint, create, devices = {} }: Emulator): Promise<Machine> {
   let begun = performance.now();
   const { process, pid, end } = await guarded(program, args, hint);
@@ -33,7 +49,7 @@ export async function startSerialMachine({ program, args, hint, create, devices 
   process.stdout.on('data', (bytes: Uint8Array) => text.feed(bytes));
   process.stderr.setEncoding('utf8').on('data', (said: string) => (complaint += said));
   process.once('close', () => text.end());
-  const shell = new GuestShell(text, (line) => process.stdin.write(line));
+  const shell = new GuestShell(text, (line) => void type(process.stdin, line));
   try {
     if (create !== undefined) {
       await shell.init();
