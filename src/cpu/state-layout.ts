@@ -131,11 +131,22 @@ export const Stores = { entries: 8, size: 8, host: 0, bytes: 4 } as const;
  */
 export const BlockTable = { entries: 1 << 18, entrySize: 16, key: 0, op: 8, size: 12 } as const;
 
+/** Of a processor's translated code at most; the oldest goes first. */
+export const MAX_REGIONS = 4096;
+
 /**
  * For the processor of a clone, which finds this and all that was decoded (code-cache.ts): where the next operation goes, how many blocks there are, and by its place in the table
- * behind the interpreter's handlers the operation that enters a translated region, with the handler that it had.
+ * behind the interpreter's handlers the operation that enters a translated region, with the handler that it had. (The table has a few places that
+ * are no region's, for checks.)
  */
-export const Kept = { next: 0, count: 4, regions: 16, entries: 4350, entrySize: 8, size: 4096 * 9 } as const;
+export const Kept = {
+  next: 0,
+  count: 4,
+  regions: 16,
+  entries: MAX_REGIONS + 254,
+  entrySize: 8,
+  size: 4096 * 9,
+} as const;
 
 /** A predecoded operation. Fields a, b, c name registers by slot offset. */
 export const Op = {

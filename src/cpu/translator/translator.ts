@@ -1,13 +1,11 @@
 import type { CodeCache } from '../code-cache.ts';
 import type { Handler, InstructionSet } from '../instruction-set.ts';
-import { Kept, Op } from '../state-layout.ts';
+import { Kept, MAX_REGIONS, Op } from '../state-layout.ts';
 import { type CodeView, Discovery } from './discover.ts';
 import type { RegionCompiler } from './compiler.ts';
 import type { RegionGates } from './gates.ts';
 import type { RegionJob } from './job.ts';
 
-/** Regions at most; the oldest goes first. */
-const MAX_REGIONS = 4096;
 /** Jobs that wait for the compiler; what is hot when there are as many is found hot again later. */
 const MAX_WAITING = 256;
 

@@ -18,6 +18,19 @@ const CONSOLE_IO = 18;
 const block = hypercall(SCHED_OP, 1, 0);
 const DATA = 20;
 
+/** Of what createSmallGuest makes. */
+function smallLayout() {
+  const layout = computeLayout({
+    maxPages: 64,
+    maxVcpus: 1,
+    maxEvtchnPort: 1023,
+    maxGrantFrames: 64,
+    processor: processorShape,
+  });
+  assert.ok(layout);
+  return layout;
+}
+
 describe('a host with threads', { timeout: 60_000 }, () => {
   const host = createHost({ memoryMiB: 1024, commandLine: 'dom0_mem=64M loglvl=all guest_loglvl=all' });
   after(() => host.close());
@@ -123,14 +136,7 @@ describe('a host with threads', { timeout: 60_000 }, () => {
     bad.unpause();
     await until(bad, (info) => info.running && info.cpuTimeNs > 1e6);
     // A broken invariant of ours: the vCPU's vcpu_info is nowhere.
-    const layout = computeLayout({
-      maxPages: 64,
-      maxVcpus: 1,
-      maxEvtchnPort: 1023,
-      maxGrantFrames: 64,
-      processor: processorShape,
-    });
-    assert.ok(layout);
+    const layout = smallLayout();
     bad.frames.dataView.setUint32(vcpuAt(layout, 0) + VcpuState.at.infoAt, 0xffff_fff0, true);
     const { shutdownReason } = await until(bad, (info) => info.shutdown);
     assert.equal(shutdownReason, 3);
@@ -141,14 +147,7 @@ describe('a host with threads', { timeout: 60_000 }, () => {
 
   it('waits for the registers of a vCPU whose thread gets no processor for a while', async () => {
     const domain = createSmallGuest(host, spin);
-    const layout = computeLayout({
-      maxPages: 64,
-      maxVcpus: 1,
-      maxEvtchnPort: 1023,
-      maxGrantFrames: 64,
-      processor: processorShape,
-    });
-    assert.ok(layout);
+    const layout = smallLayout();
     // It has no thread yet: this one takes its place.
     const busy = `
       const { workerData: { buffer, at } } = require('node:worker_threads');
