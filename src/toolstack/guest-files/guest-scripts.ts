@@ -4,8 +4,9 @@
 export const GUEST_PROMPT = 'xenolith:';
 
 /**
- * On the kernel's command line: nothing that is typed is echoed. ash does not edit lines then, and asks the terminal
- * nothing, so a program that feeds commands reads their output and the prompts, and nothing else.
+ * On the kernel's command line: nothing that is typed is echoed, and the kernel says no more than its last words once there is a
+ * shell. ash does not edit lines then, and asks the terminal nothing, so a program that feeds commands reads their output and the
+ * prompts, and nothing else.
  */
 export const PLAIN_CONSOLE = 'xenolith.console=plain';
 
@@ -49,7 +50,11 @@ export const consoleScript = `#!/bin/busybox sh
 # A console has no size of its own.
 stty cols 80 rows 24 2>/dev/null
 case " $(cat /proc/cmdline) " in
-  *" ${PLAIN_CONSOLE} "*) stty -echo 2>/dev/null ;;
+  *" ${PLAIN_CONSOLE} "*)
+    stty -echo 2>/dev/null
+    # What a command prints is not mixed with what the kernel says, but for its last words.
+    echo 1 >/proc/sys/kernel/printk
+    ;;
   *) [ -r /etc/motd ] && cat /etc/motd ;;
 esac
 export HOME=/root ENV=/etc/shell PS1='${GUEST_PROMPT}\\w\\$ '

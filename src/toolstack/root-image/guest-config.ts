@@ -83,6 +83,8 @@ const consoleProfile = `if [ "$(tty)" = /dev/hvc0 ]; then
   case " $(cat /proc/cmdline) " in
     *" ${PLAIN_CONSOLE} "*)
       stty -echo
+      # What a command prints is not mixed with what the kernel says, but for its last words.
+      dmesg -n 1
       export TERM=dumb PAGER=cat SYSTEMD_PAGER=cat
       set +o emacs +o vi
       PS1='${GUEST_PROMPT}\\w\\$ '
