@@ -272,6 +272,20 @@ describe('the end of a domain', () => {
     }
   });
 
+  it('leaves /vm/UUID to another with the same UUID when it is preserved under a new one', async () => {
+    const world = new DomainWorld();
+    await world.manager.create(configOf());
+    await world.manager.create(configOf('name="twin"'));
+    world.manager.preserve(1, 'web-dead');
+    assert.equal(world.xs.read(`/vm/${uuid}/uuid`), uuid);
+    assert.equal(world.xs.read('/local/domain/2/vm'), `/vm/${uuid}`);
+    const own = world.manager.domain(1)?.uuid ?? '';
+    assert.notEqual(own, uuid);
+    assert.equal(world.xs.read('/local/domain/1/vm'), `/vm/${own}`);
+    world.manager.preserve(2, 'twin-dead');
+    assert.equal(world.xs.read(`/vm/${uuid}`), undefined);
+  });
+
   it('ends the watch when somebody destroys the domain', async () => {
     const world = new DomainWorld();
     const { ended } = await world.start();

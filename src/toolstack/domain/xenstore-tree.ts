@@ -154,17 +154,18 @@ export function writeName(xs: Xenstore, { domid, uuid }: DomainNames, name: stri
   });
 }
 
-/** A domain that is kept as it died gives up its UUID, so that its successor can have it. */
+/** A domain that is kept as it died gives up its UUID, so that its successor can have it, and those who have it already keep it. */
 export function moveVm(xs: Xenstore, domid: number, from: string, to: string, name: string): void {
   const readable = `n0,r${domid}`;
   xs.transaction((t) => {
+    const alone = isAloneWith(t, domid, vmPath(from));
     make(t, vmPath(to), readable);
     copy(t, vmPath(from), vmPath(to));
     t.write(`${vmPath(to)}/uuid`, to);
     t.write(`${vmPath(to)}/name`, name);
     t.write(`${domainPath(domid)}/vm`, vmPath(to));
     t.write(`${domainPath(domid)}/name`, name);
-    t.rm(vmPath(from));
+    if (alone) t.rm(vmPath(from));
   });
 }
 
@@ -177,13 +178,17 @@ export function removeDomain(xs: Xenstore, { domid, uuid }: DomainNames): void {
       if ((t.ls(`${backends}/${kind}`) ?? []).length === 0) t.rm(`${backends}/${kind}`);
     }
     if (t.ls(backends)?.length === 0) t.rm(backends);
-    // Others may have the same UUID: its successor after a reboot, or what it is on this very host once it has moved.
     const vm = vmPath(uuid);
-    const sharers = (t.ls('/local/domain') ?? []).filter((other) => t.read(`/local/domain/${other}/vm`) === vm);
-    if (sharers.length === 1 && sharers[0] === String(domid)) t.rm(vm);
+    if (isAloneWith(t, domid, vm)) t.rm(vm);
     t.rm(domainPath(domid));
     t.rm(libxlPath(domid));
   });
+}
+
+/** Others may have the same UUID: a domain's successor after a reboot, or what it is on this very host once it has moved. */
+function isAloneWith(t: XenstoreView, domid: number, vm: string): boolean {
+  const sharers = (t.ls('/local/domain') ?? []).filter((other) => t.read(`/local/domain/${other}/vm`) === vm);
+  return sharers.length === 1 && sharers[0] === String(domid);
 }
 
 function make(t: XenstoreView, path: string, perms: string): void {
