@@ -10,6 +10,8 @@ export type ArgumentKind =
   | 'nic'
   | 'pool'
   | 'file'
+  /** A domain that runs, or the file of a saved one. */
+  | 'domain or file'
   | 'command'
   | 'forward'
   /** One of these words. */
@@ -386,7 +388,7 @@ export const commandUsage: Readonly<Record<string, CommandUsage>> = {
     examples: [["xl qemu-monitor-command web 'info block'", 'Ask the device model of an HVM domain']],
   },
   fork: {
-    ...domain,
+    takes: ['domain or file'],
     examples: [
       ['xl fork web', 'A clone of the domain web, called web-1, which goes on where web is; so does web'],
       ['xl fork --name job -n 20 web', 'Twenty of them: job-1 to job-20'],

@@ -122,6 +122,8 @@ async function ofKind(kind: ArgumentKind, given: readonly string[], running: Run
       return { words: [], files: true };
     case 'domain':
       return words(await running.domains());
+    case 'domain or file':
+      return { words: await running.domains(), files: true };
     case 'pool':
       return words(await running.pools());
     case 'disk':

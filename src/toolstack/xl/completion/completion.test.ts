@@ -44,6 +44,14 @@ describe('what can stand at a place of a command line', () => {
     ['create |', [':files']],
     ['create -c --defconfig=|', [':files']],
     ['create --defconfig = |', [':files']],
+    ['save web |', [':files']],
+    ['restore -p |', [':files']],
+    ['migrate |', ['web', 'db']],
+    ['migrate -C |', [':files']],
+    ['migrate web |', []],
+    ['fork |', ['web', 'db', ':files']],
+    ['fork -n 2 d|', ['db', ':files']],
+    ['fork web |', []],
     ['block-detach web |', ['xvda']],
     ['block-detach -f db |', ['xvdb']],
     ['network-detach web |', ['0']],
@@ -121,6 +129,7 @@ describe('completion in a shell', () => {
     for (const [name, text] of Object.entries(shells)) writeFileSync(test.path(name), text);
     mkdirSync(test.path('files'));
     writeFileSync(test.path('files/one.cfg'), '');
+    writeFileSync(test.path('files/web.save'), '');
   });
   after(() => test.close());
 
@@ -148,6 +157,7 @@ describe('completion in a shell', () => {
     assert.deepEqual(await bash('xl', 'list', '--v'), ['--verbose']);
     assert.deepEqual(await bash('xl', 'create', '-f', 'o'), ['one.cfg']);
     assert.deepEqual(await bash('xl', 'create', '--defconfig', '=', 'o'), ['one.cfg']);
+    assert.deepEqual(await bash('xl', 'fork', 'we'), ['web', 'webserver', 'web.save']);
   });
 
   it('fish: the same, with descriptions', { skip: !hasShell('fish') }, async () => {
@@ -162,6 +172,11 @@ describe('completion in a shell', () => {
       (await fish('xl create --defconfig=o')).map((line) => line.split('\t')[0]),
       ['--defconfig=one.cfg'],
     );
+    assert.deepEqual((await fish('xl fork web')).map((line) => line.split('\t')[0]).sort(), [
+      'web',
+      'web.save',
+      'webserver',
+    ]);
   });
 
   it('zsh: the same, by its own completion system', { skip: !hasShell('zsh') }, async () => {
@@ -181,6 +196,8 @@ print -r -- $seen`,
       ['xl shutd', 'shutdown'],
       ['xl domid webs', 'webserver'],
       ['xl create --defconfig=o', 'one.cfg'],
+      ['xl fork web.s', 'web.save'],
+      ['xl fork webs', 'webserver'],
     ] as const)
       assert.ok((await zsh(line, completed)).join('\n').includes(completed), line);
   });
