@@ -3,7 +3,7 @@ import { connect, type Socket } from 'node:net';
 import type { JsonObject, JsonValue } from '../config/json.ts';
 import { XenError } from '../xen-error.ts';
 import { drained } from '../drained.ts';
-import { encodeMessage, FrameError, FrameReader } from './frames.ts';
+import { encodeMessage, FrameError, FrameReader, maxAnswer } from './frames.ts';
 import { protocolVersion, type Method, type Methods } from './protocol.ts';
 import { writeData } from './write-data.ts';
 
@@ -28,7 +28,7 @@ interface Waiting {
 
 export class DaemonClient {
   readonly #socket: Socket;
-  readonly #reader = new FrameReader();
+  readonly #reader = new FrameReader(maxAnswer);
   readonly #waiting = new Map<number, Waiting>();
   #nextId = 1;
   #closed = false;

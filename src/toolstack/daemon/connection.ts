@@ -7,7 +7,7 @@ import type { JsonObject, JsonValue } from '../config/json.ts';
 import { LibxlError } from '../domain/libxl-error.ts';
 import { XenError } from '../xen-error.ts';
 import { FrameStream } from './frame-stream.ts';
-import { encodeMessage, FrameReader, type Frame } from './frames.ts';
+import { encodeAnswer, FrameReader, type Frame } from './frames.ts';
 import { protocolVersion, type ErrorMessage } from './protocol.ts';
 import { writeData } from './write-data.ts';
 
@@ -189,7 +189,7 @@ export class Connection {
   }
 
   #send(message: Record<string, JsonValue>): void {
-    if (!this.#socket.destroyed && this.#socket.writable) this.#socket.write(encodeMessage(message));
+    if (!this.#socket.destroyed && this.#socket.writable) this.#socket.write(encodeAnswer(message));
   }
 
   #gone(): void {

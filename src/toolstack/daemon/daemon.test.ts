@@ -6,7 +6,7 @@ import { after, before, describe, it } from 'node:test';
 import type { JsonObject } from '../config/json.ts';
 import { TestDaemon } from '../testing/test-daemon.ts';
 import { DaemonClient, RequestError } from './client.ts';
-import { encodeMessage } from './frames.ts';
+import { encodeMessage, maxFrame } from './frames.ts';
 import type { Method } from './protocol.ts';
 
 const test = new TestDaemon();
@@ -98,6 +98,22 @@ describe('a daemon', () => {
     test.daemon.reopenLogs();
     host.say('(XEN) second');
     assert.equal(readFileSync(path, 'utf8'), '(XEN) second\n');
+  });
+
+  it('gives answers longer than any request may be', async () => {
+    const cmdline = 'x'.repeat(65536);
+    const names = Array.from({ length: 1 + maxFrame / cmdline.length }, (_, at) => `long-${at}`);
+    for (const name of names)
+      assert.equal((await test.xl('create', '-q', test.config(name, `extra="${cmdline}"`))).code, 0);
+    const { out, err, code } = await test.xl('list', '-l');
+    assert.deepEqual([err, code], ['', 0]);
+    const listed = JSON.parse(out) as { config: { c_info: { name: string }; b_info: { cmdline?: string } } }[];
+    const long = listed.filter(({ config: { b_info } }) => b_info.cmdline?.endsWith(cmdline) === true);
+    assert.deepEqual(
+      long.map(({ config: { c_info } }) => c_info.name),
+      names,
+    );
+    for (const name of names) assert.equal((await test.xl('destroy', name)).code, 0);
   });
 
   it('is taken for none when it goes away without a greeting', async () => {

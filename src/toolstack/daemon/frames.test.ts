@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { encodeData, encodeMessage, FrameReader, maxFrame } from './frames.ts';
+import { encodeAnswer, encodeData, encodeMessage, FrameReader, maxAnswer, maxFrame } from './frames.ts';
 
 const frames = [{ id: 1, method: 'list', params: { domid: 3 } }, { text: 'größe' }];
 
@@ -20,6 +20,19 @@ describe('messages on the socket', () => {
       assert.deepEqual(found, frames);
       assert.equal(data, '\x1b[6n');
     }
+  });
+
+  it("are taken up to the reader's own limit, and may come in very many pieces", () => {
+    const message = { id: 1, result: { text: 'x'.repeat(8 * maxFrame) } };
+    const bytes = encodeAnswer(message);
+    const reader = new FrameReader(maxAnswer);
+    const found: unknown[] = [];
+    for (let at = 0; at < bytes.length; at += 1000)
+      for (const frame of reader.push(bytes.subarray(at, at + 1000)))
+        found.push(frame.kind === 'message' ? frame.message : frame.bytes);
+    assert.deepEqual(found, [message]);
+    assert.throws(() => [...new FrameReader().push(bytes)], { name: 'FrameError' });
+    assert.throws(() => encodeMessage(message), { name: 'FrameError' });
   });
 
   const broken: readonly [string, Buffer][] = [
