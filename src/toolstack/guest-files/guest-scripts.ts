@@ -42,8 +42,22 @@ exec busybox init
 
 /** /etc/inittab: the console's shell comes again when it ends. The agent, at `agent`, ends by itself in a domain without its channel. */
 export function inittab(agent: string | undefined): string {
-  return `${agent === undefined ? '' : `::once:${agent}\n`}::respawn:/sbin/console-shell\n`;
+  const once = agent === undefined ? '' : `::once:${agent}\n`;
+  return `${once}::respawn:/sbin/console-shell\n::respawn:/bin/uevent /sbin/hotplug\n`;
 }
+
+/**
+ * /sbin/hotplug, run for each event of a device. Linux makes a vCPU present when xenstore says so, and leaves it to others to take it online
+ * (drivers/xen/cpu_hotplug.c), which distributions do by a rule of udev.
+ */
+export const hotplugScript = `#!/bin/busybox sh
+[ "$ACTION $SUBSYSTEM" = 'add cpu' ] || exit 0
+# It is present a moment after it is there.
+for try in 1 2 3 4 5; do
+  echo 1 >"/sys$DEVPATH/online" && break
+  sleep 1
+done 2>/dev/null
+`;
 
 /** /sbin/console-shell */
 export const consoleScript = `#!/bin/busybox sh

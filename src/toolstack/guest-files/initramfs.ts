@@ -6,7 +6,7 @@ import { AGENT_PATH, agentProgram } from './agent.ts';
 import { fetchBusybox } from './busybox.ts';
 import { checksum, type Cache } from './cache.ts';
 import { cpioArchive, type CpioEntry } from './cpio.ts';
-import { consoleScript, initScript, inittab, motd, shellAliases, stopScript } from './guest-scripts.ts';
+import { consoleScript, hotplugScript, initScript, inittab, motd, shellAliases, stopScript } from './guest-scripts.ts';
 import { readModule } from './kernel-module.ts';
 import type { GuestKernel } from './kernel-package.ts';
 import type { OnProgress } from './progress.ts';
@@ -35,7 +35,7 @@ export async function makeInitramfs(
   const extra = Object.entries(options.extraFiles ?? {});
 
   const inputs = createHash('sha256').update(
-    `${kernel.release}\n${kernel.digest}\n${await checksum(busybox)}\n${initScript}${settings}${consoleScript}${shellAliases}`,
+    `${kernel.release}\n${kernel.digest}\n${await checksum(busybox)}\n${initScript}${settings}${consoleScript}${hotplugScript}${shellAliases}`,
   );
   if (busybox32 !== undefined) inputs.update(`32 ${await checksum(busybox32)}\n`);
   if (agent !== undefined) inputs.update(`agent ${await checksum(agent)}\n`);
@@ -85,6 +85,7 @@ function basicEntries(release: string): CpioEntry[] {
     executable('init', initScript),
     file('etc/shell', shellAliases),
     executable('sbin/console-shell', consoleScript),
+    executable('sbin/hotplug', hotplugScript),
     executable('sbin/poweroff', stopScript('poweroff')),
     executable('sbin/halt', stopScript('halt')),
     executable('sbin/reboot', stopScript('reboot')),

@@ -56,6 +56,7 @@ export function guestConfig(
     ['etc/systemd/system/xenolith-agent.service', { content: agentService }],
     ['etc/systemd/system.conf.d/patience.conf', { content: patience }],
     ['etc/systemd/network/80-dhcp.network', { content: network }],
+    ['etc/udev/rules.d/40-vcpus.rules', { content: vcpuRule }],
     // dpkg keeps to this for later packages, too: what a guest of this kind never shows.
     ['etc/dpkg/dpkg.cfg.d/no-documentation', { content: noDocumentation }],
     // Another one is made at the first boot: copies of an image are different machines.
@@ -99,6 +100,9 @@ Name=eth* en*
 [Network]
 DHCP=yes
 `;
+
+/** Linux makes a vCPU present when xenstore says so, and leaves it to others to take it online (drivers/xen/cpu_hotplug.c). */
+const vcpuRule = `SUBSYSTEM=="cpu", ACTION=="add", TEST=="online", ATTR{online}=="0", ATTR{online}="1"\n`;
 
 const noDocumentation = `path-exclude=/usr/share/doc/*
 path-include=/usr/share/doc/*/copyright
