@@ -49,7 +49,8 @@ export class Consoles {
   /** In order of last use. */
   readonly #logs = new Map<string, GuestLog>();
   readonly #stop: (() => void)[];
-  #waiting: (() => void)[] = [];
+  /** Who waits for a console, by `domid/num`. */
+  readonly #waiting = new Map<string, Set<() => void>>();
 
   constructor(control: Control, xs: Xenstore, options: ConsolesOptions = {}) {
     this.#control = control;
@@ -64,29 +65,30 @@ export class Consoles {
 
   /** A console of a domain, if there is one already: the first, or another that was added. */
   get(domid: number, num = 0): DomainConsole | undefined {
-    return num === 0 ? this.#serving.get(domid)?.console : this.#more.get(`${domid}/${num}`);
+    return num === 0 ? this.#serving.get(domid)?.console : this.#more.get(keyOf(domid, num));
   }
 
   /** Another console of a domain, which somebody else serves. Returns what takes it away. */
   add(domid: number, num: number, console: DomainConsole): () => void {
-    const key = `${domid}/${num}`;
+    const key = keyOf(domid, num);
     this.#more.set(key, console);
-    this.#tellWaiting();
+    this.#tellWaiting(key);
     return () => {
       if (this.#more.get(key) === console) this.#more.delete(key);
     };
   }
 
-  /** A console of a domain as soon as there is one. */
-  async whenServed(domid: number, num = 0, signal?: Cancellation): Promise<DomainConsole> {
+  /** A console of a domain as soon as there is one; another than the one that is known, if one is. */
+  async whenServed(
+    domid: number,
+    num = 0,
+    { signal, known }: { readonly signal?: Cancellation; readonly known?: DomainConsole | undefined } = {},
+  ): Promise<DomainConsole> {
     for (;;) {
       const console = this.get(domid, num);
-      if (console) return console;
+      if (console !== undefined && console !== known) return console;
       if (signal?.aborted) throw signal.reason instanceof Error ? signal.reason : new Error('no console');
-      await new Promise<void>((resolve) => {
-        this.#waiting.push(resolve);
-        signal?.addEventListener('abort', resolve, { once: true });
-      });
+      await this.#change(keyOf(domid, num), signal);
     }
   }
 
@@ -122,7 +124,7 @@ export class Consoles {
     const pty = this.#options.openPty?.();
     const tty = pty ? new ConsoleTerminal(console.attach('domain'), pty).path : this.#options.tty?.(console);
     if (tty !== undefined) this.#xs.write(`${base}/console/tty`, tty);
-    this.#tellWaiting();
+    this.#tellWaiting(keyOf(domid, 0));
     return console;
   }
 
@@ -134,8 +136,20 @@ export class Consoles {
     this.#serving.clear();
   }
 
-  #tellWaiting(): void {
-    for (const resolve of this.#waiting.splice(0)) resolve();
+  /** Resolves when somebody serves a console there, or at the signal. */
+  async #change(key: string, signal: Cancellation | undefined): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const waiting = this.#waiting.get(key) ?? new Set();
+    this.#waiting.set(key, waiting.add(resolve));
+    signal?.addEventListener('abort', resolve, { once: true });
+    await promise;
+    signal?.removeEventListener('abort', resolve);
+    waiting.delete(resolve);
+    if (waiting.size === 0 && this.#waiting.get(key) === waiting) this.#waiting.delete(key);
+  }
+
+  #tellWaiting(key: string): void {
+    for (const resolve of this.#waiting.get(key) ?? []) resolve();
   }
 
   #lookForDomains(): void {
@@ -175,6 +189,10 @@ export class Consoles {
       this.#logs.delete(log.name);
     }
   }
+}
+
+function keyOf(domid: number, num: number): string {
+  return `${domid}/${num}`;
 }
 
 /** 0 and nonsense are no limit to xenconsoled; here the host's memory has one. */

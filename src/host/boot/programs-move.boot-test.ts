@@ -16,7 +16,13 @@ describe('a guest of a program', () => {
 
   before(async () => {
     host = await Host.open();
-    guest = await host.create({ ...(await images.busybox()), ...sandbox, memory: 128, name: 'web' });
+    guest = await host.create({
+      ...(await images.busybox()),
+      ...sandbox,
+      memory: 128,
+      name: 'web',
+      channels: [{ name: 'org.example.log' }],
+    });
     const counting =
       'n=0; while :; do n=$((n + 1)); echo $n > /tmp/.count; mv /tmp/.count /tmp/count; usleep 20000; done';
     await guest.exec(['sh', '-c', `sh -c '${counting}' > /dev/null 2>&1 & echo $! > /tmp/pid`]);
@@ -38,6 +44,11 @@ describe('a guest of a program', () => {
     const now = Number(await from.files.readText('/tmp/count'));
     assert.ok(now > count, `${now} after ${count}`);
     count = now;
+    // Its channel goes along. What is typed waits until it is read: Linux takes nothing for a terminal that nobody has open.
+    const channel = from.channel('org.example.log');
+    await channel.write(`${count}\n`);
+    await from.exec(['sh', '-c', 'read line < /dev/hvc1; echo "read $line" > /dev/hvc1']);
+    await channel.waitFor(new RegExp(`read ${count}\\r?\\n`));
   }
 
   it('is saved and restored', async () => {

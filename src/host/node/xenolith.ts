@@ -50,6 +50,7 @@ export { sandbox } from '../../toolstack/api/sandbox.ts';
 export type { ConsoleReadOptions, GuestConsole, WriteOptions } from '../../toolstack/api/guest-console.ts';
 export type {
   AddressRule,
+  ChannelConfig,
   DiskConfig,
   DomainRule,
   EgressRule,

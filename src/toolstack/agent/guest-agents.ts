@@ -27,8 +27,10 @@ export interface WaitOptions {
 
 const usualTimeoutMs = 30_000;
 
+/** The agent's channel, as a configuration has it. */
+export const agentChannel = `connection=internal, name=${channelName}`;
 /** What a configuration has to say for a guest to have the channel. */
-export const channelLine = `channel = [ "connection=internal, name=${channelName}" ]`;
+export const channelLine = `channel = [ "${agentChannel}" ]`;
 
 interface Opening {
   readonly hub: Promise<AgentHub>;

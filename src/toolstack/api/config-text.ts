@@ -1,8 +1,8 @@
 /** Typed members as lines of `xl.cfg`, so that there is one parser with one set of checks and messages. */
 import { fileURLToPath } from 'node:url';
 import { compileRules, EgressError, formatEgress, type EgressRules } from '../../dom0/net/egress/egress-rules.ts';
-import { channelLine } from '../agent/guest-agents.ts';
-import type { DiskConfig, GuestConfig, NicConfig } from './guest-config.ts';
+import { agentChannel } from '../agent/guest-agents.ts';
+import type { ChannelConfig, DiskConfig, GuestConfig, NicConfig } from './guest-config.ts';
 import { XenolithError } from './errors.ts';
 
 type Plain = string | number | URL;
@@ -36,7 +36,9 @@ export function configLines(config: GuestConfig): string[] {
   }
   if (config.disks !== undefined) lines.push(list('disk', disks(config.disks)));
   if (config.network !== undefined) lines.push(list('vif', nics(config.network).map(nicSpec)));
-  if (config.agent === true) lines.push(channelLine);
+  // One list: a second would take the place of the first. The agent finds its channel by name, and the others keep their numbers.
+  const channels = [...(config.channels ?? []).map(channelSpec), ...(config.agent === true ? [agentChannel] : [])];
+  if (channels.length > 0) lines.push(list('channel', channels));
   for (const [key, value] of Object.entries(config.options ?? {})) {
     if (!/^[A-Za-z]\w*$/.test(key)) throw new XenolithError('CONFIG', `options: "${key}" is no key of xl.cfg`);
     lines.push(typeof value === 'object' ? list(key, value) : `${key} = ${plain(key, value)}`);
@@ -59,6 +61,12 @@ export function nicSpec({ bridge, mac, ip, rate, mtu, egress }: NicConfig): stri
   return Object.entries(parameters)
     .flatMap(([key, value]) => (value === undefined ? [] : [`${key}=${word('vif', key, String(value))}`]))
     .join(',');
+}
+
+function channelSpec({ name, socket }: ChannelConfig): string {
+  const named = `name=${word('channel', 'name', name)}`;
+  if (socket === undefined) return `connection=internal,${named}`;
+  return `connection=socket,${named},path=${word('channel', 'socket', pathOf(socket))}`;
 }
 
 /** Throws XenolithError for rules that cannot be. */

@@ -38,6 +38,14 @@ export interface NicConfig {
   readonly egress?: EgressRules;
 }
 
+/** A console of a guest beside the first, as in `channel = [ … ]`. The guest's programs find it as `/dev/hvc1` and so on; `Guest.channel` is the other end. */
+export interface ChannelConfig {
+  /** The guest's programs can find it by this in xenstore as well. */
+  readonly name: string;
+  /** The path of a unix socket, each of whose connections carries it as well. Default: none. */
+  readonly socket?: string | URL;
+}
+
 /** What becomes of a domain that has ended by itself, in xl's words. `restart` makes it again: that is how a guest reboots. */
 export type EndAction = 'destroy' | 'restart' | 'rename-restart' | 'preserve' | 'coredump-destroy' | 'coredump-restart';
 
@@ -74,6 +82,8 @@ export interface GuestConfig {
    * `{ egress: { default: 'deny', allow: [{ domain: 'deb.debian.org' }] } }`.
    */
   readonly network?: 'none' | 'nat' | 'sandbox' | NicConfig | readonly NicConfig[];
+  /** Further consoles, numbered from 1. Default: none. */
+  readonly channels?: readonly ChannelConfig[];
   /** It has an agent, by which `exec` and `files` work; docs/agent.md says how a guest comes by one. Default false. */
   readonly agent?: boolean;
   /** Default `destroy`. */

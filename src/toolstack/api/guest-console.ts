@@ -1,4 +1,4 @@
-/** A guest's first console, as a program reads it and types at it. It goes on over reboots of the guest. */
+/** A console of a guest, the first or a channel, as a program reads it and types at it. It goes on over reboots of the guest. */
 import type { DomainConsole } from '../../dom0/console/index.ts';
 import { abortable } from './abortable.ts';
 import { XenolithError } from './errors.ts';
@@ -11,7 +11,7 @@ const WINDOW = 64 * 1024;
 
 /** Where reading begins, and when it ends. */
 export interface ConsoleReadOptions {
-  /** `start`: at the beginning of what this boot has printed, as far as that is kept (1 MiB). `now`: at what comes next. Default `start`. */
+  /** `start`: at the beginning of what this boot has printed, as far as that is kept (1 MiB, 256 KiB of a channel). `now`: at what comes next. Default `start`. */
   readonly from?: 'start' | 'now';
   /** Ends the reading, with its reason as the error. */
   readonly signal?: AbortSignal | undefined;
@@ -25,18 +25,23 @@ export interface WriteOptions {
 
 /** Where a guest's console is found, through its reboots. */
 export interface ConsoleSource {
+  /** The guest's. */
   readonly name: string;
+  /** The console itself, in a sentence. */
+  readonly called: string;
   readonly keepAlive: KeepAlive;
-  /** Of this boot; of the last when it has ended. */
-  current(): DomainConsole;
-  /** Of the boot after this one, when there is one; undefined: the guest has ended for good. */
-  next(after: DomainConsole): Promise<DomainConsole | undefined>;
+  /** Of this boot; of the last when the guest has ended. Undefined: the guest has not connected to it yet. */
+  current(): DomainConsole | undefined;
+  /** The one after this one, when there is one, of the same boot or the next; undefined: the guest has ended for good. */
+  next(after: DomainConsole | undefined): Promise<DomainConsole | undefined>;
   /** The guest has ended for good. */
   readonly over: Promise<unknown>;
   readonly isOver: () => boolean;
 }
 
-/** A guest's first console; it goes on over reboots. Any number of readers see it all. */
+/**
+ * A console of a guest: its first, or a channel, which has begun when the guest has connected to it. It goes on over reboots. Any number of readers see it all.
+ */
 export class GuestConsole {
   readonly #source: ConsoleSource;
   #typing: Promise<unknown> = Promise.resolve();
@@ -46,9 +51,10 @@ export class GuestConsole {
     this.#source = source;
   }
 
-  /** What is kept of what this boot has printed, at most 1 MiB; it can still be read when the guest has ended. */
+  /** What is kept of what this boot has printed, at most 1 MiB, 256 KiB of a channel; it can still be read when the guest has ended. */
   get history(): string {
-    const client = this.#source.current().attach('domain');
+    const client = this.#source.current()?.attach('domain');
+    if (client === undefined) return '';
     const decoder = new TextDecoder();
     let text = '';
     for (let bytes = client.read(); bytes !== undefined; bytes = client.read())
@@ -64,26 +70,27 @@ export class GuestConsole {
   async *bytes({ from = 'start', signal }: ConsoleReadOptions = {}): AsyncGenerator<Uint8Array, void, undefined> {
     const source = this.#source;
     let console = source.current();
-    let client = console.attach(from === 'start' ? 'domain' : 'now');
-    void source.over.then(() => client.wake());
+    let client = console?.attach(from === 'start' ? 'domain' : 'now');
+    void source.over.then(() => client?.wake());
     try {
       for (;;) {
         signal?.throwIfAborted();
-        const bytes = client.read();
+        const bytes = client?.read();
         if (bytes !== undefined) yield bytes;
-        else if (client.ended) {
+        else if (client === undefined || client.ended) {
           const next = await source.keepAlive.during(abortable(source.next(console), signal));
           if (next === undefined) return;
           console = next;
           client = console.attach('domain');
         } else if (source.isOver()) return;
         else {
-          const readable = new Promise<void>((resolve) => (client.onReadable = resolve));
+          const reading = client;
+          const readable = new Promise<void>((resolve) => (reading.onReadable = resolve));
           await source.keepAlive.during(abortable(readable, signal));
         }
       }
     } finally {
-      client.detach();
+      client?.detach();
     }
   }
 
@@ -113,10 +120,14 @@ export class GuestConsole {
       const found = seen.match(expression);
       if (found !== null) return found;
     }
-    throw new XenolithError('GONE', `${this.#source.name} has ended, and its console did not show ${String(pattern)}`);
+    const { name, called } = this.#source;
+    throw new XenolithError('GONE', `${name} has ended, and ${called} did not show ${String(pattern)}`);
   }
 
-  /** Types. Resolves when the guest has room for all of it; one call after the other. Throws XenolithError with code GONE. */
+  /**
+   * Types. Resolves when the guest has room for all of it, for a channel once the guest has connected to it; one call after the other. Throws XenolithError with
+   * code GONE.
+   */
   async write(data: string | Uint8Array, { signal }: WriteOptions = {}): Promise<void> {
     const bytes = typeof data === 'string' ? new TextEncoder().encode(data) : data.slice();
     const turn = this.#typing.then(() => this.#type(bytes, signal));
@@ -125,10 +136,11 @@ export class GuestConsole {
   }
 
   async #type(bytes: Uint8Array, signal: AbortSignal | undefined): Promise<void> {
-    const console = this.#source.current();
+    const source = this.#source;
+    const console = source.current() ?? (await abortable(source.next(undefined), signal));
     for (let at = 0; at < bytes.length;) {
       signal?.throwIfAborted();
-      if (console.ended) throw new XenolithError('GONE', `${this.#source.name} has ended`);
+      if (console === undefined || console.ended) throw new XenolithError('GONE', `${source.name} has ended`);
       at += console.offer(bytes.subarray(at));
       if (at < bytes.length) await abortable(console.inputRoom(), signal);
     }

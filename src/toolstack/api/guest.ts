@@ -7,6 +7,7 @@ import { setVcpusOnline } from '../domain/vcpu-online.ts';
 import type { HostParts } from '../assembly/assemble-host.ts';
 import { abortable } from './abortable.ts';
 import { withApiErrors, XenolithError } from './errors.ts';
+import { GuestChannels } from './guest-channels.ts';
 import { GuestConsole } from './guest-console.ts';
 import { GuestDisks } from './guest-disks.ts';
 import { GuestNics } from './guest-nics.ts';
@@ -58,6 +59,7 @@ export class Guest implements AsyncDisposable {
   /** Its files, if it has an agent. */
   readonly files: GuestFiles;
   readonly #agent: GuestAgent;
+  readonly #channels: GuestChannels;
   readonly #glue: GuestGlue;
   readonly #exited = Promise.withResolvers<GuestExit>();
   readonly #unsubscribe: () => void;
@@ -79,8 +81,10 @@ export class Guest implements AsyncDisposable {
     this.#glue = glue;
     this.#domain = domain;
     this.#ofBoot = glue.parts.console(domain.domid, 0);
+    const isOver = (): boolean => this.#exit !== undefined;
     this.console = new GuestConsole({
       name: domain.name,
+      called: 'its console',
       keepAlive: glue.keepAlive,
       current: () => this.#consoleOfBoot(),
       next: async (after) => {
@@ -88,7 +92,7 @@ export class Guest implements AsyncDisposable {
         return this.#ofBoot === after ? undefined : this.#ofBoot;
       },
       over: this.#exited.promise,
-      isOver: () => this.#exit !== undefined,
+      isOver,
     });
     const live = (): number => this.#live().domid;
     this.disks = new GuestDisks(glue, live);
@@ -97,6 +101,7 @@ export class Guest implements AsyncDisposable {
     const [name, over] = [(): string => this.name, this.#exited.promise];
     this.#agent = new GuestAgent({ parts, keepAlive, name, domid: live, over });
     this.files = new GuestFiles(this.#agent);
+    this.#channels = new GuestChannels({ parts, keepAlive, over, isOver }, domain);
     this.#unsubscribe = glue.parts.manager.onEvent((event) => this.#onEvent(event));
     const outOfTime = (): void => void this.#destroy('time limit').catch(glue.parts.onError);
     if (timeLimit !== undefined && timeLimit !== Infinity)
@@ -132,6 +137,14 @@ export class Guest implements AsyncDisposable {
   /** What it has and does now. Throws XenolithError with code GONE when nothing is left of it. */
   info(): GuestInfo {
     return guestInfo(this.#live(), this.#glue.parts);
+  }
+
+  /**
+   * One of its consoles beside the first, by the name that the configuration gives it or by its number, which begins at 1. The guest's own programs find it as
+   * `/dev/hvc1` and so on. Throws XenolithError with code INVALID for one that it does not have; the agent's is not for others.
+   */
+  channel(which: string | number): GuestConsole {
+    return this.#channels.get(which);
   }
 
   /** Lets a guest run that was created `paused`. */
@@ -343,6 +356,7 @@ export class Guest implements AsyncDisposable {
     this.#domain = successor;
     this.#stopped = undefined;
     this.#ofBoot = this.#glue.parts.console(successor.domid, 0);
+    this.#channels.follow(successor.domid);
     const { resolve } = this.#nextBoot;
     this.#nextBoot = Promise.withResolvers();
     resolve();

@@ -69,6 +69,12 @@ export interface HostParts {
   readonly network: Network | undefined;
   /** One of a domain's consoles; the first is 0. */
   readonly console: (domid: number, num: number) => DomainConsole | undefined;
+  /** One of them as soon as there is one, another than the one that is known; rejects at the signal. */
+  readonly whenConsole: (
+    domid: number,
+    num: number,
+    options: { readonly signal: AbortSignal; readonly known: DomainConsole | undefined },
+  ) => Promise<DomainConsole>;
   /** Programs and files in guests. */
   readonly agents: GuestAgents;
   readonly openLog: (domainName: string) => MonitorLog;
@@ -123,7 +129,7 @@ export async function assembleHost(options: AssemblyOptions): Promise<HostParts>
   const scheduling = new Scheduling(pools, nrCpus, vcpusOf, (domid, how) => host.domain(domid)?.setScheduling(how));
   const agents = new GuestAgents({
     xs,
-    whenServed: (domid, num, signal) => consoles.whenServed(domid, num, signal),
+    whenServed: (domid, num, signal) => consoles.whenServed(domid, num, { signal }),
   });
   const manager = new DomainManager({
     hypervisor: host,
@@ -149,6 +155,7 @@ export async function assembleHost(options: AssemblyOptions): Promise<HostParts>
     backends,
     network,
     console: (domid, num) => consoles.get(domid, num) ?? (num === 0 ? consoles.serve(domid) : undefined),
+    whenConsole: (domid, num, options) => consoles.whenServed(domid, num, options),
     agents,
     openLog,
     dumps: coreDumps(folders.dumps, host.version),
