@@ -55,6 +55,26 @@ describe('the control interface', () => {
     assert.throws(() => void hypervisor.domain(0)?.destroy(), refused(Errno.EINVAL));
   });
 
+  it('lets a vCPU that is about to run execute nothing when its domain is paused meanwhile', () => {
+    const test = testHost();
+    let turns = 0;
+    const control = test.boot(function* (k) {
+      for (;;) {
+        turns++;
+        yield* k.spin(1);
+      }
+    });
+    // What another thread does between the vCPU's look at the domain and its first instruction.
+    const enter = (): boolean => {
+      control.pause();
+      return true;
+    };
+    const loop = test.host.loop(control.domid, 0);
+    assert.equal(loop?.turn({ enter, goesOn: () => false, leave: () => undefined }), 'paused');
+    assert.equal(turns, 0);
+    assert.equal(control.info().running, false);
+  });
+
   it('starts a domain paused, and stops and starts it by counting', () => {
     const test = testHost();
     let turns = 0;

@@ -73,6 +73,8 @@ export class VcpuLoop {
     }
     // Before the requests below are looked at: whoever makes one from now on waits for the answer.
     vcpu.store('running', 1);
+    // Whoever paused the domain since it was looked at above may have seen that this vCPU does not run, and rely on it.
+    if (domain.pauseCount > 0) return this.#rest('paused', schedule);
     if (vcpu.load('pollPort') !== 0) endPoll(vcpu);
     if (vcpu.load('yieldHeld') !== 0) yieldHeldCode(vcpu);
     if (vcpu.load('contextPending') !== 0) {
