@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { getEventListeners } from 'node:events';
 import { describe, it } from 'node:test';
 import { ConsoleHost, textOf } from '../testing/console-host.ts';
 import type { ConsoleClient } from './index.ts';
@@ -197,6 +198,23 @@ describe('a PV console', () => {
     host.consoles.close();
     assert.equal(console.ended, true);
     assert.ok(refills < 100);
+  });
+
+  it('is waited for through the coming of others, and leaves nothing at the signal', async () => {
+    const host = new ConsoleHost();
+    const { signal } = new AbortController();
+    const waiting = host.consoles.whenServed(3, 0, { signal });
+    for (let domid = 1; domid <= 3; domid++) {
+      host.create(domid, `g${domid}`);
+      host.console(domid);
+      await new Promise(setImmediate);
+      assert.equal(getEventListeners(signal, 'abort').length, domid < 3 ? 1 : 0);
+    }
+    assert.equal(await waiting, host.consoles.get(3));
+    const over = new AbortController();
+    const never = host.consoles.whenServed(9, 0, { signal: over.signal });
+    over.abort(new Error('enough'));
+    await assert.rejects(never, /enough/);
   });
 
   it('keeps the logs of only so many guests that are gone', () => {
