@@ -6,6 +6,7 @@ import { startDaemon } from '../../toolstack/daemon/daemon.ts';
 import { acquireLock } from '../../toolstack/daemon/lock.ts';
 import { prepareRunDirectory } from '../../toolstack/daemon/prepare-run-directory.ts';
 import { runDirectory } from '../../toolstack/daemon/run-directory.ts';
+import { atPaceOf } from '../../toolstack/drained.ts';
 import { XenError } from '../../toolstack/xen-error.ts';
 import { runConsole } from '../../toolstack/xl/console-session.ts';
 import { nodeDiskHost } from './disk-files.ts';
@@ -132,13 +133,11 @@ async function feed(client: DaemonClient, unpause: () => Promise<void>): Promise
   const decoder = new TextDecoder();
   const shell = Promise.withResolvers<void>();
   const end = Promise.withResolvers<void>();
+  const print = atPaceOf(process.stdout, client);
   client.onData = (bytes) => {
     const { messages, output } = filter.push(decoder.decode(bytes, { stream: true }));
     process.stderr.write(messages);
-    if (!process.stdout.write(output)) {
-      client.pause();
-      process.stdout.once('drain', () => client.resume());
-    }
+    print(output);
     if (filter.prompted) shell.resolve();
   };
   client.onEvent = (event) => {

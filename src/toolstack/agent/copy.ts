@@ -3,6 +3,7 @@ import { createReadStream, createWriteStream } from 'node:fs';
 import { chmod, mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, posix } from 'node:path';
 import { finished } from 'node:stream/promises';
+import { drained } from '../drained.ts';
 import type { AgentClient } from './client.ts';
 import { AgentError, GuestFileError } from './errors.ts';
 import type { FileInfo } from './protocol.ts';
@@ -95,7 +96,7 @@ async function takeFile(agent: AgentClient, from: string, to: string, mode: numb
     const written = finished(file);
     written.catch(() => undefined);
     for await (const bytes of agent.readStream(from)) {
-      if (!file.write(bytes)) await Promise.race([new Promise((resolve) => file.once('drain', resolve)), written]);
+      if (!file.write(bytes)) await Promise.race([drained(file), written]);
     }
     file.end();
     await written;

@@ -4,6 +4,7 @@
  */
 import type { ReadStream } from 'node:tty';
 import type { DaemonClient } from '../daemon/client.ts';
+import { atPaceOf } from '../drained.ts';
 
 /** Ctrl-] */
 const usualEscape = 0x1d;
@@ -36,12 +37,8 @@ export async function runConsole(
   const raw = input.isTTY === true && output.isTTY === true ? (input as ReadStream) : undefined;
   let finish: (how: ConsoleEnd) => void = () => undefined;
   const finished = new Promise<ConsoleEnd>((resolve) => (finish = resolve));
-  client.onData = (bytes) => {
-    if (output.write(bytes)) return;
-    // A reader that is slow stops the daemon too, which then keeps its place in the scroll-back.
-    client.pause();
-    output.once('drain', () => client.resume());
-  };
+  // A reader that is slow stops the daemon too, which then keeps its place in the scroll-back.
+  client.onData = atPaceOf(output, client);
   client.onEvent = ({ end }) => {
     if (end === true) finish('ended');
   };

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import type { Readable, Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { MigrationFigures } from '../../migration/transfer.ts';
+import { atPaceOf } from '../../drained.ts';
 import type { DaemonClient } from '../../daemon/client.ts';
 import { libxlErrors } from '../../domain/libxl-error.ts';
 import { StreamError } from '../../migration/byte-stream.ts';
@@ -97,15 +98,16 @@ class Sender {
       client.close();
     };
     const patience = new Patience(stalledMs(process.env), lose);
-    client.onData = (bytes) => {
-      if (stdin.write(bytes)) return;
-      client.pause();
-      patience.begin();
-      stdin.once('drain', () => {
+    client.onData = atPaceOf(stdin, {
+      pause: () => {
+        client.pause();
+        patience.begin();
+      },
+      resume: () => {
         patience.end();
         client.resume();
-      });
-    };
+      },
+    });
     stdin.once('close', lose);
     let figures: MigrationFigures | undefined;
     let failure: number | undefined;
@@ -119,7 +121,7 @@ class Sender {
       frames.end();
       patience.end();
     }
-    stdin.removeAllListeners('close');
+    stdin.off('close', lose);
     if (figures !== undefined) return figures;
     err(
       lost
