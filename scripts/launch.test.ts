@@ -32,6 +32,14 @@ describe('bin/launch', () => {
       assert.deepEqual(launch(command, env, cwd), [folder, 'a b', '']);
   });
 
+  it('hands options on to Node', () => {
+    const asked = join(folder, 'asked.ts');
+    writeFileSync(asked, 'console.log(process.execArgv.join(), process.argv.slice(2).join());\n');
+    const options = ['--no-opt', '--expose-gc'];
+    const args = [...options, relative(root, asked), '--help'];
+    assert.equal(execFileSync(join(root, 'bin/launch'), args, { encoding: 'utf8' }), '--no-opt,--expose-gc --help\n');
+  });
+
   it("keeps compiled code in the user's own cache", () => {
     const command = join(root, 'bin/launch');
     const where = (env: NodeJS.ProcessEnv): unknown => (launch(command, env) as unknown[])[0];
