@@ -7,13 +7,27 @@
  *   npm test -- --only unit src/abi     of the tests, those whose path contains one of the words
  */
 import { globSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { checkRooms } from './room-imports.ts';
 import { runTests, type TestCounts, type TestLimits } from './run-tests.ts';
 import { runTool, type Tool } from './run-tool.ts';
 
 const root = join(import.meta.dirname, '..');
+
+/** Boot tests that begin before the others, so that none of them is left alone in the end: whole Debians, busy guests, several guests. */
+const longest = [
+  'npm-start',
+  'stress-ng',
+  'migrate-killed',
+  'connection',
+  'smp',
+  'fork',
+  'two-domains',
+  'migrate',
+  'package',
+  'fio-iperf3',
+];
 
 interface Outcome {
   readonly ok: boolean;
@@ -38,29 +52,36 @@ const stages: Readonly<Record<string, Stage>> = {
   format: { about: 'Prettier', beside: true, run: () => tool('prettier', ['--check', '--log-level', 'warn', '.']) },
   unit: {
     about: 'unit tests',
-    run: (words) => tests(['{src,scripts,bench}/**/*.test.ts'], words, { concurrency: 2, minutes: 10 }),
+    async run(words) {
+      await bundledFor(words);
+      return tests(['{src,scripts,bench}/**/*.test.ts'], words, { concurrency: 2, minutes: 20 });
+    },
   },
   oracle: {
     about: 'comparison with the real processor',
     slow: true,
-    run: (words) => tests(['src/**/*.oracle-test.ts'], words, { concurrency: 2, minutes: 10 }),
+    run: (words) => tests(['src/**/*.oracle-test.ts'], words, { concurrency: 2, minutes: 20 }),
   },
   translator: {
     about: 'the same comparison with everything translated',
     slow: true,
     run: (words) =>
-      tests(['src/**/*.oracle-test.ts'], words, { concurrency: 2, minutes: 15, env: { XENOLITH_ENGINE: 'eager' } }),
+      tests(['src/**/*.oracle-test.ts'], words, { concurrency: 2, minutes: 30, env: { XENOLITH_ENGINE: 'eager' } }),
   },
   boot: {
     about: 'whole guests',
     slow: true,
     async run(words) {
-      // Ten seconds that every daemon and vCPU gets back; for a single test it may be there already.
-      if (words.length === 0) await (await import('./bundle.ts')).bundleWhenStale();
-      return tests(['src/**/*.boot-test.ts'], words, { concurrency: 2, minutes: 45 });
+      await bundledFor(words);
+      return tests(['src/**/*.boot-test.ts'], words, { concurrency: 2, minutes: 90 }, longest);
     },
   },
 };
+
+/** Ten seconds that every daemon and vCPU gets back; for a single test it may be there already. */
+async function bundledFor(words: readonly string[]): Promise<void> {
+  if (words.length === 0) await (await import('./bundle.ts')).bundleWhenStale();
+}
 
 function rooms(): Outcome {
   const { files, wrong } = checkRooms(root);
@@ -88,10 +109,20 @@ async function tool(name: Tool, args: readonly string[]): Promise<Outcome> {
   return { ok: (await runTool(root, name, args)) === 0, note: '' };
 }
 
-async function tests(patterns: readonly string[], words: readonly string[], limits: TestLimits): Promise<Outcome> {
+async function tests(
+  patterns: readonly string[],
+  words: readonly string[],
+  limits: TestLimits,
+  first: readonly string[] = [],
+): Promise<Outcome> {
+  const place = (file: string): number => {
+    const found = first.indexOf(basename(file).split('.')[0] ?? '');
+    return found < 0 ? first.length : found;
+  };
   const files = globSync([...patterns], { cwd: root })
     .filter((file) => words.length === 0 || words.some((word) => file.includes(word)))
-    .sort();
+    .sort()
+    .sort((one, other) => place(one) - place(other));
   if (files.length === 0) return { ok: true, note: 'no test files', counts: { passed: 0, failed: 0, skipped: 0 } };
   const result = await runTests(root, files, limits);
   const { passed, failed, skipped } = result.counts;
