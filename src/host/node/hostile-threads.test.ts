@@ -21,13 +21,12 @@ const SEED = Number(process.env['HOSTILE_THREADS_SEED'] ?? 1);
 const DOMAINS = 2;
 /** A domain's life until it is looked at and replaced. */
 const LIFE_MS = 500;
-/** On an idle machine these take a few milliseconds. */
-const LONGEST_PAUSE_MS = 900;
-const LONGEST_END_MS = 1900;
+/** These take a few milliseconds on an idle machine, and on any one less than the hypervisor's patience with threads. */
+const LONGEST_MS = 14_000;
 
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-describe('domains that make random hypercalls in threads', { timeout: (SECONDS + 60) * 1000 }, () => {
+describe('domains that make random hypercalls in threads', { timeout: (SECONDS + 600) * 1000 }, () => {
   const host = createHost({ memoryMiB: 1024, commandLine: 'dom0_mem=64M loglvl=all guest_loglvl=all' });
   after(() => host.close());
   const random = new Random(SEED, 'hostile threads');
@@ -58,7 +57,8 @@ describe('domains that make random hypercalls in threads', { timeout: (SECONDS +
         default: {
           const start = performance.now();
           control.pause();
-          assert.ok(performance.now() - start < LONGEST_PAUSE_MS, `pausing took ${performance.now() - start} ms`);
+          const took = performance.now() - start;
+          assert.ok(took < LONGEST_MS, `pausing took ${took} ms`);
           control.unpause();
         }
       }
@@ -98,7 +98,7 @@ describe('domains that make random hypercalls in threads', { timeout: (SECONDS +
     const start = performance.now();
     await control.destroy();
     // A thread that has not begun yet cannot notice.
-    assert.ok(!toEnd || performance.now() - start < LONGEST_END_MS, `destroying took ${performance.now() - start} ms`);
+    assert.ok(!toEnd || performance.now() - start < LONGEST_MS, `destroying took ${performance.now() - start} ms`);
     for (const port of ports) port.close();
     return instructions;
   }

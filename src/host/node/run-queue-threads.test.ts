@@ -12,7 +12,7 @@ const TURNS = 1500;
 const nrCpus = 2;
 const THREADS = 6;
 
-describe('threads at a run queue', { timeout: 120_000 }, () => {
+describe('threads at a run queue', { timeout: 600_000 }, () => {
   for (const cap of [0, 60])
     it(`all get their turns ${cap === 0 ? '' : 'under a cap '}and keep out of each other's way`, async () => {
       const memory = new RunQueueMemory(nrCpus);

@@ -40,11 +40,12 @@ describe('spare workers', () => {
     assert.equal(made[0]?.referenced, true);
   });
 
-  it('are given to one only, and replaced later', async () => {
+  it('are given to one only, and replaced later', async (t) => {
+    t.mock.timers.enable({ apis: ['setTimeout'] });
     const { made, spare } = setUp(1);
     assert.notEqual(spare.take(), spare.take());
     assert.equal(made.length, 2);
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    t.mock.timers.tick(50);
     assert.equal(made.length, 3, 'one waits, however many were taken');
     assert.equal(spare.take(), made[2]);
     await spare.close();
@@ -56,24 +57,26 @@ describe('spare workers', () => {
     assert.equal(spare.take(), made[1]);
   });
 
-  it('are more where more are expected, for a while', async () => {
+  it('are more where more are expected, for a while', async (t) => {
+    t.mock.timers.enable({ apis: ['setTimeout'] });
     const { made, spare } = setUp(5);
     spare.expect(3);
     spare.expect(100);
-    await new Promise((resolve) => setTimeout(resolve, 90));
+    for (let passed = 0; passed < 90; passed += 5) t.mock.timers.tick(5);
     assert.equal(made.length, 8);
     assert.equal(spare.take(), made[0]);
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    t.mock.timers.tick(200);
     assert.equal(made.filter(({ ended, referenced }) => !ended && !referenced).length, 1);
     await spare.close();
   });
 
-  it('end at the end, and are not replaced', async () => {
+  it('end at the end, and are not replaced', async (t) => {
+    t.mock.timers.enable({ apis: ['setTimeout'] });
     const { made, spare } = setUp(1);
     await spare.close();
     assert.equal(made[0]?.ended, true);
     spare.take();
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    t.mock.timers.tick(20);
     assert.equal(made.length, 2);
   });
 });

@@ -47,7 +47,7 @@ describe('a daemon with domains of its own', () => {
     await test.start({ log: (line) => lines.push(line), autoConfigs: autoConfigs([auto]) });
     const { err } = await test.xl('list');
     assert.equal(err, '');
-    for (let turn = 0; turn < 500 && !lines.some((line) => line.includes('30-again')); turn++)
+    for (let turn = 0; turn < 6000 && !lines.some((line) => line.includes('30-again')); turn++)
       await new Promise((resolve) => setTimeout(resolve, 10));
     const about = (name: string): string[] =>
       lines.filter((line) => line.startsWith('auto:') && line.includes(`/${name}`)).map((line) => line.slice(6));
@@ -70,7 +70,7 @@ describe('a daemon with domains of its own', () => {
     // They are looked after, as those that xl makes.
     const guest = test.host.guests.at(-1);
     guest?.shutDown(0);
-    for (let turn = 0; turn < 500 && (await test.xl('domid', 'web')).code === 0; turn++)
+    for (let turn = 0; turn < 6000 && (await test.xl('domid', 'web')).code === 0; turn++)
       await new Promise((resolve) => setTimeout(resolve, 10));
     assert.notEqual((await test.xl('domid', 'web')).code, 0);
     await test.close();

@@ -68,7 +68,7 @@ class User {
 }
 
 async function until(condition: () => boolean, what: () => string): Promise<void> {
-  for (let i = 0; i < 400 && !condition(); i++) await new Promise((resolve) => setTimeout(resolve, 5));
+  for (let i = 0; i < 12_000 && !condition(); i++) await new Promise((resolve) => setTimeout(resolve, 5));
   assert(condition(), what());
 }
 

@@ -137,7 +137,7 @@ describe('completion in a shell', () => {
     // Not execFileSync: the daemon is in this process, and answers meanwhile.
     new Promise((resolve, reject) => {
       const env = { ...process.env, ...test.env, PATH: `${bin}:${process.env['PATH'] ?? ''}`, TERM: 'dumb' };
-      execFile(shell, ['-c', script], { env, cwd: test.path('files'), timeout: 60_000 }, (error, out, complaint) => {
+      execFile(shell, ['-c', script], { env, cwd: test.path('files'), timeout: 600_000 }, (error, out, complaint) => {
         if (error) reject(new Error(`${complaint}\n${out}`, { cause: error }));
         else resolve(out.trim().split('\n'));
       });
