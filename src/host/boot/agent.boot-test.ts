@@ -9,12 +9,12 @@ import { fileURLToPath } from 'node:url';
 import { after, before, describe, it } from 'node:test';
 import { channelLine } from '../../toolstack/agent/guest-agents.ts';
 import { guestFiles, PLAIN_CONSOLE } from '../../toolstack/guest-files/guest-files.ts';
-import { Machine, until, type Outcome } from '../testing/machine.ts';
+import { Machine, patience, until, type Outcome } from '../testing/machine.ts';
 
 const xl = join(fileURLToPath(new URL('../../..', import.meta.url)), 'bin/xl');
 const channel = [/"(.*)"/.exec(channelLine)?.[1] ?? ''];
-/** Seconds that a guest on a busy machine may take. */
-const patience = '120';
+/** In seconds. */
+const longest = `${patience / 1000}`;
 const sha256 = (bytes: Uint8Array | string): string => createHash('sha256').update(bytes).digest('hex');
 
 describe('a guest with an agent', () => {
@@ -24,12 +24,13 @@ describe('a guest with an agent', () => {
     const { kernel, ramdisk } = await guestFiles();
     const settings = { kernel, ramdisk, memory: 128, cmdline: `console=hvc0 ${PLAIN_CONSOLE}` };
     await machine.ok('create', '-q', machine.config({ ...settings, name: 'web', channel }));
-    await machine.ok('create', '-q', machine.config({ ...settings, name: 'mute' }));
+    // Without a channel nobody asks whether it runs.
+    await machine.ok('create', '-q', '-p', machine.config({ ...settings, name: 'mute' }));
   });
   after(() => machine.close());
 
   const exec = (input: string, ...command: readonly string[]): Promise<Outcome> =>
-    machine.program(xl, ['exec', '-t', patience, ...command], input);
+    machine.program(xl, ['exec', '-t', longest, ...command], input);
 
   it('runs a program with the streams and the exit code of xl', async () => {
     const script = 'read word; echo "$word $A"; echo trouble >&2; pwd; exit 7';
@@ -84,9 +85,9 @@ describe('a guest with an agent', () => {
     );
   });
 
-  /** A program that stays, once it has said that it runs. */
-  async function stay(script: string): Promise<ReturnType<typeof spawn>> {
-    const command = ['exec', '-t', patience, 'web', 'sh', '-c', `echo running; ${script}`];
+  /** A program that stays, once it has said that it runs, which comes after what it does `first`. */
+  async function stay(script: string, first = ':'): Promise<ReturnType<typeof spawn>> {
+    const command = ['exec', '-t', longest, 'web', 'sh', '-c', `${first}; echo running; ${script}`];
     const child = spawn(xl, command, { env: machine.env, stdio: ['pipe', 'pipe', 'inherit'] });
     assert.ok(child.stdout);
     await once(child.stdout, 'data');
@@ -95,7 +96,7 @@ describe('a guest with an agent', () => {
   }
 
   it('passes Ctrl-C on, and ends what xl leaves behind when it is killed', async () => {
-    const polite = await stay('trap "exit 42" INT; while :; do sleep 1; done');
+    const polite = await stay('while :; do sleep 1; done', 'trap "exit 42" INT');
     const ended = once(polite, 'exit');
     polite.kill('SIGINT');
     assert.deepEqual(await ended, [42, null]);
@@ -118,7 +119,7 @@ describe('a guest with an agent', () => {
   });
 
   it('goes on beside an image of it', async () => {
-    const busy = await stay('trap "exit 5" TERM; while :; do sleep 1; done');
+    const busy = await stay('while :; do sleep 1; done', 'trap "exit 5" TERM');
     await machine.ok('save', '-c', 'web', machine.path('copy.save'));
     assert.equal((await exec('', 'web', 'echo', 'well')).out, 'well\n');
     const ended = once(busy, 'exit');

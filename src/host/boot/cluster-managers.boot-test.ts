@@ -7,7 +7,7 @@ import { truncateSync, writeFileSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
 import { guestFiles, PLAIN_CONSOLE } from '../../toolstack/guest-files/guest-files.ts';
 import type { GuestTerminal } from '../testing/guest-terminal.ts';
-import { Machine, until } from '../testing/machine.ts';
+import { eventually, Machine, patience, until } from '../testing/machine.ts';
 
 interface Instance {
   readonly name: string;
@@ -141,19 +141,6 @@ describe('what cluster managers ask of xl', () => {
     await until('100 MiB', async () => (await listed())?.memory === 100);
   });
 
-  it('reboots it: the list shows another number, and less processor time', async () => {
-    const before = await listed();
-    await machine.ok('reboot', name);
-    const now = await until('another number', async () => {
-      const instance = await listed();
-      return instance !== undefined && instance.id !== before?.id && instance;
-    });
-    assert.ok(now.time < (before?.time ?? 0));
-    await until('its console', async () => ((await listed())?.time ?? 0) > 0);
-    guest = machine.console(name);
-    await guest.ready();
-  });
-
   it('renames it, as after a migration that failed', async () => {
     await machine.ok('rename', name, `${name}--migratedaway`);
     assert.equal((await machine.xl('list', name)).code, 1);
@@ -173,10 +160,11 @@ describe('what cluster managers ask of xl', () => {
   });
 
   it('shuts it down within a time, finds it preserved, and destroys it', async () => {
-    const stopped = await machine.program('timeout', ['120', 'bin/xl', 'shutdown', '-w', name]);
+    const stopped = await machine.program('timeout', [`${patience / 1000}`, 'bin/xl', 'shutdown', '-w', name]);
     assert.equal(stopped.code, 0, stopped.err);
+    // Its vCPU may still be on its way out.
+    await eventually(async () => assert.match(await machine.ok('list', name), / ---s-- /));
     assert.equal((await listed())?.state, 'shut down');
-    assert.match(await machine.ok('list', name), / ---s-- /);
     await machine.ok('destroy', name);
     assert.equal(await listed(), undefined);
     assert.equal(await freeMemory(), free);

@@ -12,8 +12,8 @@ import { Machine, until } from '../testing/machine.ts';
 
 const xl = join(fileURLToPath(new URL('../../..', import.meta.url)), 'bin/xl');
 /** By hand: XENOLITH_MIGRATIONS=50, XENOLITH_SAVE_CYCLES=50. */
-const MIGRATIONS = Number(process.env['XENOLITH_MIGRATIONS'] ?? 2);
-const CYCLES = Number(process.env['XENOLITH_SAVE_CYCLES'] ?? 2);
+const MIGRATIONS = Number(process.env['XENOLITH_MIGRATIONS'] ?? 1);
+const CYCLES = Number(process.env['XENOLITH_SAVE_CYCLES'] ?? 1);
 
 const bridge = makeBridge();
 const network = typeof bridge === 'string' ? { name: '', address: '0.0.0.0', remove: () => undefined } : bridge;

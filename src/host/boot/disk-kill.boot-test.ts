@@ -11,7 +11,7 @@ import { guestFiles, PLAIN_CONSOLE, type GuestFiles } from '../../toolstack/gues
 import { asRaw, ext4Faults, fileIn, makeExt4, makeQcow2, qcow2Faults } from '../testing/disk-images.ts';
 import { Machine } from '../testing/machine.ts';
 
-const rounds = Number(process.env['XENOLITH_KILL_ROUNDS'] ?? 2);
+const rounds = Number(process.env['XENOLITH_KILL_ROUNDS'] ?? 1);
 const RECORD = 512;
 
 /** Appends numbered records, each with an fsync, and tells of each that is safe. */
@@ -53,7 +53,8 @@ for (let round = 1; round <= rounds; round++) {
     await guest.ready();
     await guest.run('mkdir -p /mnt/xvda /mnt/xvdb');
     for (const disk of ['xvda', 'xvdb']) guest.type(`(${workload.replaceAll('DISK', disk)}) &\n`);
-    await guest.expect(/safe xvda 3\r?\n/);
+    // What the two print may be mixed.
+    await guest.expect(/safe xvda (?:[3-9]|\d\d+)\r?\n/);
     await guest.expect(/safe xvdb \d+\r?\n/);
     await sleep(randomInt(4000));
     process.kill(await machine.daemonPid(), 'SIGKILL');

@@ -113,20 +113,6 @@ describe('a guest with disks', () => {
     assert.match(await guest.run('mount -t ext4 /dev/xvda /mnt/a && cat /mnt/a/d3/f; umount /mnt/a'), /^file 3\r?$/m);
   });
 
-  it('finds its data after a reboot', async () => {
-    await guest.run('mount -t ext4 /dev/xvda /mnt/a && echo before > /mnt/a/reboot && umount /mnt/a');
-    guest.type('reboot\n');
-    await guest.ended;
-    const again = await until('the domain in its place', async () => {
-      const domain = await machine.state('disks');
-      return domain !== undefined && domain.domid > 1 && /^[rb-][b-]--/.test(domain.state) && domain;
-    });
-    guest = machine.console('disks');
-    await guest.ready();
-    assert.match(await guest.run('mount -t ext4 /dev/xvda /mnt && cat /mnt/reboot; umount /mnt'), /^before$/m);
-    assert.match(await machine.ok('block-list', 'disks'), new RegExp(`backend/qdisk/${again.domid}/51728`));
-  });
-
   it('has written everything when it is destroyed', async () => {
     await guest.run('mount -t ext4 /dev/xvda /mnt && echo last words > /mnt/last && sync');
     await machine.ok('destroy', 'disks');

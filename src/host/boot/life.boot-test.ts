@@ -6,7 +6,7 @@ import { live } from '../testing/life/life.ts';
 import { Machine } from '../testing/machine.ts';
 
 /** No command begins after that. */
-const milliseconds = 30_000;
+const milliseconds = 20_000;
 
 describe('the life of a guest', () => {
   const machine = new Machine();

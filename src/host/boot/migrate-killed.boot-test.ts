@@ -169,7 +169,8 @@ async function settled(here: Machine, there: Machine): Promise<Left> {
   return until('the end of the move', async () => {
     // Domains of a daemon that dies may be listed until it has.
     await sleep(300);
-    const lists = [await here.list(), await there.list()] as const;
+    const lists = await Promise.all([here.list(), there.list()]).catch(() => undefined);
+    if (lists === undefined) return undefined;
     const every = lists.flat();
     if (every.some(({ name, state }) => name.includes('--incoming') || /^\(null\)$/.test(name) || state.includes('d')))
       return undefined;

@@ -29,7 +29,8 @@ describe('xl migrate', () => {
 
   async function check(): Promise<void> {
     await checkWork(guest);
-    await guest.run('ping -c 1 -W 20 10.0.2.2');
+    // Its interface may still be coming back.
+    await guest.retry('ping -c 1 -W 2 10.0.2.2');
   }
 
   async function move(): Promise<string> {

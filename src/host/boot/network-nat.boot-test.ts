@@ -9,7 +9,7 @@ import { connect, type AddressInfo } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { guestFiles, PLAIN_CONSOLE } from '../../toolstack/guest-files/guest-files.ts';
 import type { GuestTerminal } from '../testing/guest-terminal.ts';
-import { Machine } from '../testing/machine.ts';
+import { Machine, until } from '../testing/machine.ts';
 
 const page = randomBytes(10_000_000);
 const md5 = (bytes: Uint8Array): string => createHash('md5').update(bytes).digest('hex');
@@ -74,18 +74,14 @@ describe('a domain behind NAT', () => {
 
   it('gets an address by DHCP', async () => {
     await guest.run('mkdir -p /etc; ifconfig lo 127.0.0.1 up; ifconfig eth0 up');
-    const out = await guest.run('busybox udhcpc -i eth0 -s /dhcp -n -q');
+    const out = await guest.run('busybox udhcpc -i eth0 -s /dhcp -t 20 -n -q');
     assert.match(out, /lease of 10\.0\.2\.15 obtained from 10\.0\.2\.2/);
   });
 
   it('gets an IPv6 address by router advertisement', async () => {
-    for (let i = 0; ; i++) {
-      const addresses = await guest.run('ifconfig eth0');
-      if (/fd00:a00:200:.*Scope:Global/.test(addresses)) break;
-      assert.ok(i < 50, addresses);
-      await guest.run('sleep 0.2');
-    }
-    assert.match(await guest.run('ping -6 -c 1 -W 10 fd00:a00:200::2'), /1 packets received/);
+    await until('the address', async () => /fd00:a00:200:.*Scope:Global/.test(await guest.run('ifconfig eth0')));
+    // It is not used before it is known that nobody else has it (RFC 4862, 5.4).
+    assert.match(await guest.retry('ping -6 -c 1 -W 2 fd00:a00:200::2'), /1 packets received/);
   });
 
   it('pings its gateway', async () => {
@@ -112,7 +108,8 @@ describe('a domain behind NAT', () => {
   it("is reached through a port of the host's, found by its name", async () => {
     const made = await machine.ok('network-forward', '0', 'web:7777');
     const hostPort = Number(/^tcp:127\.0\.0\.1:(\d+) is forwarded to web:7777\n$/.exec(made)?.[1]);
-    await guest.run('echo hello from the guest > /tmp/hello; nc -l -p 7777 < /tmp/hello > /tmp/got & sleep 0.5');
+    await guest.run('echo hello from the guest > /tmp/hello; nc -l -p 7777 < /tmp/hello > /tmp/got &');
+    await guest.listens(7777);
     const socket = connect(hostPort, '127.0.0.1');
     socket.end('hello from the host\n');
     let got = '';

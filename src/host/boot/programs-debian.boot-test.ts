@@ -1,6 +1,6 @@
-/** A whole Debian that a program boots from a disk of its own: programs run in it. The disk is built when the cache has none. */
+/** A whole Debian that a program boots from a disk of its own. The disk is built when the cache has none. */
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
@@ -25,7 +25,7 @@ describe('Debian in a program', () => {
   const disk = join(folder, 'debian.qcow2');
   after(() => rmSync(folder, { recursive: true }));
 
-  it('boots from its disk, runs programs, and writes to it', async (t) => {
+  it('boots from its disk', async (t) => {
     const cannot = await whyNot();
     if (cannot !== undefined) return t.skip(cannot);
     const steps: string[] = [];
@@ -41,17 +41,11 @@ describe('Debian in a program', () => {
       guest.disks.list().map(({ vdev, target, format }) => [vdev, target, format]),
       [['xvda', disk, 'qcow2']],
     );
-    const { stdout } = await guest.exec(['sh', '-c', '. /etc/os-release; echo $ID; findmnt -no SOURCE,FSTYPE /'], {
-      signal,
-    });
-    assert.match(stdout, /^debian\n\/dev\/xvda +ext4\n$/);
-    const perl = await guest.exec(['perl', '-e', 'print scalar reverse <STDIN>; exit 5'], { stdin: 'olleh', signal });
-    assert.deepEqual([perl.stdout, perl.exitCode], ['hello', 5]);
-    await guest.files.write('/root/kept', 'for later\n', { signal });
-    assert.deepEqual(await guest.shutdown({ signal }), { reason: 'poweroff' });
+    // What it does when it is up is tested with `npm start`, and what a program can do to a guest with a smaller one.
+    await guest.console.waitFor(/Linux version .*Debian/, { signal });
+    await guest.destroy();
     // The disk that is there is left as it is.
     const { mtimeMs } = statSync(disk);
-    assert.ok(readFileSync(disk).includes('for later\n'));
     await images.debian({ disk });
     assert.equal(statSync(disk).mtimeMs, mtimeMs);
   });

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import type { Guest } from '../../toolstack/api/guest.ts';
+import { messages } from '../../toolstack/xl/migration-handshake.ts';
 import { Host, images, sandbox } from '../node/xenolith.ts';
 
 describe('a guest of a program', () => {
@@ -23,10 +24,9 @@ describe('a guest of a program', () => {
       name: 'web',
       channels: [{ name: 'org.example.log' }],
     });
-    const counting =
-      'n=0; while :; do n=$((n + 1)); echo $n > /tmp/.count; mv /tmp/.count /tmp/count; usleep 20000; done';
+    const counting = 'n=0; while :; do n=$((n + 1)); echo $n > /tmp/.count; mv /tmp/.count /tmp/count; sleep 0.2; done';
     await guest.exec(['sh', '-c', `sh -c '${counting}' > /dev/null 2>&1 & echo $! > /tmp/pid`]);
-    await guest.exec(['sh', '-c', 'dd if=/dev/urandom of=/tmp/noise bs=1M count=8; sha256sum /tmp/noise > /tmp/sum']);
+    await guest.exec(['sh', '-c', 'dd if=/dev/urandom of=/tmp/noise bs=1M count=2; sha256sum /tmp/noise > /tmp/sum']);
   });
   after(async () => {
     await host.close();
@@ -38,7 +38,7 @@ describe('a guest of a program', () => {
     const { stdout, stderr, exitCode } = await from.exec([
       'sh',
       '-c',
-      'sha256sum -c /tmp/sum && kill -0 $(cat /tmp/pid) && sleep 1',
+      `sha256sum -c /tmp/sum && kill -0 $(cat /tmp/pid) && until [ $(cat /tmp/count) -gt ${count} ]; do sleep 0.1; done`,
     ]);
     assert.equal(exitCode, 0, `${stdout}${stderr}`);
     const now = Number(await from.files.readText('/tmp/count'));
@@ -139,6 +139,17 @@ describe('a guest of a program', () => {
     const [one, two] = await Promise.all([guest.fork(), guest.fork()]);
     assert.deepEqual([one.name, two.name].sort(), ['web-2', 'web-3']);
     await Promise.all([one.destroy(), two.destroy()]);
+  });
+
+  it('stays where it is when the receiver takes nothing', async () => {
+    const seconds = 4; // more than it takes to start a program on a busy machine
+    const deaf = `printf '${messages.banner.replace('\n', '\\n')}'; exec sleep 300`;
+    await assert.rejects(guest.migrate({ command: deaf }, { patience: seconds * 1000 }), {
+      code: 'STREAM',
+      message: new RegExp(`the receiver has done nothing for ${seconds} s`),
+    });
+    assert.deepEqual([guest.name, guest.exit], ['web', undefined]);
+    await goesOn(guest);
   });
 
   it('moves to another host while it runs', async () => {

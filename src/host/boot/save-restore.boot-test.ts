@@ -6,8 +6,8 @@ import { guestFiles, PLAIN_CONSOLE } from '../../toolstack/guest-files/guest-fil
 import type { GuestTerminal } from '../testing/guest-terminal.ts';
 import { Machine } from '../testing/machine.ts';
 
-/** By hand: XENOLITH_SAVE_CYCLES=50. */
-const CYCLES = Number(process.env['XENOLITH_SAVE_CYCLES'] ?? 2);
+/** Beside those of the other tests. By hand: XENOLITH_SAVE_CYCLES=50. */
+const CYCLES = Number(process.env['XENOLITH_SAVE_CYCLES'] ?? 0);
 /** Each return costs Linux 2 MiB with two queues (busy-guest.ts). */
 const MEMORY_MIB = 128 + 2 * CYCLES;
 
@@ -31,8 +31,6 @@ describe('xl save and restore', () => {
       vif: [''],
     });
     await guest.ready();
-    // What its kernel says would stand among the answers.
-    await guest.run('dmesg -n 1');
   });
   after(() => machine.close());
 
@@ -41,11 +39,11 @@ describe('xl save and restore', () => {
   async function check(): Promise<void> {
     assert.match(await guest.run('sha256sum -c /tmp/sum'), /OK/);
     assert.equal(await guest.run('nproc'), '2');
-    const size = Number(await guest.run('kill -0 $(cat /tmp/pid) && wc -c < /tmp/grows'));
-    const later = Number(await guest.run('sleep 1; wc -c < /tmp/grows'));
-    assert.ok(later > size, `what ran stands still: ${size} bytes, then ${later}`);
+    await guest.run('kill -0 $(cat /tmp/pid)');
+    await guest.grows('wc -c < /tmp/grows');
     assert.match(await guest.run('sha256sum -c /mnt/sum'), /OK/);
-    await guest.run('ping -c 1 -W 20 10.0.2.2');
+    // Its interface may still be coming back.
+    await guest.retry('ping -c 1 -W 2 10.0.2.2');
   }
 
   it('goes on where it was, with its memory, disk and network', async () => {
@@ -53,9 +51,9 @@ describe('xl save and restore', () => {
       'modprobe xen-blkfront; modprobe xen-netfront; mke2fs -q /dev/xvda && mkdir -p /mnt && mount /dev/xvda /mnt',
     );
     await guest.run('ifconfig eth0 10.0.2.15 netmask 255.255.255.0 up');
-    await guest.run('dd if=/dev/urandom of=/tmp/noise bs=1M count=8 2>/dev/null; sha256sum /tmp/noise > /tmp/sum');
+    await guest.run('dd if=/dev/urandom of=/tmp/noise bs=1M count=2 2>/dev/null; sha256sum /tmp/noise > /tmp/sum');
     await guest.run('cp /tmp/noise /mnt; sed "s,/tmp,/mnt," /tmp/sum > /mnt/sum');
-    await guest.run('(while :; do echo >> /tmp/grows; usleep 10000; done) & echo $! > /tmp/pid');
+    await guest.run('(while :; do echo >> /tmp/grows; sleep 0.2; done) & echo $! > /tmp/pid');
     const before = await machine.state('kept');
     const { code, err } = await machine.xl('save', 'kept', file);
     assert.equal(code, 0, err);
@@ -120,7 +118,7 @@ describe('xl save and restore', () => {
     await check();
   });
 
-  it(`goes and comes ${CYCLES} times`, async () => {
+  it(`has nothing to complain of, having gone and come ${CYCLES} more times`, async () => {
     for (let cycle = 0; cycle < CYCLES; cycle++) {
       await machine.ok('save', 'kept', file);
       await machine.ok('restore', file);

@@ -1,9 +1,12 @@
-/** Two guests of the smallest size that has to work, side by side: what one does must not reach the other, nor the daemon. */
+/** Two guests of the smallest size that has to work, side by side: on one bridge, in want of the same processors; and what one does must not reach the other, nor the daemon. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { guestFiles, PLAIN_CONSOLE } from '../../toolstack/guest-files/guest-files.ts';
 import type { GuestTerminal } from '../testing/guest-terminal.ts';
 import { Machine, until } from '../testing/machine.ts';
+import { shareABridge } from '../testing/two-domains/network.ts';
+import { CPU_WEIGHT, macs } from '../testing/two-domains/pair.ts';
+import { wantMoreThanTheyGet } from '../testing/two-domains/scheduling.ts';
 
 describe('two domains on one host', () => {
   const machine = new Machine();
@@ -16,8 +19,8 @@ describe('two domains on one host', () => {
     const cmdline = `console=hvc0 ${PLAIN_CONSOLE}`;
     const common = { kernel, ramdisk, cmdline, memory: 96 };
     // Both boot at the same time.
-    one = await machine.boot({ ...common, name: 'one', on_crash: 'restart' });
-    two = await machine.boot({ ...common, name: 'two' });
+    one = await machine.boot({ ...common, name: 'one', on_crash: 'restart', vif: [`mac=${macs.one},bridge=xenbr0`] });
+    two = await machine.boot({ ...common, name: 'two', cpu_weight: CPU_WEIGHT, vif: [`mac=${macs.two}`] });
     await Promise.all([one.ready(), two.ready()]);
     daemon = await machine.daemonPid();
   });
@@ -49,6 +52,9 @@ describe('two domains on one host', () => {
     assert.equal(await one.run('cat /tmp/file'), 'of one');
     assert.equal(await two.run('cat /tmp/file'), 'of two');
   });
+
+  describe('on one bridge', () => shareABridge(() => ({ machine, one, two })));
+  describe('that want more than they get', () => wantMoreThanTheyGet(() => ({ machine, one, two })));
 
   it('dumps a guest that crashes, acts on its on_crash, and leaves the other alone', async () => {
     const crashed = (await machine.state('one'))?.domid;

@@ -7,10 +7,9 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { guestFiles, PLAIN_CONSOLE } from '../../toolstack/guest-files/guest-files.ts';
 import type { GuestTerminal } from '../testing/guest-terminal.ts';
-import { Machine, until } from '../testing/machine.ts';
+import { eventually, Machine, until } from '../testing/machine.ts';
 
 const uuid = '11111111-aaaa-bbbb-cccc-000000000001';
 const root = new URL('../../..', import.meta.url);
@@ -93,12 +92,10 @@ describe('the store of a running guest', () => {
         .map((path) => `${path}: real ${real.get(path) ?? 'none'}, here ${ours.get(path) ?? 'none'}`);
     // Drivers may still be connecting when the shell is there.
     let ours: Tree = new Map();
-    for (let tries = 0; tries < 20; tries++) {
+    await eventually(async () => {
       ours = listedTree(await machine.xenstore());
-      if (undocumented(ours).length === 0) break;
-      await sleep(500);
-    }
-    assert.deepEqual(undocumented(ours), []);
+      assert.deepEqual(undocumented(ours), []);
+    });
     const all = unlike(ours);
     for (const { pattern, what } of allowed) {
       if (!all.some((path) => pattern.test(path))) t.diagnostic(`no longer needed: ${pattern.source} ${what}`);

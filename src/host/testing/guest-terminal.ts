@@ -56,6 +56,27 @@ export class GuestTerminal {
     return { code: Number(match[1]), out: before.replaceAll('\r', '').trim() };
   }
 
+  /** The same, until it succeeds. */
+  async retry(command: string, milliseconds = patience): Promise<string> {
+    for (const give = Date.now() + milliseconds; ;) {
+      const { code, out } = await this.try(command, milliseconds);
+      if (code === 0) return out;
+      if (Date.now() > give) throw new Error(`in the guest, ${command} exits with ${code}: ${out}`);
+    }
+  }
+
+  /** Somebody in the guest waits for connections to this TCP port. */
+  async listens(port: number): Promise<void> {
+    const local = port.toString(16).toUpperCase().padStart(4, '0');
+    await this.run(`until cat /proc/net/tcp* | grep -q ':${local} 0*:0000 0A '; do sleep 0.2; done`);
+  }
+
+  /** A file of the guest that something in it makes longer, or a number there that it counts up, goes on doing so. */
+  async grows(measure: string): Promise<void> {
+    const begin = await this.run(measure);
+    await this.run(`until [ "$(${measure})" -gt ${begin} ] 2> /dev/null; do sleep 0.2; done`);
+  }
+
   type(text: string): void {
     this.#child.stdin?.write(text);
   }

@@ -14,6 +14,7 @@ const known: readonly { readonly line: RegExp; readonly why: string }[] = [
     why: 'the module asks for a device model’s target',
   },
   { line: /Unknown kernel command line parameters/, why: 'words for user space' },
+  { line: /hrtimer: interrupt took \d+ ns/, why: 'a busy host lets a vCPU wait in the midst of an interrupt' },
 ];
 
 /** Signs of trouble that may come at any level. */

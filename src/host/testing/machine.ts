@@ -17,10 +17,10 @@ export interface Outcome {
 
 export type Settings = Readonly<Record<string, string | number | readonly string[]>>;
 
-/** Longer than any one step of a guest takes on a busy machine. */
-export const patience = 180_000;
+/** Longer than any one step of a guest takes on a slow and busy machine. */
+export const patience = 300_000;
 /** As long as a whole Debian may take to boot there. */
-export const debianPatience = 600_000;
+export const debianPatience = 1_200_000;
 
 export class Machine {
   readonly folder = mkdtempSync(join(tmpdir(), 'xenolith-boot-'));
@@ -137,12 +137,19 @@ export class Machine {
     return Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1]) / 1024;
   }
 
-  /** Names of the threads of vCPUs, `d1v0` (Linux only). */
-  async vcpuThreads(): Promise<string[]> {
+  /** Threads of vCPUs by name, `d1v0`, with their folders in /proc (Linux only). */
+  async vcpuThreads(): Promise<ReadonlyMap<string, string>> {
     const tasks = `/proc/${await this.daemonPid()}/task`;
-    return readdirSync(tasks)
-      .map((task) => readFileSync(join(tasks, task, 'comm'), 'utf8').trim())
-      .filter((name) => /^d\d+v\d+$/.test(name));
+    const named = readdirSync(tasks).flatMap((task) => {
+      const folder = join(tasks, task);
+      try {
+        return [[readFileSync(join(folder, 'comm'), 'utf8').trim(), folder] as const];
+      } catch {
+        // It has ended since it was listed.
+        return [];
+      }
+    });
+    return new Map(named.filter(([name]) => /^d\d+v\d+$/.test(name)));
   }
 
   /** The whole tree with values and permissions, without what only tells the time. */
@@ -197,4 +204,16 @@ export async function until<T>(what: string, ask: () => Promise<T | undefined | 
     await sleep(100);
   }
   throw new Error(`waited in vain for ${what}`);
+}
+
+/** Until what is asserted holds; throws as it did last when patience ends. For what follows from a command, but not before the command's end. */
+export async function eventually(check: () => void | Promise<void>): Promise<void> {
+  for (const end = Date.now() + patience; ;) {
+    try {
+      return await check();
+    } catch (error) {
+      if (Date.now() >= end) throw error;
+    }
+    await sleep(100);
+  }
 }

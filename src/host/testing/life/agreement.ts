@@ -1,6 +1,6 @@
 /** Whether xl, xenstore and the guests tell what the model expects. What takes a guest a moment is asked for again. */
 import assert from 'node:assert/strict';
-import { until, type Machine } from '../machine.ts';
+import { eventually, until, type Machine } from '../machine.ts';
 import { diskNumber } from '../../../toolstack/devices/vdev.ts';
 import type { GuestModel, Model } from './model.ts';
 import type { LivingGuest } from './living-guest.ts';
@@ -45,8 +45,12 @@ function devicesOf({ disks, nics }: GuestModel): string[] {
   ].sort();
 }
 
-/** Throws what does not agree. */
-export async function agree(machine: Machine, model: Model, living: ReadonlyMap<string, LivingGuest>): Promise<void> {
+/** Throws what does not come to agree: a guest may see what has become of it before the others do, or after them. */
+export function agree(machine: Machine, model: Model, living: ReadonlyMap<string, LivingGuest>): Promise<void> {
+  return eventually(() => allAgree(machine, model, living));
+}
+
+async function allAgree(machine: Machine, model: Model, living: ReadonlyMap<string, LivingGuest>): Promise<void> {
   for (const [key, guest] of model.guests) {
     const alive = living.get(key);
     assert(alive, `${key} is alive`);
@@ -131,7 +135,7 @@ async function hostAgrees(machine: Machine, model: Model, living: ReadonlyMap<st
     if (!guest.paused) for (const device of devicesOf(guest)) assert.equal(value(`${device}/state`), '4', device);
   }
   const threads = await machine.vcpuThreads();
-  for (const name of threads)
+  for (const name of threads.keys())
     assert(known.has(Number(/^d(\d+)/.exec(name)?.[1])), `a thread is left of a domain that is gone: ${name}`);
   await memoryAgrees(machine);
 }

@@ -86,7 +86,11 @@ async function ended(world: World, key: string, guest: GuestModel, domid: number
     (await machine.list()).find((domain) => domain.domid === domid)?.state;
   const { name } = guest;
   const successor = (): Promise<unknown> =>
-    until(`${name} in a new domain`, async () => ((await machine.state(name))?.domid ?? 0) > domid);
+    until(`${name} in a new domain`, async () => {
+      const domain = await machine.state(name);
+      // While it is made it is paused, and has no console yet.
+      return (domain?.domid ?? 0) > domid && domain?.state.includes('p') === false;
+    });
   switch (guest.policy[end]) {
     case 'destroy':
       await until(`the end of ${name}`, async () => (await state()) === undefined);
@@ -160,8 +164,8 @@ export const commands: Readonly<Record<string, Carry>> = {
   sysrq: async (world, key) => {
     const { terminal } = world.alive(key);
     await world.xl('sysrq', key, 'h');
-    await until('sysrq in its log', async () => (await terminal.run('dmesg | tail -30')).includes('sysrq: HELP'));
-    await terminal.run('dmesg -c > /dev/null');
+    // It says so on every console, where it would stand among the answers.
+    await terminal.expect(/sysrq: HELP[^\n]*\n/);
   },
   nmi: async (world, key, words) => {
     const { terminal } = world.alive(key);
@@ -169,9 +173,13 @@ export const commands: Readonly<Record<string, Carry>> = {
       (/NMI: +(.*?) +Non/.exec(await terminal.run('cat /proc/interrupts'))?.[1] ?? '')
         .split(/ +/)
         .reduce((sum, number) => sum + Number(number), 0);
+    // For Linux an emergency, which it tells even a plain console.
+    await terminal.run('echo 0 > /proc/sys/kernel/printk');
     const before = await count();
     await world.xl('trigger', key, 'nmi', ...words);
     await until('an NMI', async () => (await count()) > before);
+    await until('what it says', async () => (await terminal.try('dmesg -c | grep -q "NMI received"')).code === 0);
+    await terminal.run('echo 1 > /proc/sys/kernel/printk');
   },
   'block-attach': async (world, key, [vdev = '']) => {
     await world.xl('block-attach', key, world.disk(key, vdev));
