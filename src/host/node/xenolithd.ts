@@ -34,7 +34,7 @@ const commands: Readonly<Record<string, (run: RunDirectory) => Promise<number>>>
   '': start,
   '-F': (run) => serve(run, () => undefined, 'foreground'),
   '--foreground': (run) => serve(run, () => undefined, 'foreground'),
-  '--serve': (run) => serve(run, (word) => void writeSync(handOverFd, `${word}\n`)),
+  '--serve': async (run) => endAtOnce(await serve(run, (word) => void writeSync(handOverFd, `${word}\n`))),
   '--stop': (run) => stop(run, stopSeconds),
   '--status': status,
   '-h': help,
@@ -152,6 +152,18 @@ async function serve(run: RunDirectory, say: (word: string) => void, where?: 'fo
     say(error instanceof Error ? error.message : String(error));
     throw error;
   }
+}
+
+/**
+ * Nobody waits for the exit code of a daemon in the background. An orderly exit waits for what V8 compiles in other threads, which may wait for a garbage collection of
+ * this one, for ever (nodejs/node#54918): clients would, too, since their connections end with the process.
+ */
+function endAtOnce(code: number): number {
+  if (code === 0) {
+    flushCompileCache();
+    process.kill(process.pid, 'SIGKILL');
+  }
+  return code;
 }
 
 function keepCompiledCode(log: (line: string) => void): void {
