@@ -336,7 +336,11 @@ export class DomainControlOf implements DomainControl {
       if (!isSuspended || this.getVcpuContext(vcpu) === undefined) throw refused;
     }
     this.#host.runner.expect?.(layout.maxVcpus);
-    return new DomainTemplateOf(layout, this.#host.freeze(domain.memory, frozenParts(layout)), this.#grants.held);
+    return new DomainTemplateOf(
+      layout,
+      this.#host.memories.freeze(domain.memory, frozenParts(layout)),
+      this.#grants.held,
+    );
   }
 
   /** The domain's memory has just been filled. */
@@ -361,6 +365,9 @@ export class DomainControlOf implements DomainControl {
     this.domain.set('totPages', 0);
     this.domain.set('sharedPages', 0);
     this.#host.forget(this.domid);
+    // Who still has this object may ask for what stands before it.
+    const { vcpusAt, framesAt, totalFrames } = this.domain.layout;
+    this.#host.memories.release(this.domain.memory, { at: vcpusAt, end: framesAt + totalFrames * PAGE_SIZE });
   }
 
   #error(errno: Errno, what: string): HypercallError {

@@ -133,6 +133,6 @@ export function cpuRegionAt(layout: DomainLayout, vcpu: number): HostAddress {
   return vcpuAt(layout, vcpu) + VCPU_BLOCK;
 }
 
-export function createMemory(layout: DomainLayout): WebAssembly.Memory {
-  return new WebAssembly.Memory({ initial: layout.wasmPages, maximum: layout.wasmPages, shared: true });
+export function createMemory(wasmPages: number): WebAssembly.Memory {
+  return new WebAssembly.Memory({ initial: wasmPages, maximum: wasmPages, shared: true });
 }

@@ -30,8 +30,15 @@ export interface MemoryTemplate {
   close(): void;
 }
 
-/** Main thread, while nobody writes to the memory. Throws an Error where the host has no room. */
-export type FreezeMemory = (memory: WebAssembly.Memory, parts: readonly MemoryPart[]) => MemoryTemplate;
+/** Where domains' memories come from. Main thread. */
+export interface DomainMemories {
+  /** Of so many pages of WebAssembly. Throws where the host has no room. */
+  create(wasmPages: number): WebAssembly.Memory;
+  /** While nobody writes to the memory. Throws an Error where the host has no room. */
+  freeze(memory: WebAssembly.Memory, parts: readonly MemoryPart[]): MemoryTemplate;
+  /** Nobody needs what is in this part any more, nor will write to it; what is read there may be zero from now on. */
+  release(memory: WebAssembly.Memory, part: MemoryPart): void;
+}
 
 /** The few things that leave a domain's memory. */
 export interface Glue {

@@ -24,7 +24,7 @@ import { Dom0Ports } from './dom0-ports.ts';
 import { DomainControlOf } from './domain-control.ts';
 import type { DomainShape } from './domain-memory.ts';
 import type { DomainTemplateOf } from './domain-template.ts';
-import { MAX_EVTCHN_PORT, MAX_GRANT_FRAMES, MAX_VCPUS, computeLayout, createMemory } from './domain-memory.ts';
+import { MAX_EVTCHN_PORT, MAX_GRANT_FRAMES, MAX_VCPUS, computeLayout } from './domain-memory.ts';
 import { Domain, MAIN_THREAD, vcpuThread } from './domain.ts';
 import { grow } from './grant-table/table.ts';
 import {
@@ -37,7 +37,7 @@ import {
   thresholdsOf,
   type BootOptions,
 } from './command-line/boot-options.ts';
-import type { Clock, FreezeMemory } from './host-services.ts';
+import type { Clock, DomainMemories } from './host-services.ts';
 import type { HostState } from './host-state.ts';
 import { LogRing, isLogged, prefixed } from './log-ring.ts';
 import type { PlatformKind } from './platform.ts';
@@ -75,7 +75,7 @@ export interface HypervisorOptions {
   readonly processor: ProcessorShape;
   readonly state: HostState;
   readonly runner: VcpuRunner;
-  readonly freeze: FreezeMemory;
+  readonly memories: DomainMemories;
   readonly totalPages: number;
   readonly nrCpus: number;
   /** Xen's own command line; which of its options count: command-line/boot-options.ts. */
@@ -93,7 +93,7 @@ export interface HypervisorHost {
   readonly state: HostState;
   readonly nrCpus: number;
   readonly runner: VcpuRunner;
-  readonly freeze: FreezeMemory;
+  readonly memories: DomainMemories;
   prepareVcpu(domain: Domain, vcpu: number): void;
   startVcpu(domain: Domain, vcpu: number): void;
   stopVcpus(domain: Domain): Promise<void>;
@@ -108,7 +108,7 @@ export class Hypervisor implements HypervisorControl, HypervisorHost {
   readonly state: HostState;
   readonly nrCpus: number;
   readonly runner: VcpuRunner;
-  readonly freeze: FreezeMemory;
+  readonly memories: DomainMemories;
   readonly totalPages: number;
   readonly #boot: BootOptions;
   readonly #options: HypervisorOptions;
@@ -125,7 +125,7 @@ export class Hypervisor implements HypervisorControl, HypervisorHost {
     this.kind = options.kind;
     this.state = options.state;
     this.runner = options.runner;
-    this.freeze = options.freeze;
+    this.memories = options.memories;
     const boot = parseBootOptions(options.commandLine);
     this.#boot = boot;
     this.state.thresholds = thresholdsOf(boot);
@@ -172,7 +172,7 @@ export class Hypervisor implements HypervisorControl, HypervisorHost {
     if (this.#domains.has(domid)) throw new HypercallError(Errno.EEXIST, `domain ${domid}`);
     let memory: WebAssembly.Memory;
     try {
-      memory = template?.memory.create() ?? createMemory(layout);
+      memory = template?.memory.create() ?? this.memories.create(layout.wasmPages);
     } catch {
       // The engine has no address space left for it, or the host no room.
       throw new HypercallError(Errno.ENOMEM, `memory for domain ${domid}`);

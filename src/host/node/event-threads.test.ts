@@ -27,7 +27,7 @@ describe('events from one thread to another', () => {
     it(`are all handled (${abi})`, async () => {
       const layout = computeLayout({ ...shape, processor: scriptShape });
       assert.ok(layout);
-      const memory = createMemory(layout);
+      const memory = createMemory(layout.wasmPages);
       const domain = new Domain(1, memory, layout, MAIN_THREAD);
       domain.initialise();
       initialiseSharedInfo(domain, new ManualClock());

@@ -11,7 +11,7 @@ import { clockFrom, startClock } from './clock.ts';
 import { generateModule } from './generate-module.ts';
 import { processorShape } from './processor-shape.ts';
 import { VcpuThreads } from './vcpu-threads.ts';
-import { memoryFreezer } from './memory-template.ts';
+import { domainMemories } from './memory-template.ts';
 
 export interface HostOptions {
   /** Memory that domains may have together, domain 0 included; default: what the machine has. */
@@ -47,7 +47,7 @@ export function createHost(options: HostOptions = {}): Host {
       processor: processorShape,
       state,
       runner: threads,
-      freeze: memoryFreezer(),
+      memories: domainMemories(),
       totalPages: Math.floor(((options.memoryMiB ?? totalmem() / MIB) * MIB) / PAGE_SIZE),
       nrCpus: availableParallelism(),
       commandLine,

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { closeSync, ftruncateSync, writeSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { memoryMap } from './memory-map.ts';
-import { memoryFreezer } from './memory-template.ts';
-import type { FreezeMemory } from '../../hypervisor/host-services.ts';
+import { domainMemories } from './memory-template.ts';
+import type { DomainMemories } from '../../hypervisor/host-services.ts';
 
 const PAGE = 4096;
 const PAGES = 4608;
@@ -22,14 +22,15 @@ const set = (memory: WebAssembly.Memory, page: number, value: number): void => {
   new Uint8Array(memory.buffer)[page * PAGE] = value;
 };
 
-const kinds: [string, FreezeMemory | undefined][] = [
-  ['of pages that are shared', memoryMap() && memoryFreezer()],
-  ['of copies', memoryFreezer('none')],
+const kinds: [string, DomainMemories | undefined][] = [
+  ['of pages that are shared', memoryMap() && domainMemories()],
+  ['of copies', domainMemories('none')],
 ];
-for (const [name, freeze] of kinds)
-  describe(`a template ${name}`, { skip: freeze === undefined && 'needs Linux' }, () => {
-    if (freeze === undefined) return;
-    const copyOf = (template: ReturnType<FreezeMemory>): WebAssembly.Memory => template.create();
+for (const [name, memories] of kinds)
+  describe(`a template ${name}`, { skip: memories === undefined && 'needs Linux' }, () => {
+    if (memories === undefined) return;
+    const freeze: DomainMemories['freeze'] = (memory, of) => memories.freeze(memory, of);
+    const copyOf = (template: ReturnType<DomainMemories['freeze']>): WebAssembly.Memory => template.create();
 
     it('is what the memory was, whatever becomes of that and of its copies', () => {
       const memory = createMemory();
@@ -128,4 +129,31 @@ for (const [name, freeze] of kinds)
         }
       }
     });
+
+    it('and its copies stay when a memory of it is released', () => {
+      const memory = memories.create(PAGES / 16);
+      set(memory, 20, 1);
+      set(memory, 300, 2);
+      const template = freeze(memory, parts);
+      const [one, other] = [copyOf(template), copyOf(template)];
+      const released = { at: 200 * PAGE, end: PAGES * PAGE };
+      memories.release(memory, released);
+      memories.release(one, released);
+      for (const copy of [other, copyOf(template)]) assert.deepEqual([at(copy, 20), at(copy, 300)], [1, 2]);
+      assert.deepEqual([at(memory, 20), at(one, 20)], [1, 1]);
+      template.close();
+    });
   });
+
+describe('the memory of a domain', { skip: memoryMap() === undefined && 'needs Linux' }, () => {
+  it('is nothing that a collector looks for, and gives its pages back when it is released', () => {
+    const memories = domainMemories();
+    const before = process.memoryUsage().external;
+    const memory = memories.create(PAGES / 16);
+    assert.ok(process.memoryUsage().external - before < (PAGES * PAGE) / 2);
+    set(memory, 20, 1);
+    set(memory, 300, 2);
+    memories.release(memory, { at: 200 * PAGE, end: PAGES * PAGE });
+    assert.deepEqual([at(memory, 20), at(memory, 300)], [1, 0]);
+  });
+});

@@ -5,7 +5,8 @@
  * what is not in the last one: a template is a list of pieces of such files.
  */
 import { closeSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
-import type { FreezeMemory, MemoryPart, MemoryTemplate } from '../../hypervisor/host-services.ts';
+import { createMemory } from '../../hypervisor/domain-memory.ts';
+import type { DomainMemories, MemoryPart, MemoryTemplate } from '../../hypervisor/host-services.ts';
 import { HOST_PAGE, type MemoryMap, memoryMap } from './memory-map.ts';
 import { gapsClosed, type PageRun, within, without } from './page-runs.ts';
 
@@ -79,7 +80,7 @@ class MappedTemplate implements MemoryTemplate {
   }
 
   #make(): WebAssembly.Memory {
-    const memory = createBySize(this.#size);
+    const memory = this.#memories.create(this.#size / WASM_PAGE);
     this.#memories.map(memory, this.#pieces, this.#pieces);
     return memory;
   }
@@ -104,7 +105,7 @@ class MappedTemplate implements MemoryTemplate {
   }
 }
 
-class MappedMemories {
+class MappedMemories implements DomainMemories {
   readonly #map: MemoryMap;
   readonly #pieces = new WeakMap<WebAssembly.Memory, readonly Piece[]>();
   readonly #gone = new FinalizationRegistry<readonly Piece[]>((pieces) => {
@@ -113,6 +114,18 @@ class MappedMemories {
 
   constructor(map: MemoryMap) {
     this.#map = map;
+  }
+
+  /** V8 takes the size that a memory begins with for garbage to come, and looks for some at once; not what the memory grows by. */
+  create(wasmPages: number): WebAssembly.Memory {
+    const memory = new WebAssembly.Memory({ initial: 0, maximum: wasmPages, shared: true });
+    memory.grow(wasmPages);
+    return memory;
+  }
+
+  release(memory: WebAssembly.Memory, { at, end }: MemoryPart): void {
+    this.#map.discard(memory.buffer as SharedArrayBuffer, at, end - at);
+    this.#let(memory);
   }
 
   freeze(memory: WebAssembly.Memory, parts: readonly MemoryPart[]): MemoryTemplate {
@@ -162,14 +175,19 @@ class MappedMemories {
       const range = { fd: file.fd, offset: first * HOST_PAGE, length, isAccounted: true } as const;
       this.#map.mapFile(memory.buffer as SharedArrayBuffer, first * HOST_PAGE, range);
     }
-    const before = this.#pieces.get(memory);
     for (const { file } of all) file.use();
-    if (before !== undefined) {
-      this.#gone.unregister(memory);
-      for (const { file } of before) file.letGo();
-    }
+    this.#let(memory);
     this.#pieces.set(memory, all);
     this.#gone.register(memory, all, memory);
+  }
+
+  /** The memory is no mapping of templates that a further one could begin with. */
+  #let(memory: WebAssembly.Memory): void {
+    const pieces = this.#pieces.get(memory);
+    if (pieces === undefined) return;
+    this.#pieces.delete(memory);
+    this.#gone.unregister(memory);
+    for (const { file } of pieces) file.letGo();
   }
 
   #otherRuns({ buffer }: WebAssembly.Memory): PageRun[] {
@@ -207,11 +225,6 @@ const ascending = (runs: PageRun[]): PageRun[] => runs.sort((a, b) => a.first - 
 
 const mostRuns = ({ first, end }: PageRun): number => (end - first <= SMALL_PART ? 1 : MOST_RUNS);
 
-function createBySize(bytes: number): WebAssembly.Memory {
-  const pages = bytes / WASM_PAGE;
-  return new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
-}
-
 function writeAll(fd: number, bytes: Uint8Array, from: number, end: number): void {
   for (let at = from; at < end;) at += writeSync(fd, bytes, at, end - at, at);
 }
@@ -219,7 +232,7 @@ function writeAll(fd: number, bytes: Uint8Array, from: number, end: number): voi
 const zeroes = new Uint8Array(HOST_PAGE);
 
 /** Where nothing can be mapped: pieces of the memory that are not all zero. */
-const copied: FreezeMemory = (memory, parts) => {
+const copied: DomainMemories['freeze'] = (memory, parts) => {
   const bytes = new Uint8Array(memory.buffer);
   let copies = parts.flatMap(({ at, end }) =>
     Array.from({ length: (end - at) / HOST_PAGE }, (_, i) => at + i * HOST_PAGE)
@@ -228,7 +241,7 @@ const copied: FreezeMemory = (memory, parts) => {
   );
   return {
     create() {
-      const created = createBySize(bytes.length);
+      const created = createMemory(bytes.length / WASM_PAGE);
       const to = new Uint8Array(created.buffer);
       for (const { page, content } of copies) to.set(content, page);
       return created;
@@ -240,8 +253,6 @@ const copied: FreezeMemory = (memory, parts) => {
 };
 
 /** What this host can do. */
-export function memoryFreezer(map: MemoryMap | 'none' = memoryMap() ?? 'none'): FreezeMemory {
-  if (map === 'none') return copied;
-  const memories = new MappedMemories(map);
-  return (memory, parts) => memories.freeze(memory, parts);
+export function domainMemories(map: MemoryMap | 'none' = memoryMap() ?? 'none'): DomainMemories {
+  return map === 'none' ? { create: createMemory, freeze: copied, release: () => undefined } : new MappedMemories(map);
 }

@@ -72,7 +72,7 @@ function rehearse({ module, hiddenFeatures }: Rehearsal): void {
   const shape = { maxPages: 1, maxVcpus: 1, maxEvtchnPort: 1, maxGrantFrames: 1, processor: processorShape };
   const layout = computeLayout(shape);
   if (layout === undefined) throw new Error('vcpu-worker: no layout for a rehearsal');
-  const memory = createMemory(layout);
+  const memory = createMemory(layout.wasmPages);
   const domain = new Domain(1, memory, layout, vcpuThread(0));
   domain.initialise();
   const clock = { now: () => 0, bootTime: { seconds: 0, nanoseconds: 0 } };

@@ -5,7 +5,8 @@
 import type { SystemTime } from '../../abi/numbers.ts';
 import { createVcpuLoop } from '../create-vcpu.ts';
 import { Domain, vcpuThread } from '../domain.ts';
-import type { FreezeMemory, Clock, Glue } from '../host-services.ts';
+import type { Clock, DomainMemories, Glue } from '../host-services.ts';
+import { createMemory } from '../domain-memory.ts';
 import { HostState } from '../host-state.ts';
 import { Hypervisor } from '../hypervisor.ts';
 import type { VcpuRunner } from '../hypervisor.ts';
@@ -60,7 +61,7 @@ const DEFAULT_PAGES = 65536;
 const TURN_NS = 1000;
 
 /** Templates by copying all of their bytes. */
-const copyParts: FreezeMemory = (memory, parts) => {
+const copyParts: DomainMemories['freeze'] = (memory, parts) => {
   const copies = parts.map(({ at, end }) => ({ at, bytes: new Uint8Array(memory.buffer).slice(at, end) }));
   return {
     create() {
@@ -99,7 +100,7 @@ export class SteppableHost {
       processor: options.processor,
       state: this.state,
       runner,
-      freeze: copyParts,
+      memories: { create: createMemory, freeze: copyParts, release: () => undefined },
       totalPages: options.totalPages ?? DEFAULT_PAGES,
       nrCpus: options.nrCpus ?? 2,
       commandLine: options.commandLine ?? 'dom0_mem=16M loglvl=all guest_loglvl=all',
