@@ -51,6 +51,20 @@ describe('spare workers', () => {
     await spare.close();
   });
 
+  it('are those first that were given back, in the place of others', () => {
+    const { made, spare } = setUp();
+    const used = spare.take();
+    spare.giveBack(used);
+    assert.deepEqual([used.referenced, used.ended], [false, false]);
+    assert.equal(spare.take(), used);
+    const other = spare.take();
+    spare.giveBack(other);
+    spare.giveBack(used);
+    assert.deepEqual([used.ended, other.ended], [false, true], 'one waits');
+    used.emit('exit');
+    assert.equal(spare.take(), made[2]);
+  });
+
   it('are not given away when they have ended while they waited', () => {
     const { made, spare } = setUp();
     made[0]?.emit('exit');

@@ -59,4 +59,6 @@ export type VcpuMessage =
   | { readonly kind: 'exception' }
   | { readonly kind: 'crashed'; readonly dump: CrashDump }
   | { readonly kind: 'up'; readonly vcpu: number }
-  | { readonly kind: 'died'; readonly error: string };
+  | { readonly kind: 'died'; readonly error: string }
+  /** The domain has died, and the thread has nothing of it any more: it waits for another vCPU. */
+  | { readonly kind: 'ended' };

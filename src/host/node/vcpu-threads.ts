@@ -1,4 +1,4 @@
-/** A worker for each vCPU. One that throws or dies ends its domain and nothing else. */
+/** A worker for each vCPU, one after the other. One that throws or dies ends its domain and nothing else. */
 import { Worker } from 'node:worker_threads';
 import type { DomainScheduling } from '../../hypervisor/control.ts';
 import type { Domain } from '../../hypervisor/domain.ts';
@@ -22,7 +22,8 @@ const YOUNG_MIB = 6;
 
 interface Thread {
   readonly worker: Worker;
-  readonly ended: Promise<void>;
+  /** With the vCPU it may be over with the worker, too. */
+  readonly ended: Promise<'waits' | 'exited'>;
 }
 
 /** `XENOLITH_CPU`: what executes hot guest code. */
@@ -103,8 +104,10 @@ export class VcpuThreads implements VcpuRunner {
     const threads = [...(this.#threads.get(domain.domid)?.values() ?? [])];
     this.#threads.delete(domain.domid);
     this.#placement?.rouse(domain.domid);
-    await Promise.all(threads.map(endOf));
+    const ends = await Promise.all(threads.map(endOf));
     this.#placement?.forget(domain.domid);
+    // What they have compiled of the hypervisor is there for the next vCPU.
+    for (const [n, { worker }] of threads.entries()) if (ends[n] === 'waits') this.#spare.giveBack(worker);
   }
 
   async close(): Promise<void> {
@@ -158,21 +161,32 @@ export class VcpuThreads implements VcpuRunner {
       if (!dead) hypervisor.threadDied(domid, vcpu, error);
       dead = true;
     };
-    worker.on('message', (message: VcpuMessage) => {
-      if (message.kind === 'died') died(message.error);
-      else if (message.kind === 'thread') placement.named(domid, vcpu, message.tid);
-      else report(hypervisor, domid, message);
-    });
-    worker.on('error', (error: unknown) =>
-      died(error instanceof Error ? (error.stack ?? error.message) : String(error)),
-    );
-    const ended = new Promise<void>((resolve) => {
-      worker.on('exit', (code) => {
-        placement.ended(domid, vcpu);
+    const ended = new Promise<'waits' | 'exited'>((resolve) => {
+      const onMessage = (message: VcpuMessage): void => {
+        switch (message.kind) {
+          case 'died':
+            return died(message.error);
+          case 'thread':
+            return placement.named(domid, vcpu, message.tid);
+          case 'ended':
+            return end('waits');
+          default:
+            return report(hypervisor, domid, message);
+        }
+      };
+      const onError = (error: unknown): void =>
+        died(error instanceof Error ? (error.stack ?? error.message) : String(error));
+      const onExit = (code: number): void => {
         // A thread ends by itself when its domain dies, and not before.
         if (!domain.dying) died(`exit code ${code}`);
-        resolve();
-      });
+        end('exited');
+      };
+      const end = (how: 'waits' | 'exited'): void => {
+        worker.off('message', onMessage).off('error', onError).off('exit', onExit);
+        placement.ended(domid, vcpu);
+        resolve(how);
+      };
+      worker.on('message', onMessage).on('error', onError).on('exit', onExit);
     });
     // After its listeners, each of which would undo it.
     if (!this.#keepsProcess) worker.unref();
@@ -188,7 +202,7 @@ export class VcpuThreads implements VcpuRunner {
 function report(
   hypervisor: Hypervisor,
   domid: number,
-  message: Exclude<VcpuMessage, { kind: 'died' | 'thread' }>,
+  message: Exclude<VcpuMessage, { kind: 'died' | 'thread' | 'ended' }>,
 ): void {
   switch (message.kind) {
     case 'log':
@@ -202,12 +216,14 @@ function report(
   }
 }
 
-async function endOf(thread: Thread): Promise<void> {
+async function endOf(thread: Thread): Promise<'waits' | 'exited'> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<'late'>((resolve) => {
     timer = setTimeout(() => resolve('late'), END_MS);
   });
   const first = await Promise.race([thread.ended, late]);
   clearTimeout(timer);
-  if (first === 'late') await thread.worker.terminate();
+  if (first !== 'late') return first;
+  await thread.worker.terminate();
+  return 'exited';
 }

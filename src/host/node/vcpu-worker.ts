@@ -30,6 +30,9 @@ const port = parentPort;
 if (port === null) throw new Error('vcpu-worker: not a worker');
 const post = (message: VcpuMessage): void => port.postMessage(message);
 
+/** How the thread is called while it waits. */
+const WAITING = 'vcpu';
+
 let processor: Processor | undefined;
 const nameOf = ({ domid, vcpu }: VcpuStart): string => `d${domid}v${vcpu}`;
 
@@ -38,18 +41,21 @@ instructionSet();
 port.on('message', function receive(message: VcpuStart | Rehearsal) {
   if (!('domid' in message)) return rehearse(message);
   const start = message;
-  port.off('message', receive);
   try {
     takeName(nameOf(start));
+    tellNumber();
     run(start);
+    processor = undefined;
+    start.compiler?.port.close();
+    takeName(WAITING);
+    post({ kind: 'ended' });
   } catch (error) {
     // The thread has to last until the report is written.
-    port.ref();
     void explain(error, processor, start.logs, nameOf(start))
       .catch((failed: unknown) => `${String(error)}; no report: ${String(failed)}`)
       .then((text) => {
         post({ kind: 'died', error: text });
-        port.unref();
+        port.off('message', receive);
       });
   }
 });
@@ -58,9 +64,16 @@ port.on('message', function receive(message: VcpuStart | Rehearsal) {
 function takeName(name: string): void {
   try {
     writeFileSync('/proc/thread-self/comm', name);
-    post({ kind: 'thread', tid: Number(/\d+$/.exec(readlinkSync('/proc/thread-self'))?.[0]) });
   } catch {
     // Other systems have none.
+  }
+}
+
+function tellNumber(): void {
+  try {
+    post({ kind: 'thread', tid: Number(/\d+$/.exec(readlinkSync('/proc/thread-self'))?.[0]) });
+  } catch {
+    // Nor this.
   }
 }
 
