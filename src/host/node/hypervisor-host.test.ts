@@ -148,22 +148,23 @@ describe('a host with threads', { timeout: 600_000 }, () => {
   });
 
   it('waits for the registers of a vCPU whose thread gets no processor for a while', async () => {
-    const domain = createSmallGuest(host, spin);
-    const layout = smallLayout();
-    // It has no thread yet: this one takes its place.
     const busy = `
-      const { workerData: { buffer, at } } = require('node:worker_threads');
-      const words = new Int32Array(buffer);
-      while (Atomics.load(words, at) === 0) Atomics.wait(words, at, 0, 5);
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2500);
-      Atomics.store(words, at, 0);
-      Atomics.notify(words, at);`;
-    const at = (vcpuAt(layout, 0) + VcpuState.at.contextWanted) >>> 2;
-    const worker = new Worker(busy, { eval: true, workerData: { buffer: domain.frames.dataView.buffer, at } });
+      require('node:worker_threads').parentPort.once('message', ({ buffer, at }) => {
+        const words = new Int32Array(buffer);
+        while (Atomics.load(words, at) === 0) Atomics.wait(words, at, 0, 5);
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2500);
+        Atomics.store(words, at, 0);
+        Atomics.notify(words, at);
+      });`;
+    const worker = new Worker(busy, { eval: true });
     await once(worker, 'online');
+    // The thread that waits goes to the first, and the second has none yet: this one takes its place.
+    const [other, domain] = [createSmallGuest(host, spin), createSmallGuest(host, spin)];
+    const at = (vcpuAt(smallLayout(), 0) + VcpuState.at.contextWanted) >>> 2;
+    worker.postMessage({ buffer: domain.frames.dataView.buffer, at });
     assert.ok(domain.getVcpuContext(0));
     await once(worker, 'exit');
-    await domain.destroy();
+    await Promise.all([other.destroy(), domain.destroy()]);
   });
 
   it('gives all memory back in the end', async () => {

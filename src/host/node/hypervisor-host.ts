@@ -47,7 +47,7 @@ export function createHost(options: HostOptions = {}): Host {
       processor: processorShape,
       state,
       runner: threads,
-      memories: domainMemories(),
+      memories: domainMemories((wasmPages) => threads.createMemory(wasmPages)),
       totalPages: Math.floor(((options.memoryMiB ?? totalmem() / MIB) * MIB) / PAGE_SIZE),
       nrCpus: availableParallelism(),
       commandLine,

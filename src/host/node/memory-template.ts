@@ -51,17 +51,13 @@ interface Piece extends PageRun {
   readonly file: TemplateFile;
 }
 
-/** After one was taken, until the next is made: whoever took it has more use for the processor meanwhile. */
-const RENEW_MS = 50;
+type CreateMemory = DomainMemories['create'];
 
 class MappedTemplate implements MemoryTemplate {
   readonly #memories: MappedMemories;
   readonly #size: number;
   readonly #pieces: readonly Piece[];
   #open = true;
-  /** Made beforehand: the engine may look for garbage whenever it makes a memory, which takes longer than all else. It holds addresses and nothing more. */
-  #spare: WebAssembly.Memory | undefined;
-  #making: NodeJS.Timeout | undefined;
 
   /** For memories of so many bytes. */
   constructor(memories: MappedMemories, size: number, pieces: readonly Piece[]) {
@@ -69,58 +65,33 @@ class MappedTemplate implements MemoryTemplate {
     this.#size = size;
     this.#pieces = pieces;
     for (const { file } of pieces) file.use();
-    this.#makeSpare();
   }
 
   create(): WebAssembly.Memory {
-    const memory = this.#spare ?? this.#make();
-    this.#spare = undefined;
-    this.#makeSpare();
-    return memory;
-  }
-
-  #make(): WebAssembly.Memory {
     const memory = this.#memories.create(this.#size / WASM_PAGE);
     this.#memories.map(memory, this.#pieces, this.#pieces);
     return memory;
   }
 
-  #makeSpare(): void {
-    clearTimeout(this.#making);
-    this.#making = setTimeout(() => {
-      try {
-        this.#spare ??= this.#make();
-      } catch {
-        // Whoever asks for one is told.
-      }
-    }, RENEW_MS).unref();
-  }
-
   close(): void {
     if (!this.#open) return;
     this.#open = false;
-    clearTimeout(this.#making);
-    this.#spare = undefined;
     for (const { file } of this.#pieces) file.letGo();
   }
 }
 
 class MappedMemories implements DomainMemories {
+  readonly create: CreateMemory;
   readonly #map: MemoryMap;
   readonly #pieces = new WeakMap<WebAssembly.Memory, readonly Piece[]>();
   readonly #gone = new FinalizationRegistry<readonly Piece[]>((pieces) => {
     for (const { file } of pieces) file.letGo();
   });
 
-  constructor(map: MemoryMap) {
+  /** @param create a memory whose pages nobody gives back but `release`, be it a collector or not */
+  constructor(map: MemoryMap, create: CreateMemory) {
     this.#map = map;
-  }
-
-  /** V8 takes the size that a memory begins with for garbage to come, and looks for some at once; not what the memory grows by. */
-  create(wasmPages: number): WebAssembly.Memory {
-    const memory = new WebAssembly.Memory({ initial: 0, maximum: wasmPages, shared: true });
-    memory.grow(wasmPages);
-    return memory;
+    this.create = create;
   }
 
   release(memory: WebAssembly.Memory, { at, end }: MemoryPart): void {
@@ -252,7 +223,9 @@ const copied: DomainMemories['freeze'] = (memory, parts) => {
   };
 };
 
-/** What this host can do. */
-export function domainMemories(map: MemoryMap | 'none' = memoryMap() ?? 'none'): DomainMemories {
-  return map === 'none' ? { create: createMemory, freeze: copied, release: () => undefined } : new MappedMemories(map);
+/** What this host can do. `create`: see there; where pages cannot be given back, the engine has to know of all of a memory. */
+export function domainMemories(create: CreateMemory, map: MemoryMap | 'none' = memoryMap() ?? 'none'): DomainMemories {
+  return map === 'none'
+    ? { create: createMemory, freeze: copied, release: () => undefined }
+    : new MappedMemories(map, create);
 }

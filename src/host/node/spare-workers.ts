@@ -46,13 +46,19 @@ export class SpareWorkers<W extends Idle> {
   }
 
   /** One that waits, or a new one. */
-  take(): W {
-    const waiting = this.#waiting.shift();
+  take(isBest: (worker: W) => boolean = () => true): W {
+    const best = this.#waiting.findIndex(({ worker }) => isBest(worker));
+    const [waiting] = this.#waiting.splice(Math.max(0, best), 1);
     const worker = waiting?.worker ?? this.#create();
     if (waiting) worker.off('error', waiting.lost).off('exit', waiting.lost);
     worker.ref();
     this.#makeLater(this.#wanted > 1 ? this.#times.hurry : this.#times.renew);
     return worker;
+  }
+
+  /** In the order in which they will be taken. */
+  waiting(): readonly W[] {
+    return this.#waiting.map(({ worker }) => worker);
   }
 
   /** One that was taken and has nothing to do any more: it is the next to be taken, as it has done all of it before. */

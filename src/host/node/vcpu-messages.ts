@@ -15,11 +15,17 @@ export interface Rehearsal {
   readonly hiddenFeatures: readonly FeatureName[];
 }
 
+/** For a worker that waits: an empty memory, which may have grown into a domain's by the time that the worker is to run that one. */
+export interface MemoryToCome {
+  readonly memory: WebAssembly.Memory;
+}
+
 /** All that a worker starts from: the layout follows from the numbers. */
 export interface VcpuStart {
   readonly domid: number;
   readonly vcpu: number;
-  readonly memory: WebAssembly.Memory;
+  /** Absent: the last one to come. */
+  readonly memory: WebAssembly.Memory | undefined;
   readonly module: WebAssembly.Module;
   readonly engine: Engine;
   readonly check: CheckOptions;

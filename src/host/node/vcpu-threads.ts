@@ -12,7 +12,7 @@ import { SpareWorkers } from './spare-workers.ts';
 import { CompilerThread } from './compiler-thread.ts';
 import { layoutKey } from './vcpu-messages.ts';
 import { VcpuPlacement } from './vcpu-placement.ts';
-import type { Rehearsal, VcpuMessage, VcpuStart } from './vcpu-messages.ts';
+import type { MemoryToCome, Rehearsal, VcpuMessage, VcpuStart } from './vcpu-messages.ts';
 
 /** A vCPU leaves the guest within a millisecond when its domain dies; a thread that does not is ended from outside. */
 const END_MS = 2000;
@@ -51,6 +51,8 @@ export class VcpuThreads implements VcpuRunner {
     this.#hypervisor?.log('error', `the compiler of hot code ended, code is interpreted from now on: ${error}`),
   );
   readonly #spare: SpareWorkers<Worker>;
+  /** By the worker that waits and has it, since before it grew. */
+  readonly #memories = new WeakMap<Worker, WebAssembly.Memory>();
   readonly #threads = new Map<number, Map<number, Thread>>();
   #hypervisor: Hypervisor | undefined;
   #placement: VcpuPlacement | undefined;
@@ -107,7 +109,32 @@ export class VcpuThreads implements VcpuRunner {
     const ends = await Promise.all(threads.map(endOf));
     this.#placement?.forget(domain.domid);
     // What they have compiled of the hypervisor is there for the next vCPU.
-    for (const [n, { worker }] of threads.entries()) if (ends[n] === 'waits') this.#spare.giveBack(worker);
+    for (const [n, { worker }] of threads.entries()) {
+      if (ends[n] !== 'waits') continue;
+      this.#equip(worker);
+      this.#spare.giveBack(worker);
+    }
+  }
+
+  /**
+   * For a new domain, of one that a waiting worker has where there is such: V8 takes the size of a memory that a thread gets for garbage to come, and looks for some at once, but
+   * not what the memory grows by.
+   */
+  createMemory(wasmPages: number): WebAssembly.Memory {
+    const workers = this.#spare.waiting();
+    const isEmpty = (memory: WebAssembly.Memory | undefined): boolean => memory?.buffer.byteLength === 0;
+    const known = workers.map((worker) => this.#memories.get(worker)).find(isEmpty);
+    // Those of domains that do not run, or run elsewhere.
+    if (known === undefined) for (const worker of workers) this.#equip(worker);
+    const memory = known ?? emptyMemory();
+    memory.grow(wasmPages);
+    return memory;
+  }
+
+  #equip(worker: Worker): void {
+    const memory = emptyMemory();
+    this.#memories.set(worker, memory);
+    worker.postMessage({ memory } satisfies MemoryToCome);
   }
 
   async close(): Promise<void> {
@@ -128,6 +155,7 @@ export class VcpuThreads implements VcpuRunner {
       },
       () => undefined,
     );
+    this.#equip(worker);
     return worker;
   }
 
@@ -137,10 +165,11 @@ export class VcpuThreads implements VcpuRunner {
     if (hypervisor === undefined || placement === undefined) throw new Error('vcpu threads: no hypervisor attached');
     const { maxPages, maxVcpus, maxEvtchnPort, maxGrantFrames } = domain.layout;
     const compiler = this.#engine !== 'interpreter' ? this.#compiler.connect() : undefined;
+    const worker = this.#spare.take((waiting) => this.#memories.get(waiting) === domain.memory);
     const start: Omit<VcpuStart, 'module'> = {
       domid,
       vcpu,
-      memory: domain.memory,
+      memory: this.#memories.get(worker) === domain.memory ? undefined : domain.memory,
       engine: this.#engine,
       check: this.#check,
       logs: runDirectory().logs,
@@ -155,7 +184,6 @@ export class VcpuThreads implements VcpuRunner {
       hiddenFeatures: hypervisor.hiddenFeatures,
       schedule: placement.add(domid, vcpu),
     };
-    const worker = this.#spare.take();
     let dead = false;
     const died = (error: string): void => {
       if (!dead) hypervisor.threadDied(domid, vcpu, error);
@@ -198,6 +226,11 @@ export class VcpuThreads implements VcpuRunner {
     return { worker, ended };
   }
 }
+
+/** As large as a domain can be. */
+const MOST_PAGES = 65536;
+
+const emptyMemory = (): WebAssembly.Memory => new WebAssembly.Memory({ initial: 0, maximum: MOST_PAGES, shared: true });
 
 function report(
   hypervisor: Hypervisor,

@@ -4,7 +4,7 @@ import { parentPort } from 'node:worker_threads';
 import { instructionSet, Processor } from '../../cpu/index.ts';
 import { siblingsOf } from '../../hypervisor/code-coherence.ts';
 import { createVcpuLoop } from '../../hypervisor/create-vcpu.ts';
-import { computeLayout, cpuRegionAt, createMemory } from '../../hypervisor/domain-memory.ts';
+import { computeLayout, cpuRegionAt } from '../../hypervisor/domain-memory.ts';
 import { Domain, vcpuThread } from '../../hypervisor/domain.ts';
 import type { Glue } from '../../hypervisor/host-services.ts';
 import { HostState } from '../../hypervisor/host-state.ts';
@@ -20,7 +20,7 @@ import { hardwareRandom } from './hardware-random.ts';
 import { PortCompiler } from './port-compiler.ts';
 import { processorShape } from './processor-shape.ts';
 import { layoutKey } from './vcpu-messages.ts';
-import type { Rehearsal, VcpuMessage, VcpuStart } from './vcpu-messages.ts';
+import type { MemoryToCome, Rehearsal, VcpuMessage, VcpuStart } from './vcpu-messages.ts';
 
 const NS_PER_MS = 1e6;
 /** What SCHEDOP_yield gives to others. */
@@ -34,18 +34,23 @@ const post = (message: VcpuMessage): void => port.postMessage(message);
 const WAITING = 'vcpu';
 
 let processor: Processor | undefined;
+let memoryToCome: WebAssembly.Memory | undefined;
 const nameOf = ({ domid, vcpu }: VcpuStart): string => `d${domid}v${vcpu}`;
 
 // While there is nothing to run yet.
 instructionSet();
-port.on('message', function receive(message: VcpuStart | Rehearsal) {
-  if (!('domid' in message)) return rehearse(message);
+port.on('message', function receive(message: VcpuStart | Rehearsal | MemoryToCome) {
+  if (!('domid' in message)) {
+    if ('memory' in message) memoryToCome = message.memory;
+    else rehearse(message);
+    return;
+  }
   const start = message;
   try {
     takeName(nameOf(start));
     tellNumber();
     run(start);
-    processor = undefined;
+    processor = memoryToCome = undefined;
     start.compiler?.port.close();
     takeName(WAITING);
     post({ kind: 'ended' });
@@ -85,7 +90,9 @@ function rehearse({ module, hiddenFeatures }: Rehearsal): void {
   const shape = { maxPages: 1, maxVcpus: 1, maxEvtchnPort: 1, maxGrantFrames: 1, processor: processorShape };
   const layout = computeLayout(shape);
   if (layout === undefined) throw new Error('vcpu-worker: no layout for a rehearsal');
-  const memory = createMemory(layout.wasmPages);
+  // V8 looks for garbage when a memory begins with its size.
+  const memory = new WebAssembly.Memory({ initial: 0, maximum: layout.wasmPages, shared: true });
+  memory.grow(layout.wasmPages);
   const domain = new Domain(1, memory, layout, vcpuThread(0));
   domain.initialise();
   const clock = { now: () => 0, bootTime: { seconds: 0, nanoseconds: 0 } };
@@ -134,10 +141,12 @@ function run(start: VcpuStart): void {
   // Sources that were updated under a running daemon.
   if (layoutKey(layout) !== start.layout)
     throw new Error('vcpu-worker: not the version of the main thread; restart it');
-  const domain = new Domain(start.domid, start.memory, layout, vcpuThread(start.vcpu));
+  const { memory = memoryToCome } = start;
+  if (memory === undefined) throw new Error('vcpu-worker: no memory has come');
+  const domain = new Domain(start.domid, memory, layout, vcpuThread(start.vcpu));
   const clock = clockFrom(start.clock);
   processor = new Processor({
-    memory: start.memory,
+    memory,
     module: start.module,
     engine: start.engine,
     check: start.check,
