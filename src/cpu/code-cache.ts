@@ -1,7 +1,8 @@
 import { blockHashOf } from './dispatch.ts';
+import { InheritedBlocks } from './inherited-blocks.ts';
 import { BlockTable, JumpCache, Kept, Op, Region } from './state-layout.ts';
 
-interface Block {
+export interface Block {
   readonly op: number;
   readonly end: number;
   /** Host addresses of the bytes it was decoded from: first and last. */
@@ -31,6 +32,7 @@ export class CodeCache {
   #pages = new Map<number, Block[]>();
   /** Blocks with operations below this were decoded by another processor, in the domain that this one's is a clone of, and are not in `#pages`. */
   #unlisted = 0;
+  #inherited: InheritedBlocks | undefined;
   /** Called with the first operation of each block that becomes stale, before it is marked so. */
   onStale: (op: number) => void = () => undefined;
   onCleared: () => void = () => undefined;
@@ -73,10 +75,12 @@ export class CodeCache {
   }
 
   clear(): void {
-    this.#list();
+    for (const pages of [this.#unlisted === 0 ? [] : this.#unlistedBlocks().pages, this.#pages.keys()])
+      for (const page of pages) this.#setMask(page, 0, 0);
+    this.#unlisted = 0;
+    this.#inherited = undefined;
     this.#forgetJumps();
     this.#bytes.fill(0, this.#vcpu + Region.keptAt, this.#vcpu + Region.opsAt);
-    for (const page of this.#pages.keys()) this.#setMask(page, 0, 0);
     this.#pages = new Map();
     this.#next = this.#vcpu + Region.opsAt;
     this.#count = 0;
@@ -133,33 +137,21 @@ export class CodeCache {
     return blocks ? undefined : page;
   }
 
-  /** Finds out where the blocks came from that another processor had decoded. */
-  #list(): void {
-    const before = this.#unlisted;
-    this.#unlisted = 0;
-    if (before === 0) return;
-    const table = this.#vcpu + Region.blockTableAt;
-    for (let key = table; key < this.#vcpu + Region.opsAt; key += BlockTable.entrySize) {
-      const op = this.#memory.getUint32(key + BlockTable.op, true);
-      if (op === 0 || op >= before) continue;
-      const host = this.#memory.getUint32(key + BlockTable.key, true);
-      const size = this.#memory.getUint32(key + BlockTable.size, true);
-      const end = op + (size & 0xffff);
-      const afterPage = host + (size >>> 16) - (this.#pageOf(host) + 4096);
-      this.#listed({ op, end, firstByte: host, lastByte: host + (size >>> 16) - 1 - Math.max(0, afterPage), key });
-      if (afterPage <= 0) continue;
-      // An operation tells where the second page is. That may be the first one, under a handler of a region.
-      let cross = end - Op.size;
-      while (cross > op && this.#memory.getUint32(cross + Op.handler, true) !== this.#handlers.cross) cross -= Op.size;
-      const firstByte = this.#memory.getUint32(cross + Op.imm, true);
-      this.#listed({ op, end, firstByte, lastByte: firstByte + afterPage - 1, key });
-    }
+  #unlistedBlocks(): InheritedBlocks {
+    return (this.#inherited ??= new InheritedBlocks({
+      words: new Uint32Array(this.#memory.buffer),
+      vcpu: this.#vcpu,
+      framesAt: this.#framesAt,
+      end: this.#unlisted,
+      cross: this.#handlers.cross,
+    }));
   }
 
   /** Bytes are about to be written: every operation that came from them becomes stale. */
   written(host: number, length: number): void {
     const page = this.#pageOf(host);
-    if (this.#unlisted !== 0 && this.#isMarked(page)) this.#list();
+    if (this.#unlisted !== 0 && this.#isMarked(page))
+      for (const block of this.#unlistedBlocks().take(page)) this.#listed(block);
     const blocks = this.#pages.get(page);
     if (!blocks) return;
     const last = host + length - 1;
