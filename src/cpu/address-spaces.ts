@@ -45,6 +45,8 @@ interface Space {
   /** How many frames had been protected when it was last in use. */
   protects: number;
   used: number;
+  /** Its jump cache has never held anything: it may be zeroes, and is prepared when the space is first entered. */
+  isNew: boolean;
   mode: Mode;
   jumpKey: bigint;
 }
@@ -83,6 +85,7 @@ export class AddressSpaces {
       version: undefined,
       protects: 0,
       used: 0,
+      isNew: true,
       mode: Mode.long64,
       jumpKey: 0n,
     }));
@@ -243,9 +246,12 @@ export class AddressSpaces {
     if (!space) return;
     const memory = this.#memory;
     const at = this.#viewAt(view);
+    const jumpCache = this.#vcpu + Region.jumpCacheAt + n * Region.jumpCacheSet;
+    if (space.isNew) this.#bytes.fill(JumpCache.free, jumpCache, jumpCache + Region.jumpCacheSet);
+    space.isNew = false;
     this.#active[view] = n;
     memory.setUint32(at + View.tlb, this.#vcpu + Region.tlbAt + n * Region.tlbSet, true);
-    memory.setUint32(at + View.jumpCache, this.#vcpu + Region.jumpCacheAt + n * Region.jumpCacheSet, true);
+    memory.setUint32(at + View.jumpCache, jumpCache, true);
     memory.setUint32(at + View.mode, space.mode, true);
     memory.setBigInt64(at + View.jumpKey, space.jumpKey, true);
     if (memory.getUint32(this.#vcpu + S.space, true) === view) this.activate(view);

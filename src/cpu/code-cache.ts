@@ -54,7 +54,6 @@ export class CodeCache {
 
   /** Begins with what the region holds: nothing in a new memory, or what the processor had decoded whose memory this one's is a copy of. */
   adopt(): void {
-    this.#forgetJumps();
     const kept = this.#vcpu + Region.keptAt;
     const next = this.#memory.getUint32(kept + Kept.next, true);
     if (next === 0) return;
