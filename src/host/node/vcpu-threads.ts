@@ -132,9 +132,14 @@ export class VcpuThreads implements VcpuRunner {
   }
 
   #equip(worker: Worker): void {
-    const memory = emptyMemory();
-    this.#memories.set(worker, memory);
-    worker.postMessage({ memory } satisfies MemoryToCome);
+    try {
+      const memory = emptyMemory();
+      worker.postMessage({ memory } satisfies MemoryToCome);
+      this.#memories.set(worker, memory);
+    } catch {
+      // No address space is left. Who makes a domain is told.
+      this.#memories.delete(worker);
+    }
   }
 
   async close(): Promise<void> {
