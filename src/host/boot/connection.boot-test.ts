@@ -34,12 +34,17 @@ describe('a guest with a TCP connection', { skip }, () => {
     writeFileSync(config, `bridge = [ "name=${network.name},host=1" ]\n`);
     peer = await CountingPeer.listen(network.address);
     // Taps of both daemons are in one host, and named after the domain's number: here numbers are never the same at a time.
-    const early = machines[1].config({ ...(await busyConfig('early', folder.path('early.img'))), disk: [], vif: [] });
+    const early = machines[1].config({
+      ...(await busyConfig('early', folder.path('early.img'), 0)),
+      disk: [],
+      vif: [],
+    });
     for (let i = 0; i < 2; i++) {
       await machines[1].ok('create', '-q', '-p', early);
       await machines[1].ok('destroy', 'early');
     }
-    guest = await machines[0].boot(await busyConfig('talker', folder.path('disk.img'), [`bridge=${network.name}`]));
+    const vif = [`bridge=${network.name}`];
+    guest = await machines[0].boot(await busyConfig('talker', folder.path('disk.img'), MIGRATIONS + CYCLES, vif));
     await beginWork(guest);
     await guest.run(`ifconfig eth0 ${network.address.replace(/\.1$/, '.2')} netmask 255.255.255.0 up`);
     const line = '$n 0123456789012345678901234567890123456789012345678901234567890123456789';

@@ -54,6 +54,8 @@ const all: readonly Round[] = victims.flatMap((victim) => [
   ...Array.from({ length: RANDOM_KILLS }, () => ({ victim, moment: Math.floor(Math.random() * LONGEST_MS) })),
 ]);
 
+const rounds = RANDOM_KILLS > 0 ? all : few;
+
 describe('a guest that moves, with SIGKILL for', () => {
   const machines: readonly [Machine, Machine] = [new Machine(), new Machine()];
   let config: Settings & { readonly name: string };
@@ -61,7 +63,7 @@ describe('a guest that moves, with SIGKILL for', () => {
   let at: 0 | 1 | undefined;
 
   before(async () => {
-    config = await busyConfig('nomad', machines[0].path('disk.img'));
+    config = await busyConfig('nomad', machines[0].path('disk.img'), rounds.length);
   });
   after(() => Promise.all(machines.map((machine) => machine.close())));
 
@@ -71,7 +73,7 @@ describe('a guest that moves, with SIGKILL for', () => {
     return (at = 0);
   }
 
-  for (const { victim, moment } of RANDOM_KILLS > 0 ? all : few) {
+  for (const { victim, moment } of rounds) {
     it(`${victim}, at ${String(moment)}`, async () => {
       const from = await home();
       const [here, there] = from === 0 ? machines : ([machines[1], machines[0]] as const);

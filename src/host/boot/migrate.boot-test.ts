@@ -21,7 +21,7 @@ describe('xl migrate', () => {
   const receiver = (): string => `env XENOLITH_RUN_DIR=${there().run} ${xl} migrate-receive`;
 
   before(async () => {
-    guest = await machines[0].boot(await busyConfig('nomad', machines[0].path('disk.img')));
+    guest = await machines[0].boot(await busyConfig('nomad', machines[0].path('disk.img'), MIGRATIONS + 10));
     await beginWork(guest);
     await guest.run('ifconfig eth0 10.0.2.15 netmask 255.255.255.0 up');
   });

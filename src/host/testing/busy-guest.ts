@@ -6,16 +6,18 @@ import type { GuestTerminal } from './guest-terminal.ts';
 import { until, type Settings } from './machine.ts';
 
 const DISK_MIB = 32;
+const MEMORY_MIB = 160;
 /**
  * Linux 6.1 loses 1 MiB for each queue of a vif when it comes back, here as on real Xen 4.17 (whose guest with one queue had 62.2, 61.3 and 60.2 MB available after none, one and two
- * restores): a hundred of them need room.
+ * restores).
  */
-const MEMORY_MIB = 384;
+const RETURN_MIB = 2;
 
-/** A configuration with two vCPUs, and a disk in this file, which is made. */
+/** A configuration with two vCPUs, and a disk in this file, which is made. `returns`: how often it will be saved or moved, at most. */
 export async function busyConfig(
   name: string,
   disk: string,
+  returns: number,
   vif: readonly string[] = [''],
 ): Promise<Settings & { readonly name: string }> {
   const { kernel, ramdisk } = await guestFiles();
@@ -26,7 +28,7 @@ export async function busyConfig(
     kernel,
     ramdisk,
     cmdline: `console=hvc0 ${PLAIN_CONSOLE}`,
-    memory: MEMORY_MIB,
+    memory: MEMORY_MIB + returns * RETURN_MIB,
     vcpus: 2,
     disk: [`${disk},raw,xvda,w`],
     vif,
