@@ -351,6 +351,8 @@ export interface DomainControl {
   shutdown(reason: ShutdownReason): void;
   /** domctl resumedomain, after a suspend: the guest goes on here and is told that it was cancelled. Throws HypercallError. */
   resume(): void;
+  /** Most of the work of a `freeze` that follows, in many turns of the event loop; no vCPU of the domain runs meanwhile. Rejects with HypercallError: EINVAL. */
+  prepareFreeze(): Promise<void>;
   /**
    * The domain as it is now, after a suspend or before it goes on from a restore. Its clones are in the state of a domain that was just restored, with all frame numbers as they were:
    * no port, no grant, events masked, each vCPU that is online at its context. Throws HypercallError: EINVAL for a domain that runs, ENOMEM.

@@ -125,6 +125,10 @@ export class Dom0Control implements DomainControl {
     refuse('resume');
   }
 
+  prepareFreeze(): never {
+    return refuse('freeze');
+  }
+
   freeze(): never {
     return refuse('freeze');
   }

@@ -322,6 +322,21 @@ export class DomainControlOf implements DomainControl {
     for (let vcpu = 0; vcpu < domain.layout.maxVcpus; vcpu++) domain.kick(vcpu);
   }
 
+  async prepareFreeze(): Promise<void> {
+    const { domain } = this;
+    if (domain.dying) throw this.#error(Errno.EINVAL, 'freeze');
+    // Whoever unpauses it meanwhile has it run afterwards; whoever does so once more, at once.
+    this.pause();
+    const isWanted = (): boolean => !domain.dying && (domain.pauseCount > 0 || domain.shutdownCode !== undefined);
+    try {
+      await this.#host.memories.prepareFreeze(domain.memory, frozenParts(domain.layout), isWanted);
+    } finally {
+      // One that stays paused gets no threads by this.
+      if (!domain.dying && domain.pauseCount > 1) domain.unpause();
+      else if (!domain.dying && domain.pauseCount > 0) this.unpause();
+    }
+  }
+
   freeze(): DomainTemplateOf {
     const { domain } = this;
     const { layout } = domain;

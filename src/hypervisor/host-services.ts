@@ -34,6 +34,11 @@ export interface MemoryTemplate {
 export interface DomainMemories {
   /** Of so many pages of WebAssembly. Throws where the host has no room. */
   create(wasmPages: number): WebAssembly.Memory;
+  /**
+   * Most of what `freeze` has to do, a little at a time, while no vCPU runs; what domain 0 writes meanwhile stays. Ends early when it is not wanted any more. Rejects with an
+   * Error where the host has no room.
+   */
+  prepareFreeze(memory: WebAssembly.Memory, parts: readonly MemoryPart[], isWanted: () => boolean): Promise<void>;
   /** While nobody writes to the memory. Throws an Error where the host has no room. */
   freeze(memory: WebAssembly.Memory, parts: readonly MemoryPart[]): MemoryTemplate;
   /** Nobody needs what is in this part any more, nor will write to it; what is read there may be zero from now on. */

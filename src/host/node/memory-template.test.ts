@@ -115,6 +115,48 @@ for (const [name, memories] of kinds)
       }
     });
 
+    it('that is prepared has what is written until it is made, and the memory keeps it', async () => {
+      const memory = memories.create(PAGES / 16);
+      const filled = [20, ...Array.from({ length: 1000 }, (_, i) => 201 + i * 4)];
+      for (const page of filled) set(memory, page, 1);
+      let [turns, isOver] = [0, false];
+      // Pages that are written already and others, those that there are and those that there were not.
+      const written = (): number[] => [20, 21, 201, 202, 200 + ((turns * 1009) % 4000), 4197, PAGES - 1];
+      const expected = new Map(filled.map((page) => [page, 1]));
+      const write = (): void => {
+        if (isOver) return;
+        turns++;
+        for (const page of written()) {
+          set(memory, page, 1 + (turns % 255));
+          expected.set(page, 1 + (turns % 255));
+        }
+        setImmediate(write);
+      };
+      write();
+      await memories.prepareFreeze(memory, parts, () => true);
+      isOver = true;
+      // Otherwise there is nothing to prepare.
+      if (memoryMap() !== undefined && name !== 'of copies') assert.ok(turns > 5, `${turns} turns`);
+      const template = freeze(memory, parts);
+      const copy = copyOf(template);
+      template.close();
+      for (const [page, value] of expected) assert.deepEqual([at(copy, page), at(memory, page)], [value, value]);
+    });
+
+    it('that is prepared for nothing leaves the memory as it was', async () => {
+      const memory = memories.create(PAGES / 16);
+      for (let page = 200; page < PAGES; page++) set(memory, page, page & 0xff);
+      let wanted = 3;
+      await memories.prepareFreeze(memory, parts, () => wanted-- > 0);
+      for (let page = 200; page < PAGES; page++) assert.equal(at(memory, page), page & 0xff);
+      const released = { at: 200 * PAGE, end: PAGES * PAGE };
+      let isThere = true;
+      const prepared = memories.prepareFreeze(memory, parts, () => isThere);
+      isThere = false;
+      memories.release(memory, released);
+      await prepared;
+    });
+
     it('and its copies stay when a memory of it is released', () => {
       const memory = memories.create(PAGES / 16);
       set(memory, 20, 1);

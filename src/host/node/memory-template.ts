@@ -19,6 +19,13 @@ const SMALL_PART = 4096;
  */
 const MOST_PIECES = 96;
 
+/** Pages that are written in one turn of the event loop: a millisecond or two. */
+const SLICE = 512;
+/** Pages that are not worth a file of their own: `freeze` writes them in one turn, as it does with what has changed. */
+const LITTLE = 1024;
+/** Pieces that are left free for what has changed between preparing a template and making it. */
+const SPARE_PIECES = 16;
+
 const WASM_PAGE = 65536;
 
 /** Linux: Documentation/admin-guide/mm/pagemap.rst. Bits 63, 62 and 61 of an entry, here of its high word: in memory; swapped out; a file's or shared. */
@@ -88,6 +95,9 @@ class MappedMemories implements DomainMemories {
     for (const { file } of pieces) file.letGo();
   });
 
+  /** Nothing will be made of these any more. */
+  readonly #released = new WeakSet<WebAssembly.Memory>();
+
   /** @param create a memory whose pages nobody gives back but `release`, be it a collector or not */
   constructor(map: MemoryMap, create: CreateMemory) {
     this.#map = map;
@@ -97,23 +107,81 @@ class MappedMemories implements DomainMemories {
   release(memory: WebAssembly.Memory, { at, end }: MemoryPart): void {
     this.#map.discard(memory.buffer as SharedArrayBuffer, at, end - at);
     this.#let(memory);
+    this.#released.add(memory);
+  }
+
+  /**
+   * Slice by slice, what the memory has alone goes into a file, and the memory becomes a mapping of it there: what is written to it from then on is its own again, for
+   * `freeze` to find. What it has is looked up once more in the turn in which the slice is written.
+   */
+  async prepareFreeze(
+    memory: WebAssembly.Memory,
+    parts: readonly MemoryPart[],
+    isWanted: () => boolean,
+  ): Promise<void> {
+    const own: PageRun[][] = [];
+    for (const part of inPages(parts)) {
+      const found: PageRun[] = [];
+      for (const slice of slices(part, ENTRIES_AT_ONCE)) {
+        found.push(...this.#ownRuns(memory, slice));
+        if (slice.end - slice.first === ENTRIES_AT_ONCE) await turn();
+      }
+      own.push(found);
+    }
+    const { base, others, runs } = this.#plan(memory, parts, own, MOST_PIECES - SPARE_PIECES);
+    // A paused domain that is cloned again and again has few.
+    if (runs.reduce((sum, { first, end }) => sum + end - first, 0) <= LITTLE) return;
+    const bytes = new Uint8Array(memory.buffer);
+    const file = new TemplateFile(this.#map.createMemfd('xenolith-template'));
+    file.use();
+    const moved: { first: number; end: number; file: TemplateFile }[] = [];
+    try {
+      ftruncateSync(file.fd, bytes.length);
+      for (const run of runs) {
+        const piece = { first: run.first, end: run.first, file };
+        for (const slice of slices(run, SLICE)) {
+          if (!isWanted()) return;
+          const alone = this.#ownRuns(memory, slice);
+          const rest = without(within([...others, ...base], [slice]), alone);
+          for (const { first, end } of [...alone, ...rest])
+            writeAll(file.fd, bytes, first * HOST_PAGE, end * HOST_PAGE);
+          this.#mapPiece(memory, { ...slice, file });
+          if (piece.end === piece.first) moved.push(piece);
+          piece.end = slice.end;
+          await turn();
+        }
+      }
+    } finally {
+      // What has become of it so far stays, whatever else went wrong.
+      if (!this.#released.has(memory)) this.#hold(memory, ascending([...without(base, moved), ...moved]));
+      file.letGo();
+    }
   }
 
   freeze(memory: WebAssembly.Memory, parts: readonly MemoryPart[]): MemoryTemplate {
+    const own = inPages(parts).map((part) => this.#ownRuns(memory, part));
+    const { base, others, runs } = this.#plan(memory, parts, own, MOST_PIECES);
+    const contents = [...own.flat(), ...within(others, runs), ...within(base, runs)];
+    return this.#write(memory, contents, runs, without(base, runs));
+  }
+
+  /** What is to be written to a file, given what the memory has alone of each part. */
+  #plan(
+    memory: WebAssembly.Memory,
+    parts: readonly MemoryPart[],
+    own: readonly (readonly PageRun[])[],
+    mostPieces: number,
+  ): { readonly base: readonly Piece[]; readonly others: readonly PageRun[]; readonly runs: readonly PageRun[] } {
     const base = this.#pieces.get(memory) ?? [];
-    const inPages = parts.map(({ at, end }) => ({ first: at / HOST_PAGE, end: end / HOST_PAGE }));
     // Pages of a file that the domain was restored from are neither its own nor a template's.
     const others = without(this.#otherRuns(memory), base);
-    const own = inPages.map((part) => ascending([...this.#ownRuns(memory, part), ...within(others, [part])]));
-    const added = inPages.flatMap((part, i) => gapsClosed(own[i] ?? [], mostRuns(part)));
-    const kept = without(base, added);
-    const contents = (runs: readonly PageRun[]): PageRun[] => [...own.flat(), ...within(base, runs)];
-    if (kept.length + added.length <= MOST_PIECES) return this.#write(memory, contents(added), added, kept);
-    const all = inPages.flatMap((part, i) => {
-      const there = [...(own[i] ?? []), ...within(base, [part])];
-      return gapsClosed(ascending(there), mostRuns(part));
-    });
-    return this.#write(memory, contents(all), all, []);
+    const covering = (more: readonly PageRun[]): PageRun[] =>
+      inPages(parts).flatMap((part, i) =>
+        gapsClosed(ascending([...(own[i] ?? []), ...within(more, [part])]), mostRuns(part)),
+      );
+    const runs = covering(others);
+    if (without(base, runs).length + runs.length <= mostPieces) return { base, others, runs };
+    return { base, others, runs: covering([...others, ...base]) };
   }
 
   /** Writes what there is of some runs into a file of their own, and makes the memory a mapping of it there. */
@@ -126,7 +194,7 @@ class MappedMemories implements DomainMemories {
     const bytes = new Uint8Array(memory.buffer);
     const file = new TemplateFile(this.#map.createMemfd('xenolith-template'));
     const added = runs.map((run) => ({ ...run, file }));
-    const all = [...kept, ...added];
+    const all = ascending([...kept, ...added]);
     const template = new MappedTemplate(this, bytes.length, all);
     try {
       ftruncateSync(file.fd, bytes.length);
@@ -141,11 +209,18 @@ class MappedMemories implements DomainMemories {
 
   /** Maps some pieces; the memory consists of `all`, and of pages that it has alone. */
   map(memory: WebAssembly.Memory, pieces: readonly Piece[], all: readonly Piece[]): void {
-    for (const { first, end, file } of pieces) {
-      const length = (end - first) * HOST_PAGE;
-      const range = { fd: file.fd, offset: first * HOST_PAGE, length, isAccounted: true } as const;
-      this.#map.mapFile(memory.buffer as SharedArrayBuffer, first * HOST_PAGE, range);
-    }
+    for (const piece of pieces) this.#mapPiece(memory, piece);
+    this.#hold(memory, all);
+  }
+
+  #mapPiece(memory: WebAssembly.Memory, { first, end, file }: Piece): void {
+    const length = (end - first) * HOST_PAGE;
+    const range = { fd: file.fd, offset: first * HOST_PAGE, length, isAccounted: true } as const;
+    this.#map.mapFile(memory.buffer as SharedArrayBuffer, first * HOST_PAGE, range);
+  }
+
+  /** The files stay as long as the memory, or until it consists of others. */
+  #hold(memory: WebAssembly.Memory, all: readonly Piece[]): void {
     for (const { file } of all) file.use();
     this.#let(memory);
     this.#pieces.set(memory, all);
@@ -192,7 +267,17 @@ class MappedMemories implements DomainMemories {
   }
 }
 
-const ascending = (runs: PageRun[]): PageRun[] => runs.sort((a, b) => a.first - b.first);
+const ascending = <R extends PageRun>(runs: R[]): R[] => runs.sort((a, b) => a.first - b.first);
+
+const inPages = (parts: readonly MemoryPart[]): PageRun[] =>
+  parts.map(({ at, end }) => ({ first: at / HOST_PAGE, end: end / HOST_PAGE }));
+
+function* slices({ first, end }: PageRun, length: number): Generator<PageRun> {
+  for (let at = first; at < end; at += length) yield { first: at, end: Math.min(at + length, end) };
+}
+
+/** Others have theirs. */
+const turn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
 
 const mostRuns = ({ first, end }: PageRun): number => (end - first <= SMALL_PART ? 1 : MOST_RUNS);
 
@@ -225,7 +310,7 @@ const copied: DomainMemories['freeze'] = (memory, parts) => {
 
 /** What this host can do. `create`: see there; where pages cannot be given back, the engine has to know of all of a memory. */
 export function domainMemories(create: CreateMemory, map: MemoryMap | 'none' = memoryMap() ?? 'none'): DomainMemories {
-  return map === 'none'
-    ? { create: createMemory, freeze: copied, release: () => undefined }
-    : new MappedMemories(map, create);
+  if (map !== 'none') return new MappedMemories(map, create);
+  const nothing = (): Promise<void> => Promise.resolve();
+  return { create: createMemory, prepareFreeze: nothing, freeze: copied, release: () => undefined };
 }

@@ -12,8 +12,8 @@ const RAX = 0;
 const L1 = 1;
 
 /** Has a port, and a grant of which domain 0 has two mappings, and has not begun. */
-function resting(): PvGuest {
-  const guest = new PvGuest();
+function resting(onPrepareFreeze?: () => Promise<void>): PvGuest {
+  const guest = new PvGuest(onPrepareFreeze === undefined ? {} : { onPrepareFreeze });
   guest.write(frames.code, 0, program(mov(RAX, VALUE), store(va(frames.data), RAX), powerOff));
   guest.words(frames.data, 0xfe0, [0]);
   // The guest itself may only read the granted page.
@@ -87,6 +87,38 @@ describe('a domain that begins in a template', () => {
     const one = clone(guest, guest.control.freeze());
     assert.equal(state.freePages, freePages);
     return one.destroy().then(() => assert.equal(state.freePages, freePages));
+  });
+
+  it('is prepared while the vCPUs stand still, whoever unpauses the domain meanwhile', async () => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const guest = resting(() => promise);
+    const prepared = guest.control.prepareFreeze();
+    guest.control.unpause();
+    guest.host.run();
+    assert.deepEqual([guest.control.info().paused, word(guest.control, frames.data)], [true, 0]);
+    resolve();
+    await prepared;
+    guest.host.run(() => guest.control.info().shutdown);
+    assert.equal(word(guest.control, frames.data), VALUE);
+  });
+
+  it('is prepared without a thread for a vCPU that has none', async () => {
+    const guest = resting();
+    const one = clone(guest, guest.control.freeze());
+    await one.prepareFreeze();
+    assert.equal(guest.host.loop(one.domid, 0), undefined);
+    assert.equal(one.info().paused, true);
+  });
+
+  it('is not made of one that was destroyed while it was prepared', async () => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const guest = resting(() => promise);
+    const prepared = guest.control.prepareFreeze();
+    await guest.control.destroy();
+    resolve();
+    await prepared;
+    assert.throws(() => guest.control.freeze(), { errno: Errno.EINVAL });
+    await assert.rejects(guest.control.prepareFreeze(), { errno: Errno.EINVAL });
   });
 
   it('is not made of one that runs', () => {

@@ -46,6 +46,8 @@ export interface SteppableOptions {
   readonly nrCpus?: number;
   readonly commandLine?: string;
   readonly clock?: ManualClock;
+  /** Happens while a domain is prepared for being frozen. */
+  readonly onPrepareFreeze?: () => Promise<void>;
   /** How long a turn of a vCPU takes. */
   readonly nsPerTurn?: number;
 }
@@ -100,7 +102,12 @@ export class SteppableHost {
       processor: options.processor,
       state: this.state,
       runner,
-      memories: { create: createMemory, freeze: copyParts, release: () => undefined },
+      memories: {
+        create: createMemory,
+        prepareFreeze: () => options.onPrepareFreeze?.() ?? Promise.resolve(),
+        freeze: copyParts,
+        release: () => undefined,
+      },
       totalPages: options.totalPages ?? DEFAULT_PAGES,
       nrCpus: options.nrCpus ?? 2,
       commandLine: options.commandLine ?? 'dom0_mem=16M loglvl=all guest_loglvl=all',

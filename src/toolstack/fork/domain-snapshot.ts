@@ -68,6 +68,8 @@ async function take(
   try {
     // What is read from a disk lands in the guest's memory.
     await disks?.restDisks(domid);
+    await control.prepareFreeze();
+    if (rests && domain.resting === undefined) throw notForked(domid, 'it was unpaused meanwhile');
     const disksSnapshot = await snapshotDisks(images, domain.config.devices.disks ?? []);
     try {
       return freeze(manager, domain, disksSnapshot, name);

@@ -50,6 +50,7 @@ export interface GuestOptions {
   readonly transitions?: boolean;
   readonly nsPerTurn?: number;
   readonly clock?: ManualClock;
+  readonly onPrepareFreeze?: () => Promise<void>;
   readonly engine?: Engine;
 }
 
@@ -68,6 +69,7 @@ export class PvGuest {
       }),
       ...(options.nsPerTurn === undefined ? {} : { nsPerTurn: options.nsPerTurn }),
       ...(options.clock === undefined ? {} : { clock: options.clock }),
+      ...(options.onPrepareFreeze === undefined ? {} : { onPrepareFreeze: options.onPrepareFreeze }),
       processor: {
         regionSize: cpuRegionSize,
         exitRequest: S.exitRequest,
