@@ -15,6 +15,7 @@ type SetAffinity = (tid: number, size: bigint, mask: Buffer) => number;
 export class HostCpus {
   /** The kernel's numbers of those that the process may use. */
   readonly #numbers: readonly number[];
+  /** Threads, whomever they serve now. One that has ended stays here, as its number may be another's: to free that once more does no harm. */
   readonly #confined = new Set<number>();
   #setAffinity: SetAffinity | 'missing' | undefined;
 
@@ -35,11 +36,6 @@ export class HostCpus {
     if (everywhere) this.#confined.delete(tid);
     else this.#confined.add(tid);
     return true;
-  }
-
-  /** The kernel may give the number to another thread. */
-  forget(tid: number): void {
-    this.#confined.delete(tid);
   }
 
   /** Where a thread of this process was last; undefined where that is not known. */

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
+import { readFileSync, readlinkSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { describe, it } from 'node:test';
 import { RunQueueMemory } from '../../hypervisor/sched/run-queue-memory.ts';
 import { RunQueue } from '../../hypervisor/sched/run-queue.ts';
-import { HostCpus } from './host-cpus.ts';
+import { HostCpus, parseList } from './host-cpus.ts';
 import { VcpuPlacement } from './vcpu-placement.ts';
 
 /** What was asked of the host's kernel. */
@@ -57,6 +59,28 @@ describe('the placement of vCPUs', () => {
     assert.deepEqual([placement.ranNs(3, 1), placement.cpuOf(3, 1)], [undefined, undefined]);
     assert.equal(placement.add(4, 0).unit, unit);
   });
+
+  it(
+    'frees a thread that was confined for the domain that it served before',
+    { skip: process.platform !== 'linux' },
+    () => {
+      const tid = Number(/\d+$/.exec(readlinkSync('/proc/thread-self'))?.[0]);
+      const allowed = (): string | undefined =>
+        /^Cpus_allowed_list:\s*(\S+)$/m.exec(readFileSync(`/proc/self/task/${tid}/status`, 'latin1'))?.[1];
+      const free = allowed();
+      const placement = new VcpuPlacement(availableParallelism(), assert.fail);
+      placement.set(1, { ...scheduling, cpus: [[0]] });
+      placement.add(1, 0);
+      placement.named(1, 0, tid);
+      const confined = allowed();
+      placement.ended(1, 0);
+      placement.forget(1);
+      placement.add(2, 0);
+      placement.named(2, 0, tid);
+      assert.equal(allowed(), free);
+      assert.equal(parseList(confined ?? '').length, 1);
+    },
+  );
 
   it('says once where the host does not keep threads on processors', () => {
     const lines: string[] = [];

@@ -77,10 +77,8 @@ export class VcpuPlacement {
 
   /** All the domain's threads have ended. */
   forget(domid: number): void {
-    for (const { unit, tid } of this.#domains.get(domid)?.threads.values() ?? []) {
+    for (const { unit } of this.#domains.get(domid)?.threads.values() ?? [])
       if (unit !== undefined) this.#queue.remove(unit);
-      if (tid !== undefined) this.#cpus.forget(tid);
-    }
     this.#domains.delete(domid);
   }
 
