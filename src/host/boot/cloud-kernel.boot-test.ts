@@ -129,12 +129,12 @@ describe('a Debian cloud kernel in a domain', () => {
     await until('an idle guest', async () => (await machine.state('cloud'))?.state === '-b----');
     const idle = (await machine.state('cloud'))?.seconds ?? 0;
     assert.ok(idle > 0);
-    await guest.run('while :; do :; done & work=$!');
+    const work = await guest.start('while :; do :; done');
     await until('a busy guest', async () => {
       const busy = await machine.state('cloud');
       return busy?.state === 'r-----' && busy.seconds > idle + 0.5;
     });
-    await guest.run('kill $work');
+    await guest.run(`kill ${work}`);
     assert.equal((await machine.ok('domid', 'cloud')).trim().split(/\s+/).at(-1), '1');
     assert.equal((await machine.ok('domname', '1')).trim(), 'cloud');
     assert.match(await machine.ok('uptime', 'cloud'), /^cloud +1 +\d:\d\d:\d\d$/m);

@@ -108,7 +108,8 @@ describe('a domain behind NAT', () => {
   it("is reached through a port of the host's, found by its name", async () => {
     const made = await machine.ok('network-forward', '0', 'web:7777');
     const hostPort = Number(/^tcp:127\.0\.0\.1:(\d+) is forwarded to web:7777\n$/.exec(made)?.[1]);
-    await guest.run('echo hello from the guest > /tmp/hello; nc -l -p 7777 < /tmp/hello > /tmp/got &');
+    await guest.run('echo hello from the guest > /tmp/hello');
+    await guest.start('nc -l -p 7777 < /tmp/hello > /tmp/got');
     await guest.listens(7777);
     const socket = connect(hostPort, '127.0.0.1');
     socket.end('hello from the host\n');
@@ -116,8 +117,7 @@ describe('a domain behind NAT', () => {
     socket.setEncoding('latin1').on('data', (text: string) => (got += text));
     await once(socket, 'close');
     assert.equal(got, 'hello from the guest\n');
-    await guest.run('wait');
-    assert.match(await guest.run('cat /tmp/got'), /^hello from the host$/m);
+    await guest.retry('grep -x "hello from the host" /tmp/got');
     assert.match(await machine.ok('network-forward'), /web:7777 +xenbr0/);
   });
 });

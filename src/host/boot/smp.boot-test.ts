@@ -30,6 +30,12 @@ describe('a guest that begins with one of four vCPUs', () => {
     [...(await machine.ok('vcpu-list', 'plug')).matchAll(/^plug +\d+ +\d+ +(?:\d+ +(\S+)|(- +--p))/gm)].map(
       ([, state, down]) => (down === undefined ? (state ?? '') : 'down'),
     );
+  /** Numbers of so many processes. */
+  const begun = async (count: number, command: string): Promise<string> => {
+    const numbers: number[] = [];
+    while (numbers.length < count) numbers.push(await guest.start(command));
+    return numbers.join(' ');
+  };
   const set = async (count: number): Promise<void> => {
     const expected = count === 1 ? '0' : `0-${count - 1}`;
     await machine.ok('vcpu-set', '--ignore-host', 'plug', String(count));
@@ -70,9 +76,9 @@ describe('a guest that begins with one of four vCPUs', () => {
   });
 
   it('gives some up and gets them again, also under load', async () => {
-    await guest.run('for n in 1 2 3 4; do (while :; do true | cat; done > /dev/null) & done');
+    const load = await begun(4, 'while :; do true | cat; done > /dev/null');
     for (const count of [2, 4, 1, 3]) await set(count);
-    await guest.run('kill $(jobs -p); wait 2> /dev/null');
+    await guest.run(`kill ${load}`);
     assert.equal(await guest.run(complaints), '0');
   });
 
@@ -97,11 +103,11 @@ describe('a guest that begins with one of four vCPUs', () => {
   it('lets the kernel patch code that the other one executes', async () => {
     // A static key of the scheduler: each write patches jumps in code that both vCPUs run through all the time
     // (Linux: kernel/sched/core.c, sysctl_schedstats; arch/x86/kernel/alternative.c, text_poke_bp).
-    await guest.run('for n in 1 2 3; do (while :; do true | cat | cat; done > /dev/null) & done');
+    const load = await begun(3, 'while :; do true | cat | cat; done > /dev/null');
     await guest.run(
       'n=0; while [ $n -lt 60 ]; do echo $((n & 1)) > /proc/sys/kernel/sched_schedstats; n=$((n + 1)); done',
     );
-    await guest.run('kill $(jobs -p); wait 2> /dev/null');
+    await guest.run(`kill ${load}`);
     assert.equal(await guest.run(complaints), '0');
   });
 

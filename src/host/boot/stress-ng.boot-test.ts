@@ -15,6 +15,8 @@ const isAlone = XENOLITH_STRESS_SECONDS !== undefined;
 const seconds = Number(XENOLITH_STRESS_SECONDS ?? 4);
 /** Without it the guest with 4 does what vCPUs are most likely to get wrong. */
 const briefly = ['locks', 'priorities', 'memory'];
+/** Nothing was wrong, but how often something was done is not known: a process was killed while it counted. */
+const METRICS_UNTRUSTWORTHY = 7;
 /** What stress-ng runs without. */
 const needless = /^(.*python3.*|perl.*|debconf|adduser|passwd|dpkg|tar|media-types|login|.*-doc|libx11-data)_/;
 
@@ -70,7 +72,7 @@ describe('stress-ng', () => {
             `chroot /mnt/tools sh -c "cd /mnt && stress-ng --verify --no-rand-seed --temp-path /mnt ${wanted}"`,
             patience + seconds * 10_000,
           );
-          assert.equal(code, 0, `${chosen}: ${out}`);
+          assert.ok(code === 0 || code === METRICS_UNTRUSTWORTHY, `${chosen}: ${code}: ${out}`);
         }
         t.diagnostic(`${group}: ${names} in ${((performance.now() - from) / 1000).toFixed(1)} s`);
       }

@@ -34,14 +34,14 @@ describe('two domains on one host', () => {
   });
 
   it('lists both, each with its own state, and counts the processor time of each', async () => {
-    await one.run('while :; do :; done & work=$!');
+    const work = await one.start('while :; do :; done');
     await until('one to run while two sleeps', async () => {
       const [dom0, first, second] = await machine.list();
       assert.deepEqual([dom0?.name, first?.name, second?.name], ['Domain-0', 'one', 'two']);
       assert.deepEqual([first?.memory, second?.memory], [96, 96]);
       return first?.state === 'r-----' && second?.state === '-b----';
     });
-    await one.run('kill $work');
+    await one.run(`kill ${work}`);
     const [, first, second] = await machine.list();
     assert.ok((first?.seconds ?? 0) > 0 && (second?.seconds ?? 0) > 0);
   });

@@ -56,7 +56,15 @@ export class GuestTerminal {
     return { code: Number(match[1]), out: before.replaceAll('\r', '').trim() };
   }
 
-  /** The same, until it succeeds. */
+  /**
+   * Runs it in the background; the number of its process. It is no job of the shell: busybox's (1.35) takes the end of a job, when that comes while it waits for a line from a
+   * console that does not echo, for the end of its input. It would begin anew, and what is typed then is lost.
+   */
+  async start(command: string): Promise<number> {
+    return Number(await this.run(`({ ${command}\n} < /dev/null & echo $!)`));
+  }
+
+  /** As run(), until it succeeds. */
   async retry(command: string, milliseconds = patience): Promise<string> {
     for (const give = Date.now() + milliseconds; ;) {
       const { code, out } = await this.try(command, milliseconds);

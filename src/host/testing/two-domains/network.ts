@@ -38,7 +38,7 @@ export function shareABridge(pair: () => Pair): void {
     ];
     for (const { from, to, address } of pairs) {
       await from.run('head -c 8000000 /dev/urandom > /tmp/data');
-      await to.run('nc -l -p 5000 -e md5sum &');
+      await to.start('nc -l -p 5000 -e md5sum');
       await to.listens(5000);
       assert.equal(await from.run(`nc ${address} 5000 < /tmp/data`), await from.run('md5sum < /tmp/data'));
       await from.run('rm /tmp/data');

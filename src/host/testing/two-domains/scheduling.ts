@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { after, before, it } from 'node:test';
+import type { GuestTerminal } from '../guest-terminal.ts';
 import { until } from '../machine.ts';
 import type { Pair } from './pair.ts';
 
@@ -33,11 +34,12 @@ export function wantMoreThanTheyGet(pair: () => Pair): void {
     return /^Cpus_allowed_list:\s*(\S+)$/m.exec(status)?.[1] ?? '';
   };
 
+  const works = new Map<GuestTerminal, number>();
   before(async () => {
-    for (const guest of [pair().one, pair().two]) await guest.run('while :; do :; done & work=$!');
+    for (const guest of [pair().one, pair().two]) works.set(guest, await guest.start('while :; do :; done'));
   });
   after(async () => {
-    for (const guest of [pair().one, pair().two]) await guest.run('kill $work');
+    for (const [guest, work] of works) await guest.run(`kill ${work}`);
   });
 
   it('share a processor by weight', async (t) => {
