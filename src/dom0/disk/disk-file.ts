@@ -8,7 +8,7 @@ export interface DiskFile {
   /** A block device has a size of its own: it neither grows nor shrinks, and what was never written is not known to be zero. */
   readonly kind: 'file' | 'block device';
   readonly readOnly: boolean;
-  /** Whether `punch` gives space back; known from the first time on that somebody asks. */
+  /** Whether `punch` gives space back. To ask harms nothing that is under way. */
   readonly punches: boolean;
   /** Bytes at this moment. */
   size(): Promise<number>;

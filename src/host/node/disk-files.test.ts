@@ -105,6 +105,21 @@ describe('an image file', () => {
     assert.equal(size, 4 * 2 ** 20);
   });
 
+  it('keeps what is being written at its end when it is asked whether it has holes', async () => {
+    for (let round = 0; round < 300; round++) {
+      const file = await host.create(path(`growing-${round}`));
+      const content = new Uint8Array(4096).fill(1 + (round % 255));
+      const writing = file.write(0, [content]);
+      // On the way of the write to another thread and through the filesystem.
+      for (let spin = 0; spin < round * 200; spin++) void file.kind;
+      void file.punches;
+      await writing;
+      await file.close();
+      assert.deepEqual(readFileSync(file.path), Buffer.from(content), `round ${round}`);
+      rmSync(file.path);
+    }
+  });
+
   it('of qcow2 gives back the clusters that nothing refers to any more', async (t) => {
     const made = await host.create(path('qcow2'));
     await createQcow2(made, { size: 16 * 2 ** 20 });

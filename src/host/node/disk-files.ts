@@ -82,12 +82,11 @@ class NodeDiskFile implements DiskFile {
   readonly readOnly: boolean;
   readonly #way: keyof typeof openFlags;
   readonly #fd: number;
-  readonly #device: bigint;
   readonly #unlock: () => void;
   readonly #quickWrites = new QuickWrites();
   /** By other threads. A filesystem lets one writer in at a time, and one may wait inside. */
   #changes = 0;
-  #punches: boolean | undefined;
+  #punches: boolean;
 
   constructor(path: string, stat: BigIntStats, way: keyof typeof openFlags, fd: number, unlock: () => void) {
     this.path = path;
@@ -95,13 +94,13 @@ class NodeDiskFile implements DiskFile {
     this.readOnly = way === 'read';
     this.#way = way;
     this.#fd = fd;
-    this.#device = stat.rdev;
+    // Now, before anything is written: what is asked makes a hole behind the end, where the next write may go.
+    this.#punches = way !== 'read' && canPunch(fd, this.kind, Number(fstatSync(fd).size), stat.rdev);
     this.#unlock = unlock;
   }
 
   get punches(): boolean {
-    return (this.#punches ??=
-      !this.readOnly && canPunch(this.#fd, this.kind, Number(fstatSync(this.#fd).size), this.#device));
+    return this.#punches;
   }
 
   async size(): Promise<number> {

@@ -22,7 +22,7 @@ export function punchHole(fd: number, offset: number, length: number): boolean {
   return fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, BigInt(offset), BigInt(length)) === 0;
 }
 
-/** Whether `punchHole` would do something. `device` is the device number of a block device. */
+/** Whether `punchHole` would do something, for a file that nobody makes longer meanwhile. `device` is the device number of a block device. */
 export function canPunch(fd: number, kind: DiskFile['kind'], size: number, device: bigint): boolean {
   // Behind the end of a file there is nothing to be lost; filesystems that have no holes say so nevertheless.
   if (kind === 'file') return punchHole(fd, Math.ceil(size / PAGE_SIZE) * PAGE_SIZE, PAGE_SIZE);
