@@ -3,7 +3,7 @@ import type { Guest } from '../guest/guest.ts';
 import { Xenolith } from '../guest/xenolith.ts';
 import type { Row } from '../row.ts';
 
-const MIB = 24;
+const MIB = 96;
 const ROUNDS = 3;
 /** Of taskset: the first vCPU alone, and both. */
 const masks = { one: '1', both: '3' } as const;
